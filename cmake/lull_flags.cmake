@@ -1,0 +1,13 @@
+# Flags shared by every target of the project; users of the installed package get none of them.
+add_library(lull_flags INTERFACE)
+target_compile_options(lull_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow -Werror -fno-omit-frame-pointer)
+if(LULL_SANITIZE)
+  target_compile_options(lull_flags INTERFACE -fsanitize=${LULL_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(lull_flags INTERFACE -fsanitize=${LULL_SANITIZE})
+  if(LULL_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(lull_flags INTERFACE -Wno-tsan)  # gcc warns that TSan does not model fences; no fence carries a proof here
+  endif()
+endif()
+if(LULL_CHECKS STREQUAL "debug")
+  target_compile_definitions(lull_flags INTERFACE LULL_DEBUG_CHECKS=1)
+endif()

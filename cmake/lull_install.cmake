@@ -1,0 +1,14 @@
+# Install rules: headers, static libraries, find_package(lull), pkg-config.
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+install(DIRECTORY include/lull DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+install(TARGETS lull_alloc lull_gc EXPORT lull_targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(EXPORT lull_targets NAMESPACE lull:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lull)
+configure_package_config_file(cmake/lull-config.cmake.in lull-config.cmake
+  INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lull)
+write_basic_package_version_file(lull-config-version.cmake COMPATIBILITY SameMinorVersion)
+configure_file(cmake/lull.pc.in lull.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/lull-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/lull-config-version.cmake
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lull)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/lull.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
