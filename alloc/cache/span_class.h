@@ -1,0 +1,39 @@
+// A span class: all spans of one kind of object and one slot size, and the central sets they wait in (mcentral).
+//
+// A span is in exactly one place: in the cache of one thread, in one of the sets, or claimed by a sweeper. Sets come in
+// two generations, as in Go: those of the current sweep generation hold swept spans, those of the other generation hold
+// spans that still have to be swept. Opening a sweep flips the generation, which turns every set into an unswept one
+// at once; the sweep must have drained the old ones by then.
+#pragma once
+
+#include <atomic>
+
+#include "alloc/cache/span_set.h"
+#include "alloc/pages/span.h"
+
+namespace lull::cache {
+
+struct SpanClass {
+  pages::SpanGeometry geometry;
+  std::uint32_t index = 0;  // of the allocation slot in thread caches
+  pages::PageClass page_class = pages::PageClass::managed;
+  bool with_destroy_bits = false;
+  bool zero_slots = true;   // free slots must be zero before they are handed out
+  bool large = false;       // one object a span, geometry by object
+  const void* kind = nullptr;
+
+  SpanSet partial[2], full[2];  // by parity of the generation
+  std::atomic<std::uint64_t> allocated_objects{0}, freed_objects{0};  // relaxed statistics
+  std::atomic<std::uint64_t> allocated_bytes{0}, freed_bytes{0};
+  SpanClass* next = nullptr;    // list of all classes; constant once published
+
+  // The caller owns the span and gives it to the sets of `generation`.
+  void put(pages::Span* span, std::uint32_t generation) {
+    const bool has_room = next_clear(span->alloc_bits(), 0, span->slots) < span->slots;
+    (has_room ? partial : full)[generation & 1].push(span);
+  }
+  pages::Span* take_partial(std::uint32_t generation) { return partial[generation & 1].pop(); }
+  pages::Span* take_full(std::uint32_t generation) { return full[generation & 1].pop(); }
+};
+
+}  // namespace lull::cache

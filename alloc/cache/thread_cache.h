@@ -1,0 +1,95 @@
+// A thread's cache (mcache): for each span class a span of its own and the hole in it that is being filled.
+//
+// Allocation bumps a cursor through the hole; the alloc bits of a hole are set when it is retired, so the fast path
+// writes one word. Owner is one thread; every function runs in its runtime sections, except those named `_async`, which
+// its signal handler may run at any instruction of the allocation fast path.
+#pragma once
+
+#include "alloc/cache/span_class.h"
+#include "lull/detail/thread_block.h"
+
+namespace lull::cache {
+
+using detail::AllocSlot;
+
+// Where a cache gets spans from and returns them to.
+class SpanSource {
+ public:
+  // A span with free slots, owned by the caller from now on; nullptr when memory runs out.
+  virtual pages::Span* acquire(SpanClass& span_class) = 0;
+  virtual void release(SpanClass& span_class, pages::Span* span) = 0;
+  // `bytes` of free slots were handed to the thread.
+  virtual void note_hole(std::size_t bytes) = 0;
+
+ protected:
+  ~SpanSource() = default;
+};
+
+class ThreadCache {
+ public:
+  // Room for all span classes; false when memory runs out. The table is kept for the next owner when a thread ends.
+  [[nodiscard]] bool initialise();
+  AllocSlot* slots() { return slots_; }
+
+  // Makes the slot's next hole current and takes one object from it; nullptr when memory runs out.
+  // `most_objects` bounds the hole (checking mode stress).
+  void* allocate_slow(SpanClass& span_class, SpanSource& source, std::uint32_t most_objects);
+  // Gives every span back.
+  void release_all(SpanSource& source);
+
+  // At any instruction of the fast path. The rest of each current hole counts as allocated: an allocation that was
+  // interrupted between its limit check and its cursor store owns a cell in there; what nobody took is garbage for the
+  // next cycle. Push: called with (class, span) for each span.
+  template <class Push>
+  void release_all_async(Push&& push);
+
+  // Calls visit(span, slot index of the first slot of the current hole, index of the first one not allocated).
+  template <class Visit>
+  void for_each_cached_span(Visit&& visit) const;
+
+  void set_classes(SpanClass* const* by_index) { classes_ = by_index; }
+
+ private:
+  void retire_hole(AllocSlot& slot, SpanClass& span_class);
+  bool open_next_hole(AllocSlot& slot, SpanClass& span_class, SpanSource& source, std::uint32_t most_objects);
+  void activate(AllocSlot& slot, std::uint32_t index);
+
+  AllocSlot* slots_ = nullptr;
+  std::uint32_t* active_ = nullptr;  // indices of the slots that have a span
+  std::uint32_t active_count_ = 0;
+  SpanClass* const* classes_ = nullptr;
+};
+
+// Sets alloc bits [from, to).
+inline void set_alloc_bits(pages::Span& span, std::uint32_t from, std::uint32_t to) {
+  for_words_in_range(from, to, [&](std::uint32_t word, std::uint64_t mask) {
+    BitWord& bits = span.alloc_bits()[word];
+    // Plain read and write: the span's owner is the only writer. release: pairs with is_candidate() in gc/model/colour.h
+    bits.store(bits.load(std::memory_order_relaxed) | mask, std::memory_order_release);
+  });
+}
+
+template <class Push>
+void ThreadCache::release_all_async(Push&& push) {
+  for (std::uint32_t i = 0; i < active_count_; ++i) {
+    AllocSlot& slot = slots_[active_[i]];
+    auto* span = static_cast<pages::Span*>(slot.span);
+    const std::uintptr_t begin = slot.begin, limit = slot.limit;
+    slot = {};
+    set_alloc_bits(*span, span->slot_of(begin), span->slot_of(begin) + static_cast<std::uint32_t>((limit - begin) / span->slot_bytes));
+    push(*classes_[active_[i]], span);
+  }
+  active_count_ = 0;
+}
+
+template <class Visit>
+void ThreadCache::for_each_cached_span(Visit&& visit) const {
+  for (std::uint32_t i = 0; i < active_count_; ++i) {
+    const AllocSlot& slot = slots_[active_[i]];
+    auto* span = static_cast<pages::Span*>(slot.span);
+    const std::uint32_t first = span->slot_of(slot.begin);
+    visit(*span, first, first + static_cast<std::uint32_t>((slot.cursor - slot.begin) / span->slot_bytes));
+  }
+}
+
+}  // namespace lull::cache

@@ -1,0 +1,60 @@
+// A three-state futex mutex (Drepper, "Futexes are tricky"): 0 free, 1 held, 2 held and somebody sleeps.
+//
+// Locks have ranks; a thread takes them in rising rank only, checked in debug builds. A mutator takes locks only
+// inside a runtime section (gc/mutator/runtime_section.h), so the handshake signal never interrupts a holder.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "alloc/base/check.h"
+#include "alloc/os/futex.h"
+
+namespace lull::os {
+
+enum class LockRank : std::uint8_t { driver = 1, registry, worklist, roots, kinds, reports, pages, metadata };
+
+class Lock {
+ public:
+  explicit constexpr Lock(LockRank rank) : rank_(rank) {}
+  Lock(const Lock&) = delete;
+  Lock& operator=(const Lock&) = delete;
+
+  void lock() {
+    note_rank();
+    std::uint32_t expected = 0;
+    // acquire: pairs with the release in unlock()
+    if (!word_.compare_exchange_strong(expected, 1, std::memory_order_acquire, std::memory_order_relaxed)) lock_slow();
+  }
+  void unlock() {
+    forget_rank();
+    // release: pairs with the acquire in lock()
+    if (word_.exchange(0, std::memory_order_release) == 2) futex_wake_one(word_);
+  }
+  bool is_held() const { return word_.load(std::memory_order_relaxed) != 0; }
+  // In a forked child: the holder is gone.
+  void reset_after_fork() { word_.store(0, std::memory_order_relaxed); }
+
+ private:
+  void lock_slow();
+  void note_rank();
+  void forget_rank();
+
+  std::atomic<std::uint32_t> word_{0};
+  LockRank rank_;
+};
+
+class [[nodiscard]] Locked {
+ public:
+  explicit Locked(Lock& lock) : lock_(lock) { lock_.lock(); }
+  ~Locked() { lock_.unlock(); }
+  Locked(const Locked&) = delete;
+  Locked& operator=(const Locked&) = delete;
+
+ private:
+  Lock& lock_;
+};
+
+inline void pause_cpu() { __builtin_ia32_pause(); }
+
+}  // namespace lull::os

@@ -1,0 +1,54 @@
+#include "alloc/os/thread.h"
+
+#include <csignal>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "alloc/base/check.h"
+
+namespace lull::os {
+
+StackBounds current_stack() {
+  pthread_attr_t attributes;
+  LULL_CHECK(pthread_getattr_np(pthread_self(), &attributes) == 0, "cannot find the bounds of this thread's stack");
+  void* low = nullptr;
+  std::size_t size = 0;
+  pthread_attr_getstack(&attributes, &low, &size);
+  pthread_attr_destroy(&attributes);
+  const auto start = reinterpret_cast<std::uintptr_t>(low);
+  return {start, start + size};
+}
+
+StackBounds active_signal_stack() {
+  stack_t stack;
+  if (::sigaltstack(nullptr, &stack) != 0 || !(stack.ss_flags & SS_ONSTACK)) return {};
+  const auto low = reinterpret_cast<std::uintptr_t>(stack.ss_sp);
+  return {low, low + stack.ss_size};
+}
+
+int current_thread_id() { return static_cast<int>(::syscall(SYS_gettid)); }
+
+unsigned processors() {
+  cpu_set_t set;
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  const int count = CPU_COUNT(&set);
+  return count > 0 ? static_cast<unsigned>(count) : 1;
+}
+
+bool start_thread(pthread_t& thread, void* (*entry)(void*), void* argument, const char* name) {
+  sigset_t all, previous;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &previous);
+  const bool started = pthread_create(&thread, nullptr, entry, argument) == 0;
+  pthread_sigmask(SIG_SETMASK, &previous, nullptr);
+  if (started) pthread_setname_np(thread, name);
+  return started;
+}
+
+void make_background() {
+  sched_param parameters{};
+  ::sched_setscheduler(0, SCHED_BATCH, &parameters);
+}
+
+}  // namespace lull::os

@@ -1,0 +1,27 @@
+// Threads as the kernel sees them.
+#pragma once
+
+#include <cstdint>
+#include <pthread.h>
+
+namespace lull::os {
+
+struct StackBounds {
+  std::uintptr_t low = 0, high = 0;
+  bool contains(std::uintptr_t address) const { return address >= low && address < high; }
+};
+
+// The calling thread's stack. May call malloc (glibc reads /proc/self/maps for the first thread): not in handlers.
+StackBounds current_stack();
+// The calling thread's alternate signal stack while it runs on it; empty bounds otherwise. Async-signal-safe.
+StackBounds active_signal_stack();
+
+int current_thread_id();  // the kernel's tid
+unsigned processors();    // that this process may use
+
+// Starts a background thread with all signals blocked; false when the system refuses. The thread is joinable.
+[[nodiscard]] bool start_thread(pthread_t& thread, void* (*entry)(void*), void* argument, const char* name);
+// Lets the scheduler favour others over the calling thread (SCHED_BATCH).
+void make_background();
+
+}  // namespace lull::os

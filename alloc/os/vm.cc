@@ -1,0 +1,78 @@
+#include "alloc/os/vm.h"
+
+#include <cerrno>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "alloc/base/check.h"
+
+namespace lull::os {
+namespace {
+
+std::atomic<std::int64_t> fail_countdown{-1};
+std::atomic<bool> fail_sticky{false};
+
+bool injected_fault() {
+  if (fail_countdown.load(std::memory_order_relaxed) < 0) [[likely]] return false;
+  if (fail_countdown.fetch_sub(1, std::memory_order_relaxed) > 0) return false;
+  if (fail_sticky.load(std::memory_order_relaxed)) fail_countdown.store(0, std::memory_order_relaxed);
+  return true;
+}
+
+void* map_with(std::size_t bytes, int protection) {
+  if (injected_fault()) return nullptr;
+  void* at = ::mmap(nullptr, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return at == MAP_FAILED ? nullptr : at;
+}
+
+}  // namespace
+
+void* reserve(std::size_t bytes, std::size_t alignment) {
+  const int saved = errno;
+  void* raw = map_with(bytes + alignment, PROT_NONE);
+  errno = saved;
+  if (raw == nullptr) return nullptr;
+  const auto start = reinterpret_cast<std::uintptr_t>(raw);
+  const auto aligned = (start + alignment - 1) / alignment * alignment;
+  if (aligned > start) ::munmap(raw, aligned - start);
+  const auto end = start + bytes + alignment;
+  if (end > aligned + bytes) ::munmap(reinterpret_cast<void*>(aligned + bytes), end - (aligned + bytes));
+  return reinterpret_cast<void*>(aligned);
+}
+
+bool commit(void* at, std::size_t bytes) {
+  if (injected_fault()) return false;
+  const int saved = errno;
+  const bool done = ::mprotect(at, bytes, PROT_READ | PROT_WRITE) == 0;
+  errno = saved;
+  return done;
+}
+
+void* map(std::size_t bytes) {
+  const int saved = errno;
+  void* at = map_with(bytes, PROT_READ | PROT_WRITE);
+  errno = saved;
+  return at;
+}
+
+void unmap(void* at, std::size_t bytes) {
+  LULL_CHECK(::munmap(at, bytes) == 0, "munmap of a mapping of our own failed");
+}
+
+void purge(void* at, std::size_t bytes) {
+  const int saved = errno;
+  LULL_CHECK(::madvise(at, bytes, MADV_DONTNEED) == 0, "madvise of the heap failed");
+  errno = saved;
+}
+
+std::size_t physical_memory() {
+  const long pages = ::sysconf(_SC_PHYS_PAGES), size = ::sysconf(_SC_PAGESIZE);
+  return pages > 0 && size > 0 ? static_cast<std::size_t>(pages) * static_cast<std::size_t>(size) : std::size_t{1} << 30;
+}
+
+void fail_mapping_for_testing(std::int64_t n, bool sticky) {
+  fail_sticky.store(sticky, std::memory_order_relaxed);
+  fail_countdown.store(n, std::memory_order_relaxed);
+}
+
+}  // namespace lull::os

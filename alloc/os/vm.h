@@ -1,0 +1,26 @@
+// Virtual memory. Every mapping of the library is made here, so tests can make any of them fail.
+// Sizes are bytes, multiples of the system page; all functions are thread-safe and async-signal-safe.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace lull::os {
+
+// Address space without memory behind it; nullptr when there is none.
+[[nodiscard]] void* reserve(std::size_t bytes, std::size_t alignment);
+// Makes reserved memory readable and writable (zero at first touch); false when the system refuses.
+[[nodiscard]] bool commit(void* at, std::size_t bytes);
+// Readable, writable, zero memory, committed by the system at first touch; nullptr when refused.
+[[nodiscard]] void* map(std::size_t bytes);
+void unmap(void* at, std::size_t bytes);
+// Gives the memory behind a committed range back; it reads as zero afterwards.
+void purge(void* at, std::size_t bytes);
+
+std::size_t physical_memory();  // bytes
+
+// Fault injection: the n-th next reserve, commit or map fails (and every later one when `sticky`); negative: never.
+void fail_mapping_for_testing(std::int64_t n, bool sticky = false);
+
+}  // namespace lull::os

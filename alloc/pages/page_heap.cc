@@ -1,0 +1,225 @@
+#include "alloc/pages/page_heap.h"
+
+#include <algorithm>
+
+#include "alloc/base/bitmap.h"
+#include "alloc/base/check.h"
+#include "alloc/os/vm.h"
+#include "alloc/pages/reservation.h"
+
+namespace lull::pages {
+
+constinit PageHeap page_heap;
+
+namespace {
+
+constexpr std::uint32_t kGrowthChunks = 8;  // 16 MiB a time: fewer system calls than one, little charged under strict overcommit
+
+struct Run { std::uint32_t first, length; };
+
+// First run of at least `n` clear bits in a bitmap of `bits`, or the longest one when there is none that long.
+Run find_clear_run(const std::uint64_t* words, std::uint32_t bits, std::uint32_t n) {
+  Run best{0, 0};
+  for (std::uint32_t at = next_clear(words, 0, bits); at < bits;) {
+    const std::uint32_t end = next_set(words, at, bits);
+    if (end - at > best.length) best = {at, end - at};
+    if (best.length >= n) return best;
+    at = next_clear(words, end, bits);
+  }
+  return best;
+}
+
+}  // namespace
+
+PageRun PageHeap::allocate(PageCount n) {
+  os::Locked locked(lock_);
+  ++acquisitions_;
+  if (n.value == 0 || !prepare_locked()) return {};
+  PageRun run = n.value <= kChunkPages ? allocate_small_locked(n.value) : allocate_long_locked(n.value);
+  if (!run.found) return {};
+  run.zero = take_locked(run.first.value, n.value);
+  return run;
+}
+
+void PageHeap::release(PageIndex first, PageCount n) {
+  os::Locked locked(lock_);
+  ++acquisitions_;
+  give_locked(first.value, n.value, false);
+}
+
+bool PageHeap::prepare_locked() {
+  if (chunk_table_ != nullptr) return true;
+  if (!reserve_heap()) return false;
+  const auto capacity = static_cast<std::uint32_t>(reservation.size >> kPageShift) / kChunkPages;
+  auto* table = static_cast<std::byte*>(os::map(capacity * (sizeof(Chunk) + sizeof(std::uint16_t))));
+  if (table == nullptr) return false;
+  chunk_table_ = reinterpret_cast<Chunk*>(table);
+  longest_ = reinterpret_cast<std::uint16_t*>(table + capacity * sizeof(Chunk));
+  capacity_ = capacity;
+  return true;
+}
+
+bool PageHeap::grow_locked(std::uint32_t chunks) {
+  const std::uint32_t have = chunks_.load(std::memory_order_relaxed);
+  if (chunks > capacity_ - have) return false;
+  const std::uint32_t wanted = std::min(std::max(chunks, kGrowthChunks), capacity_ - have);
+  auto* at = reinterpret_cast<void*>(address_of({have * kChunkPages}));
+  std::uint32_t grown = wanted;
+  if (!os::commit(at, PageCount{wanted * kChunkPages}.bytes())) {
+    if (wanted == chunks || !os::commit(at, PageCount{chunks * kChunkPages}.bytes())) return false;
+    grown = chunks;
+  }
+  for (std::uint32_t c = have; c < have + grown; ++c) {
+    for (auto& word : chunk_table_[c].clean) word = ~std::uint64_t{0};
+    longest_[c] = kChunkPages;
+  }
+  chunks_.store(have + grown, std::memory_order_release);  // release: pairs with end()
+  return true;
+}
+
+PageRun PageHeap::allocate_small_locked(std::uint32_t n) {
+  std::uint32_t& hint = hint_[std::min(n, kHints - 1)];
+  std::uint32_t c = n < kHints ? hint : hint_[kHints - 1];
+  while (c < chunks_.load(std::memory_order_relaxed) && longest_[c] < n) ++c;
+  if (n < kHints) hint = c;
+  if (c == chunks_.load(std::memory_order_relaxed) && !grow_locked(1)) return {};
+  const Run run = find_clear_run(chunk_table_[c].used, kChunkPages, n);
+  LULL_CHECK(run.length >= n, "page heap: summary and bitmap disagree");
+  return {{c * kChunkPages + run.first}, true, false};
+}
+
+std::uint32_t PageHeap::leading_free_locked(std::uint32_t chunk) const {
+  return next_set(chunk_table_[chunk].used, 0, kChunkPages);
+}
+
+// First chunk of a place for `n` > kChunkPages pages among the committed ones, or where such a place would begin if
+// the heap grew: the run of empty chunks at its end.
+std::uint32_t PageHeap::find_long_locked(std::uint32_t n) {
+  const std::uint32_t whole = n / kChunkPages, rest = n % kChunkPages, end = chunks_.load(std::memory_order_relaxed);
+  std::uint32_t empty = 0;  // empty chunks right before c
+  for (std::uint32_t c = 0; c < end; ++c) {
+    const bool fits = empty >= whole && (rest == 0 || leading_free_locked(c) >= rest);
+    if (fits) return c - whole;
+    empty = longest_[c] == kChunkPages ? empty + 1 : 0;
+  }
+  return end - std::min(empty, whole);
+}
+
+PageRun PageHeap::allocate_long_locked(std::uint32_t n) {
+  const std::uint32_t first = find_long_locked(n);
+  const std::uint32_t needed = first + (n + kChunkPages - 1) / kChunkPages, have = chunks_.load(std::memory_order_relaxed);
+  if (needed > have && !grow_locked(needed - have)) return {};
+  return {{first * kChunkPages}, true, false};
+}
+
+bool PageHeap::take_locked(std::uint32_t first, std::uint32_t n) {
+  bool all_clean = true;
+  std::uint32_t taken_clean = 0;
+  for (std::uint32_t c = first / kChunkPages; c * kChunkPages < first + n; ++c) {
+    Chunk& chunk = chunk_table_[c];
+    const std::uint32_t origin = c * kChunkPages;
+    const std::uint32_t from = std::max(first, origin) - origin, to = std::min(first + n, origin + kChunkPages) - origin;
+    for_words_in_range(from, to, [&](std::uint32_t word, std::uint64_t mask) {
+      LULL_CHECK((chunk.used[word] & mask) == 0, "page heap: page handed out twice");
+      const std::uint64_t clean = chunk.clean[word] & mask;
+      all_clean &= clean == mask;
+      taken_clean += static_cast<std::uint32_t>(std::popcount(clean));
+      chunk.used[word] |= mask;
+      chunk.clean[word] &= ~mask;
+    });
+    refresh_longest_locked(c);
+  }
+  used_pages_ += n;
+  dirty_pages_.store(dirty_pages_.load(std::memory_order_relaxed) - (n - taken_clean), std::memory_order_relaxed);
+  return all_clean;
+}
+
+void PageHeap::give_locked(std::uint32_t first, std::uint32_t n, bool clean) {
+  for (std::uint32_t c = first / kChunkPages; c * kChunkPages < first + n; ++c) {
+    Chunk& chunk = chunk_table_[c];
+    const std::uint32_t origin = c * kChunkPages;
+    const std::uint32_t from = std::max(first, origin) - origin, to = std::min(first + n, origin + kChunkPages) - origin;
+    for_words_in_range(from, to, [&](std::uint32_t word, std::uint64_t mask) {
+      LULL_CHECK((chunk.used[word] & mask) == mask, "page heap: page released twice");
+      chunk.used[word] &= ~mask;
+      if (clean) chunk.clean[word] |= mask;
+    });
+    if (!clean) chunk.idle = 0;
+    refresh_longest_locked(c);
+  }
+  used_pages_ -= n;
+  if (!clean) dirty_pages_.store(dirty_pages_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
+
+void PageHeap::refresh_longest_locked(std::uint32_t chunk) {
+  const std::uint32_t longest = find_clear_run(chunk_table_[chunk].used, kChunkPages, kChunkPages).length;
+  longest_[chunk] = static_cast<std::uint16_t>(longest);
+  for (std::uint32_t n = 1; n < kHints; ++n)
+    if (chunk < hint_[n] && (n < kHints - 1 ? longest >= n : longest > 0)) hint_[n] = chunk;
+}
+
+void PageHeap::tick() {
+  os::Locked locked(lock_);
+  for (std::uint32_t c = 0; c < chunks_.load(std::memory_order_relaxed); ++c) ++chunk_table_[c].idle;
+}
+
+std::size_t PageHeap::purge(unsigned idle_ticks, std::size_t most) {
+  std::size_t purged = 0;
+  for (std::uint32_t c = chunks_.load(std::memory_order_relaxed); c-- > 0 && purged < most && dirty_bytes() > 0;) {
+    bool idle;
+    {
+      os::Locked locked(lock_);
+      idle = chunk_table_[c].idle >= idle_ticks;
+    }
+    if (idle) purged += purge_chunk(c);
+  }
+  return purged;
+}
+
+// Takes the chunk's dirty free runs as if allocated, so that the system calls run without the lock.
+std::size_t PageHeap::purge_chunk(std::uint32_t c) {
+  std::size_t purged = 0;
+  for (;;) {
+    Run run;
+    {
+      os::Locked locked(lock_);
+      const Chunk& chunk = chunk_table_[c];
+      std::uint64_t settled[kChunkWords];
+      for (std::uint32_t w = 0; w < kChunkWords; ++w) settled[w] = chunk.used[w] | chunk.clean[w];
+      run = find_clear_run(settled, kChunkPages, kChunkPages);
+      if (run.length == 0) return purged;
+      run.first += c * kChunkPages;
+      take_locked(run.first, run.length);
+    }
+    os::purge(reinterpret_cast<void*>(address_of({run.first})), PageCount{run.length}.bytes());
+    os::Locked locked(lock_);
+    give_locked(run.first, run.length, true);
+    purged_pages_total_ += run.length;
+    purged += PageCount{run.length}.bytes();
+  }
+}
+
+PageStats PageHeap::stats() {
+  os::Locked locked(lock_);
+  const std::uint64_t committed = std::uint64_t{chunks_.load(std::memory_order_relaxed)} * kChunkPages;
+  const std::uint64_t dirty = dirty_pages_.load(std::memory_order_relaxed);
+  return {committed << kPageShift, used_pages_ << kPageShift, dirty << kPageShift,
+          (committed - used_pages_ - dirty) << kPageShift, purged_pages_total_ << kPageShift, acquisitions_};
+}
+
+void PageHeap::check_invariants() {
+  os::Locked locked(lock_);
+  std::uint64_t used = 0, dirty = 0;
+  for (std::uint32_t c = 0; c < chunks_.load(std::memory_order_relaxed); ++c) {
+    const Chunk& chunk = chunk_table_[c];
+    for (std::uint32_t w = 0; w < kChunkWords; ++w) {
+      LULL_CHECK((chunk.used[w] & chunk.clean[w]) == 0, "page heap: a used page counts as clean");
+      used += static_cast<std::uint64_t>(std::popcount(chunk.used[w]));
+      dirty += static_cast<std::uint64_t>(std::popcount(~(chunk.used[w] | chunk.clean[w])));
+    }
+    LULL_CHECK(longest_[c] == find_clear_run(chunk.used, kChunkPages, kChunkPages).length, "page heap: stale summary");
+  }
+  LULL_CHECK(used == used_pages_ && dirty == dirty_pages_.load(std::memory_order_relaxed), "page heap: counters are off");
+}
+
+}  // namespace lull::pages

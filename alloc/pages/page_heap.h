@@ -1,0 +1,85 @@
+// The page heap (mheap): hands out runs of pages of the reserved range, first fit by address, and gives idle ones back
+// to the system.
+//
+// The range is divided into chunks of 2 MiB (one huge page) with two bitmaps each, a bit per page:
+//   used   the page belongs to a span (or is being purged)
+//   clean  the page is free and known to be zero, because it was never touched or was purged
+// Invariants (check_invariants): clean and used are disjoint; longest_[c] = longest run of pages not used in chunk c;
+// free pages = clean + dirty; no chunk at or beyond `chunks_` is committed.
+// Runs longer than a chunk take whole chunks and the head of the next one. Coalescing is implicit: a free run is a run
+// of zero bits. First fit by address keeps the high end of the heap empty, which is what can be returned.
+// Every function is thread-safe; none allocates memory through the library.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "alloc/base/units.h"
+#include "alloc/os/lock.h"
+
+namespace lull::pages {
+
+struct PageRun {
+  PageIndex first;
+  bool found = false;
+  bool zero = false;  // every page is known to be zero
+};
+
+struct PageStats {  // bytes
+  std::uint64_t committed = 0, used = 0, free_dirty = 0, free_clean = 0;
+  std::uint64_t purged_total = 0, lock_acquisitions = 0;
+};
+
+class PageHeap {
+ public:
+  // `n` contiguous pages; not found when the range or the system is exhausted.
+  [[nodiscard]] PageRun allocate(PageCount n);
+  void release(PageIndex first, PageCount n);
+
+  // Gives back free pages of chunks that nobody touched for `idle_ticks` calls of tick(); at most `most` bytes.
+  // Returns the bytes given back. `idle_ticks` 0: everything now.
+  std::size_t purge(unsigned idle_ticks, std::size_t most);
+  void tick();
+
+  PageStats stats();
+  std::size_t dirty_bytes() const { return dirty_pages_.load(std::memory_order_relaxed) << kPageShift; }
+  PageIndex end() const { return {chunks_.load(std::memory_order_acquire) * kChunkPages}; }  // acquire: pairs with grow()
+  void check_invariants();
+  os::Lock& lock_for_fork() { return lock_; }
+
+  static constexpr std::uint32_t kChunkPages = 256;
+
+ private:
+  static constexpr std::uint32_t kChunkWords = kChunkPages / 64;
+  static constexpr std::uint32_t kHints = 17;  // first chunk that may have a run of n pages, for n below this
+
+  struct Chunk {
+    std::uint64_t used[kChunkWords];
+    std::uint64_t clean[kChunkWords];
+    std::uint32_t idle;  // ticks since the last release into it
+  };
+
+  bool prepare_locked();
+  bool grow_locked(std::uint32_t chunks);
+  PageRun allocate_small_locked(std::uint32_t n);
+  PageRun allocate_long_locked(std::uint32_t n);
+  std::uint32_t find_long_locked(std::uint32_t n);
+  bool take_locked(std::uint32_t first, std::uint32_t n);  // true when all were clean
+  void give_locked(std::uint32_t first, std::uint32_t n, bool clean);
+  void refresh_longest_locked(std::uint32_t chunk);
+  std::uint32_t leading_free_locked(std::uint32_t chunk) const;
+  std::size_t purge_chunk(std::uint32_t chunk);
+
+  os::Lock lock_{os::LockRank::pages};
+  Chunk* chunk_table_ = nullptr;        // all of these: lock_
+  std::uint16_t* longest_ = nullptr;
+  std::uint32_t capacity_ = 0;
+  std::uint32_t hint_[kHints] = {};
+  std::uint64_t used_pages_ = 0, purged_pages_total_ = 0, acquisitions_ = 0;
+  std::atomic<std::uint64_t> dirty_pages_{0};  // written under lock_
+  std::atomic<std::uint32_t> chunks_{0};       // committed; written under lock_
+};
+
+extern PageHeap page_heap;
+
+}  // namespace lull::pages

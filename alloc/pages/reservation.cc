@@ -1,0 +1,64 @@
+#include "alloc/pages/reservation.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "alloc/base/check.h"
+#include "alloc/os/lock.h"
+#include "alloc/os/vm.h"
+
+namespace lull {
+namespace detail {
+constinit HeapRange heap_range;
+}
+
+namespace pages {
+
+constinit Reservation reservation;
+
+namespace {
+
+constexpr std::size_t kLargestRange = std::size_t{1} << 42;   // 4 TiB: page numbers and cells stay within 32 bits
+constexpr std::size_t kSmallestRange = std::size_t{1} << 26;  // 64 MiB: less runs nothing useful
+constexpr std::size_t kUsualMinimum = std::size_t{1} << 36;   // 64 GiB even on small machines: address space is free
+constexpr std::size_t kAlignment = std::size_t{1} << 21;      // a huge page
+
+constinit os::Lock reserve_lock{os::LockRank::metadata};
+
+// One mapping for heap and tables, so that it succeeds or fails as a whole.
+bool try_reserve(std::size_t size) {
+  const std::size_t page_count = size >> kPageShift;
+  const std::size_t cells = size / 16;  // the smallest span is 8 KiB and its descriptor at most 448 bytes
+  const std::size_t cards = size >> detail::kCardShift;
+  void* heap = os::reserve(size, kAlignment);
+  if (heap == nullptr) return false;
+  const std::size_t tables = page_count + page_count * 4 + cards + cells;
+  auto* table = static_cast<std::byte*>(os::map(tables));
+  if (table == nullptr) {
+    os::unmap(heap, size);
+    return false;
+  }
+  reservation.owners = reinterpret_cast<std::atomic<std::uint32_t>*>(table);
+  reservation.classes = reinterpret_cast<std::atomic<PageClass>*>(table + page_count * 4);
+  auto* card_table = reinterpret_cast<std::uint8_t*>(table + page_count * 5);
+  reservation.span_cells = table + page_count * 5 + cards;
+  reservation.span_cells_bytes = cells;
+  reservation.base = reinterpret_cast<std::uintptr_t>(heap);
+  reservation.size = size;
+  detail::heap_range = {reservation.base, size, card_table};
+  return true;
+}
+
+}  // namespace
+
+bool reserve_heap() {
+  os::Locked locked(reserve_lock);
+  if (reservation.size != 0) return true;
+  const std::size_t wanted = std::max(kUsualMinimum, std::bit_ceil(os::physical_memory() * 8));
+  for (std::size_t size = std::min(wanted, kLargestRange); size >= kSmallestRange; size /= 2)
+    if (try_reserve(size)) return true;
+  return false;
+}
+
+}  // namespace pages
+}  // namespace lull

@@ -1,0 +1,45 @@
+// The one reserved address range and the tables computed from it.
+//
+//   heap     [base, base + size)    pages of 8 KiB, reserved without memory, committed by the page heap
+//   classes  1 byte a page          what the page is (PageClass)
+//   owners   4 bytes a page         number of the span that covers it
+//   cards    1 byte per 512 bytes   dirty cards of the generational collector
+//   spans    64-byte cells          span descriptors, addressed by number, never unmapped
+//
+// Tables are mapped without reserve, so they cost memory only where they are touched. Under `ulimit -v` or strict
+// overcommit the range is halved until everything fits.
+#pragma once
+
+#include <atomic>
+
+#include "alloc/base/units.h"
+#include "lull/detail/heap_range.h"
+
+namespace lull::pages {
+
+// What a page holds. Anything that is not managed is opaque to the collector.
+enum class PageClass : std::uint8_t { none = 0, managed = 1, unmanaged = 2 };
+
+struct Reservation {
+  std::uintptr_t base = 0;
+  std::size_t size = 0;
+  std::atomic<PageClass>* classes = nullptr;
+  std::atomic<std::uint32_t>* owners = nullptr;
+  std::byte* span_cells = nullptr;
+  std::size_t span_cells_bytes = 0;
+};
+
+extern Reservation reservation;  // constant after reserve_heap()
+
+// Reserves the range and its tables; idempotent, thread-safe; false when not even the smallest range can be had.
+[[nodiscard]] bool reserve_heap();
+
+inline bool in_heap(std::uintptr_t word) { return word - reservation.base < reservation.size; }
+inline PageIndex page_of(std::uintptr_t address) {
+  return {static_cast<std::uint32_t>((address - reservation.base) >> kPageShift)};
+}
+inline std::uintptr_t address_of(PageIndex page) {
+  return reservation.base + (std::uintptr_t{page.value} << kPageShift);
+}
+
+}  // namespace lull::pages

@@ -1,0 +1,99 @@
+// A span: a run of pages cut into slots of one size, and the bitmaps over its slots.
+//
+//   cell 0                         cells 1 ...
+//   +----------------------------+---------------------+------------------------+--------------------+
+//   | geometry, links, versions  | alloc bits (words)  | snapshot bits (words)  | mark bits (words)  |  [destroy bits]
+//   +----------------------------+---------------------+------------------------+--------------------+
+//
+// Bitmaps and who may write them (managed spans; "owner" = the thread that has the span in its cache, or the sweeper
+// that claimed it, or the thread that created it; a span has one owner at a time):
+//   alloc     owner        bit set = the slot holds an object (slots of the owner's current hole are not in it yet)
+//   snapshot  owner        alloc as it was at the owner's stack scan of cycle `snapshot_cycle`
+//   mark      any marker   atomically; meaningful while `mark_cycle` is the cycle in question
+//   destroy   any          atomically; bit set = constructed and its destructor has still to run
+// In words: candidate(slot, cycle) = snapshot_cycle == cycle ? snapshot[slot] : alloc[slot];
+//           white(slot, cycle)     = candidate and not (mark_cycle == cycle and mark[slot]).
+// A descriptor is never unmapped and its number never gets another size, so that a racy reader always sees a span.
+#pragma once
+
+#include <atomic>
+
+#include "alloc/base/bitmap.h"
+#include "alloc/base/units.h"
+#include "alloc/pages/reservation.h"
+
+namespace lull::pages {
+
+struct SpanGeometry {
+  std::size_t slot_bytes = 0;
+  std::uint32_t slots = 0;
+  PageCount pages;
+  std::uint32_t reciprocal = 0;  // ceil(2^32 / slot_bytes); 0 when there is one slot
+};
+
+// slot_bytes must be a multiple of 8 and at most 32 KiB; see span_geometry.h for how `pages` is chosen.
+constexpr std::uint32_t reciprocal_of(std::size_t slot_bytes) {
+  return static_cast<std::uint32_t>(((std::uint64_t{1} << 32) + slot_bytes - 1) / slot_bytes);
+}
+
+inline constexpr std::size_t kCellBytes = 64;
+inline constexpr std::uint32_t kMarkClearing = ~0u;  // in mark_cycle: somebody is clearing the mark bits
+
+class alignas(kCellBytes) Span {
+ public:
+  std::uintptr_t base = 0;
+  void* owner_class = nullptr;  // cache::SpanClass*; null while the descriptor is unused
+  std::size_t slot_bytes = 0;
+  std::uint32_t slots = 0;
+  std::uint32_t reciprocal = 0;
+  std::uint32_t page_count = 0;
+  std::uint16_t words = 0;       // words a bitmap
+  std::uint8_t cells = 0;        // size of this descriptor
+  std::uint8_t needs_zero = 0;   // owner only: free slots may hold old contents
+  std::atomic<std::uint32_t> next{0};            // SpanSet link
+  std::atomic<std::uint32_t> snapshot_cycle{0};  // release by the owner: pairs with the acquire in is_candidate()
+  std::atomic<std::uint32_t> mark_cycle{0};
+  std::uint32_t allocated = 0;   // owner only: number of alloc bits set, as of the last sweep or release
+
+  SpanId id() const {
+    return static_cast<SpanId>((reinterpret_cast<std::uintptr_t>(this) -
+                                reinterpret_cast<std::uintptr_t>(reservation.span_cells)) / kCellBytes);
+  }
+  PageIndex first_page() const { return page_of(base); }
+  std::uintptr_t slot_address(std::uint32_t slot) const { return base + slot * slot_bytes; }
+  std::uintptr_t end() const { return base + (std::uintptr_t{page_count} << kPageShift); }
+  // Any address inside the span; the tail behind the last slot yields `slots`.
+  std::uint32_t slot_of(std::uintptr_t address) const {
+    return static_cast<std::uint32_t>(((address - base) * std::uint64_t{reciprocal}) >> 32);
+  }
+
+  BitWord* alloc_bits() { return bitmap(0); }
+  BitWord* snapshot_bits() { return bitmap(1); }
+  BitWord* mark_bits() { return bitmap(2); }
+  BitWord* destroy_bits() { return bitmap(3); }  // only in spans made with `with_destroy_bits`
+
+ private:
+  BitWord* bitmap(unsigned n) { return reinterpret_cast<BitWord*>(this + 1) + n * std::size_t{words}; }
+};
+static_assert(sizeof(Span) == kCellBytes, "a descriptor header is one cell");
+
+constexpr std::uint32_t cells_for(std::uint32_t slots, bool with_destroy_bits) {
+  const std::size_t bitmaps = with_destroy_bits ? 4 : 3;
+  return static_cast<std::uint32_t>(1 + (bitmaps * words_for(slots) * 8 + kCellBytes - 1) / kCellBytes);
+}
+
+inline Span* span_with(SpanId id) {
+  return reinterpret_cast<Span*>(reservation.span_cells) + static_cast<std::uint32_t>(id);
+}
+
+// The managed span that covers `word`, or nullptr. Async-signal-safe. The answer stays true as long as the span
+// cannot die: while marking no managed span does.
+inline Span* managed_span_of(std::uintptr_t word) {
+  if (!in_heap(word)) return nullptr;
+  const PageIndex page = page_of(word);
+  // acquire: pairs with the release in SpanTable::publish, so that the descriptor is complete
+  if (reservation.classes[page.value].load(std::memory_order_acquire) != PageClass::managed) return nullptr;
+  return span_with(static_cast<SpanId>(reservation.owners[page.value].load(std::memory_order_relaxed)));
+}
+
+}  // namespace lull::pages

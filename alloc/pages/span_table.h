@@ -1,0 +1,42 @@
+// Makes and retires spans: pages from the page heap, a descriptor from the descriptor table, and the page tables.
+#pragma once
+
+#include "alloc/pages/span.h"
+
+namespace lull::pages {
+
+// A span with all slots free, not in any set; nullptr when memory runs out. Its bitmaps are zero. Thread-safe.
+[[nodiscard]] Span* create_span(const SpanGeometry& geometry, void* owner_class, PageClass page_class, bool with_destroy_bits);
+
+// The caller owns the span; no slot of it is in use any more. Thread-safe.
+void destroy_span(Span* span);
+
+// Calls visit(span) for every span there is, in address order. Spans may come and go meanwhile unless the caller
+// prevents it; what is visited was a span at that moment.
+template <class Visit>
+void for_each_span(Visit&& visit);
+
+struct SpanStats {
+  std::uint64_t spans = 0, descriptor_bytes_used = 0, descriptor_bytes_reserved = 0;
+};
+SpanStats span_stats();
+
+PageIndex heap_end();  // one past the last committed page
+
+template <class Visit>
+void for_each_span(Visit&& visit) {
+  const PageIndex end = heap_end();
+  for (PageIndex at{0}; at < end;) {
+    // acquire: pairs with the release in publish()
+    if (reservation.classes[at.value].load(std::memory_order_acquire) == PageClass::none) {
+      at = at + PageCount{1};
+      continue;
+    }
+    Span* span = span_with(static_cast<SpanId>(reservation.owners[at.value].load(std::memory_order_relaxed)));
+    const std::uint32_t pages = span->page_count;
+    visit(span);
+    at = at + PageCount{pages == 0 ? 1 : pages};
+  }
+}
+
+}  // namespace lull::pages

@@ -1,0 +1,24 @@
+// Running the collector by hand, and its knobs. All functions are thread-safe.
+#pragma once
+
+#include <cstddef>
+
+namespace lull {
+
+// Runs a full cycle that starts after the call, and waits until it is swept. Callers at the same time share cycles.
+// Blocks (the calling thread answers handshakes meanwhile); must not be called from a trace() or a destructor that
+// another collect() waits for.
+void collect();
+
+// The heap may grow by this percentage over what survived before the next cycle ends (Go's GOGC; 100 by default or
+// LULL_GC_PERCENT; negative: automatic collection off). Returns the previous value.
+int set_gc_percent(int percent);
+
+// Runs the destructors of objects found unreachable on the calling thread, until none is left; returns how many ran.
+// With LULL_FINALIZERS=manual they run nowhere else. A destructor that throws ends the process.
+std::size_t run_finalizers();
+
+// Waits until the finalizer thread has run every destructor that was due at the call. Blocks.
+void wait_for_finalizers();
+
+}  // namespace lull

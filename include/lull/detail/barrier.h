@@ -1,0 +1,57 @@
+// The write barrier, inlined at every pointer store (docs/design/barrier.md).
+//
+// Hybrid barrier: shade the old value of the slot (Yuasa 1990) and the new one (Dijkstra et al. 1978), as Go has done
+// since 1.8 (proposal 17503). Order of the fast path (rule 2 of docs/design/protocol_model.md): load old, store slot,
+// store card, test flag. The empty asm statements hold that order in the compiler and keep both values in registers or
+// stack slots that a signal handler scans (rule 3); the processor needs no fence.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "lull/detail/heap_range.h"
+#include "lull/detail/thread_block.h"
+
+namespace lull::detail {
+
+using Word = std::uintptr_t;
+
+// Slow half: refuses handshakes, re-reads the flag, shades old and new, accepts handshakes, polls. Attaches the thread
+// if it is not. Never throws, never blocks for another thread.
+void barrier_slow(const void* slot, Word old_value, Word new_value) noexcept;
+
+inline void dirty_card(const void* slot) {
+  const Word offset = reinterpret_cast<Word>(slot) - heap_range.base;
+  // A constant byte, cleaned only between handshakes 1 and 2 (rule 13). Relaxed: handshake 2 orders it.
+  if (offset < heap_range.size) __atomic_store_n(heap_range.cards + (offset >> kCardShift), std::uint8_t{1}, __ATOMIC_RELAXED);
+}
+
+inline void after_store(const void* slot, Word old_value, Word new_value) {
+  dirty_card(slot);
+  asm volatile("" ::: "memory");  // the flag load stays below the slot store
+  if (thread_block.barrier_on) [[unlikely]] barrier_slow(slot, old_value, new_value);
+  asm volatile("" ::"r"(old_value), "r"(new_value));
+}
+
+inline Word load_word(const Word* slot) { return __atomic_load_n(slot, __ATOMIC_RELAXED); }
+
+inline void store_word(Word* slot, Word new_value) {
+  const Word old_value = load_word(slot);
+  // release: publishes the object's contents to the marker, pairs with the acquire in tracer::visit
+  __atomic_store_n(slot, new_value, __ATOMIC_RELEASE);
+  after_store(slot, old_value, new_value);
+}
+
+inline Word exchange_word(Word* slot, Word new_value) {
+  const Word old_value = __atomic_exchange_n(slot, new_value, __ATOMIC_ACQ_REL);
+  after_store(slot, old_value, new_value);
+  return old_value;
+}
+
+inline bool compare_exchange_word(Word* slot, Word& expected, Word new_value) {
+  if (!__atomic_compare_exchange_n(slot, &expected, new_value, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) return false;
+  after_store(slot, expected, new_value);
+  return true;
+}
+
+}  // namespace lull::detail

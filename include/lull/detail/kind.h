@@ -1,0 +1,135 @@
+// Kinds: what the collector knows of a type. One constant-initialised record per type, registered at first use.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <type_traits>
+
+namespace lull {
+
+class tracer;
+
+// True for types that cannot hold a pointer into the heap: their objects are never scanned and need no zeroing.
+// Specialise it for structs of such types.
+template <class T>
+struct no_pointers : std::bool_constant<std::is_arithmetic_v<T> || std::is_enum_v<T>> {};
+template <class T, std::size_t N>
+struct no_pointers<T[N]> : no_pointers<T> {};
+template <class T, std::size_t N>
+struct no_pointers<std::array<T, N>> : no_pointers<T> {};
+
+namespace detail {
+
+enum class Layout : std::uint8_t {
+  no_pointers,   // never scanned
+  traced,        // trace() names the pointers
+  conservative,  // every aligned word that points into the heap counts
+};
+
+inline constexpr std::uint32_t kArrayClasses = 72;  // = pages::kSizeClasses, checked in gc/model/kinds.cc
+
+// All fields but the atomic ones are constant.
+struct Kind {
+  // Byte offset of the kind's allocation slot in the thread's table; 0 until registered (slot 0 is always empty).
+  std::atomic<std::uint32_t> slot_offset{0};
+  std::uint32_t object_bytes = 0;   // one object, or one element of an array kind
+  std::uint32_t alignment = 0;
+  Layout layout = Layout::conservative;
+  bool is_array = false;
+  bool is_weak_cell = false;
+  void (*trace)(const void* object, tracer& t) = nullptr;
+  void (*destroy)(void* object) = nullptr;  // null: trivially destructible
+  std::string_view name;
+  std::atomic<void*> record{nullptr};  // the collector's; release: pairs with the acquire in gc/model/kinds.cc
+  std::atomic<std::uint32_t>* array_offsets = nullptr;  // like slot_offset, by size class; array kinds only
+};
+
+inline constexpr std::size_t kLargestSmallObject = 32 * 1024;
+
+// An array object: its length, then the elements. The byte behind the last element keeps one-past-the-end pointers
+// inside the object.
+struct ArrayHeader {
+  std::size_t length;
+};
+template <class T>
+inline constexpr std::size_t array_offset = alignof(T) > sizeof(ArrayHeader) ? alignof(T) : sizeof(ArrayHeader);
+
+template <class T>
+ArrayHeader* array_header(T* elements) {
+  return reinterpret_cast<ArrayHeader*>(reinterpret_cast<char*>(elements) - sizeof(ArrayHeader));
+}
+
+template <class T>
+concept HasTrace = requires(const T& object, tracer& t) { object.trace(t); };
+
+template <class T>
+constexpr Layout layout_of() {
+  if constexpr (no_pointers<T>::value) return Layout::no_pointers;
+  else if constexpr (HasTrace<T>) return Layout::traced;
+  else return Layout::conservative;
+}
+
+template <class T>
+constexpr std::string_view type_name() {
+  std::string_view text = __PRETTY_FUNCTION__;  // "... [with T = int; ...]" or "... [T = int]"
+  const auto from = text.find("T = ") + 4;
+  const auto to = text.find_first_of(";]", from);
+  return text.substr(from, to - from);
+}
+
+template <class T>
+void trace_object(const void* object, tracer& t) {
+  if constexpr (HasTrace<T>) static_cast<const T*>(object)->trace(t);
+}
+template <class T>
+void destroy_object(void* object) { std::destroy_at(static_cast<T*>(object)); }
+
+template <class T>
+std::size_t array_length_of(const void* object) {
+  return reinterpret_cast<const ArrayHeader*>(static_cast<const char*>(object) + array_offset<T> - sizeof(ArrayHeader))->length;
+}
+template <class T>
+void trace_array(const void* object, tracer& t) {
+  auto* elements = reinterpret_cast<const T*>(static_cast<const char*>(object) + array_offset<T>);
+  const std::size_t length = array_length_of<T>(object);
+  for (std::size_t i = 0; i < length; ++i) trace_object<T>(elements + i, t);
+}
+template <class T>
+void destroy_array(void* object) {
+  auto* elements = reinterpret_cast<T*>(static_cast<char*>(object) + array_offset<T>);
+  std::destroy_n(elements, array_length_of<T>(object));
+}
+
+template <class T>
+consteval std::uint32_t slot_bytes_for() {
+  constexpr std::size_t unit = alignof(T) > 16 ? alignof(T) : 16;
+  return static_cast<std::uint32_t>((sizeof(T) + unit - 1) / unit * unit);
+}
+
+template <class T>
+struct KindOf {
+  static_assert(alignof(T) <= 4096, "managed objects are aligned to at most a page");
+  static constexpr bool kTrivial = std::is_trivially_destructible_v<T>;
+  static inline constinit Kind object{.object_bytes = slot_bytes_for<T>(),
+                                      .alignment = alignof(T),
+                                      .layout = layout_of<T>(),
+                                      .trace = trace_object<T>,
+                                      .destroy = kTrivial ? nullptr : destroy_object<T>,
+                                      .name = type_name<T>()};
+  static inline constinit std::atomic<std::uint32_t> array_offsets[kArrayClasses] = {};
+  static inline constinit Kind array{.object_bytes = sizeof(T),
+                                     .alignment = alignof(T),
+                                     .layout = layout_of<T>(),
+                                     .is_array = true,
+                                     .trace = trace_array<T>,
+                                     .destroy = kTrivial ? nullptr : destroy_array<T>,
+                                     .name = type_name<T[]>(),
+                                     .array_offsets = array_offsets};
+};
+
+}  // namespace detail
+}  // namespace lull

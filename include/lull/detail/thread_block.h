@@ -1,0 +1,32 @@
+// What the inlined fast paths touch of a thread: its allocation slots and the flag of its write barrier.
+//
+// Both start in the state that sends the first allocation and the first store into a slow path, which attaches the
+// thread: `slots` points to a table of empty slots, `barrier_on` is 1. Only the thread itself writes the block, in its
+// own code, in its own signal handler, or through the collector while the thread is in a blocking region.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lull::detail {
+
+// The hole a thread allocates from: free, zeroed memory [cursor, limit) of the hole [begin, limit) of one span.
+struct AllocSlot {
+  std::uintptr_t cursor = 0;
+  std::uintptr_t limit = 0;
+  std::uintptr_t begin = 0;
+  void* span = nullptr;
+};
+
+inline constexpr std::uint32_t kMostSpanClasses = 8192;  // larger costs address space a thread, smaller limits the number of types
+
+struct ThreadBlock {
+  AllocSlot* slots;
+  std::uint8_t barrier_on;
+  void* mutator;  // gc::Mutator*, nullptr before attach and after exit
+};
+
+// initial-exec: one instruction relative to the thread register, no call, also in a shared library.
+extern __thread ThreadBlock thread_block __attribute__((tls_model("initial-exec")));
+
+}  // namespace lull::detail

@@ -1,0 +1,182 @@
+// lull::ptr<T>: a pointer to a managed object, one word. Like std::shared_ptr without a count.
+//
+// A ptr lives in managed objects and on stacks; globals, thread_locals and malloc memory take lull::root<T>.
+// Copying, moving and assigning run the write barrier (docs/design/barrier.md); destroying does nothing.
+// Thread-safety is that of a plain pointer: two threads may store to one slot at the same time only through
+// lull::atomic_ptr<T>; plain racing stores can lose an object.
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <functional>
+#include <iterator>
+#include <type_traits>
+#include <utility>
+
+#include "lull/detail/barrier.h"
+#include "lull/tracer.h"
+
+namespace lull {
+
+template <class T>
+class ptr;
+template <class T>
+class atomic_ptr;
+
+namespace detail {
+
+// The word and its barrier; ptr<T> and ptr<T[]> differ only in how they look at it.
+class Slot {
+ public:
+  Slot() noexcept { store_word(&word_, 0); }
+  explicit Slot(Word word) noexcept { store_word(&word_, word); }
+  Slot(const Slot& other) noexcept { store_word(&word_, other.word()); }
+  Slot& operator=(const Slot& other) noexcept {
+    store_word(&word_, other.word());
+    return *this;
+  }
+  ~Slot() = default;
+
+  Word word() const noexcept { return load_word(&word_); }
+  void set(Word word) noexcept { store_word(&word_, word); }
+  void trace(tracer& t) const { t.visit(&word_); }
+
+ private:
+  Word word_;  // no initialiser: constructing is a store, the old content is a value that is overwritten
+};
+
+template <class T>
+Word to_word(T* p) noexcept { return reinterpret_cast<Word>(p); }
+
+}  // namespace detail
+
+template <class T>
+class ptr {
+ public:
+  using element_type = T;
+  using pointer = T*;
+
+  ptr() noexcept = default;
+  ptr(std::nullptr_t) noexcept {}
+  // From a pointer into a managed object, or to memory outside of the heap (which the collector ignores).
+  explicit ptr(T* object) noexcept : slot_(detail::to_word(object)) {}
+  ptr(const ptr&) noexcept = default;
+  ptr& operator=(const ptr&) noexcept = default;
+  template <class U>
+    requires std::is_convertible_v<U*, T*>
+  ptr(const ptr<U>& other) noexcept : slot_(detail::to_word(static_cast<T*>(other.get()))) {}
+  ptr& operator=(std::nullptr_t) noexcept {
+    slot_.set(0);
+    return *this;
+  }
+  ~ptr() = default;
+
+  T* get() const noexcept { return reinterpret_cast<T*>(slot_.word()); }
+  std::add_lvalue_reference_t<T> operator*() const noexcept { return *get(); }
+  T* operator->() const noexcept { return get(); }
+  explicit operator bool() const noexcept { return slot_.word() != 0; }
+  void reset() noexcept { slot_.set(0); }
+  void swap(ptr& other) noexcept {
+    ptr held = *this;
+    *this = other;
+    other = held;
+  }
+  void trace(tracer& t) const { slot_.trace(t); }
+
+ private:
+  detail::Slot slot_;
+};
+static_assert(sizeof(ptr<int>) == sizeof(void*));
+
+// An array made by lull::make_array. Never points into the middle of one.
+template <class T>
+class ptr<T[]> {
+ public:
+  using element_type = T;
+
+  ptr() noexcept = default;
+  ptr(std::nullptr_t) noexcept {}
+  explicit ptr(T* elements) noexcept : slot_(detail::to_word(elements)) {}
+  ptr(const ptr&) noexcept = default;
+  ptr& operator=(const ptr&) noexcept = default;
+  ptr& operator=(std::nullptr_t) noexcept {
+    slot_.set(0);
+    return *this;
+  }
+  ~ptr() = default;
+
+  T* get() const noexcept { return reinterpret_cast<T*>(slot_.word()); }
+  T& operator[](std::size_t i) const noexcept { return get()[i]; }
+  std::size_t size() const noexcept { return get() == nullptr ? 0 : detail::array_header(get())->length; }
+  T* begin() const noexcept { return get(); }
+  T* end() const noexcept { return get() + size(); }
+  explicit operator bool() const noexcept { return slot_.word() != 0; }
+  void reset() noexcept { slot_.set(0); }
+  void swap(ptr& other) noexcept {
+    ptr held = *this;
+    *this = other;
+    other = held;
+  }
+  void trace(tracer& t) const { slot_.trace(t); }
+
+ private:
+  detail::Slot slot_;
+};
+
+template <class T, class U>
+bool operator==(const ptr<T>& a, const ptr<U>& b) noexcept { return a.get() == b.get(); }
+template <class T>
+bool operator==(const ptr<T>& a, std::nullptr_t) noexcept { return !a; }
+template <class T, class U>
+std::strong_ordering operator<=>(const ptr<T>& a, const ptr<U>& b) noexcept {
+  return std::compare_three_way{}(static_cast<const volatile void*>(a.get()), static_cast<const volatile void*>(b.get()));
+}
+template <class T>
+void swap(ptr<T>& a, ptr<T>& b) noexcept { a.swap(b); }
+
+template <class T, class U>
+ptr<T> static_pointer_cast(const ptr<U>& p) noexcept { return ptr<T>(static_cast<T*>(p.get())); }
+template <class T, class U>
+ptr<T> dynamic_pointer_cast(const ptr<U>& p) noexcept { return ptr<T>(dynamic_cast<T*>(p.get())); }
+template <class T, class U>
+ptr<T> const_pointer_cast(const ptr<U>& p) noexcept { return ptr<T>(const_cast<T*>(p.get())); }
+
+// A slot that several threads may read and write at the same time. Every store is an exchange that yields the exact
+// old value, which is what the barrier needs (rule 14 of docs/design/protocol_model.md). Loads acquire, stores release.
+template <class T>
+class atomic_ptr {
+ public:
+  using element_type = std::remove_extent_t<T>;
+
+  atomic_ptr() noexcept = default;
+  atomic_ptr(const ptr<T>& desired) noexcept : word_(desired) {}
+  atomic_ptr(const atomic_ptr&) = delete;
+  atomic_ptr& operator=(const atomic_ptr&) = delete;
+
+  ptr<T> load() const noexcept { return as_ptr(__atomic_load_n(raw(), __ATOMIC_ACQUIRE)); }
+  void store(const ptr<T>& desired) noexcept { detail::exchange_word(raw(), detail::to_word(desired.get())); }
+  ptr<T> exchange(const ptr<T>& desired) noexcept {
+    return as_ptr(detail::exchange_word(raw(), detail::to_word(desired.get())));
+  }
+  bool compare_exchange(ptr<T>& expected, const ptr<T>& desired) noexcept {
+    detail::Word seen = detail::to_word(expected.get());
+    const bool done = detail::compare_exchange_word(raw(), seen, detail::to_word(desired.get()));
+    if (!done) expected = as_ptr(seen);
+    return done;
+  }
+  void trace(tracer& t) const { word_.trace(t); }
+
+ private:
+  static ptr<T> as_ptr(detail::Word word) noexcept { return ptr<T>(reinterpret_cast<element_type*>(word)); }
+  detail::Word* raw() const noexcept { return reinterpret_cast<detail::Word*>(const_cast<ptr<T>*>(&word_)); }
+  ptr<T> word_;
+};
+
+}  // namespace lull
+
+template <class T>
+struct std::hash<lull::ptr<T>> {
+  std::size_t operator()(const lull::ptr<T>& p) const noexcept {
+    return std::hash<const volatile void*>{}(static_cast<const volatile void*>(p.get()));
+  }
+};

@@ -1,0 +1,107 @@
+// lull::root<T> and lull::atomic_root<T>: strong references from memory the collector does not see: globals,
+// thread_locals, malloc memory, containers of the standard library, captures of std::thread.
+//
+// A root owns a cell in the collector's root table (one word of memory besides its own); an empty root that was never
+// assigned owns none, so globals are constant-initialised. Making and destroying a root takes a lock for a few
+// nanoseconds; reading one is two loads. Thread-safety is that of std::shared_ptr: distinct roots are independent,
+// one root written by two threads needs atomic_root. std::bad_alloc when the root table cannot grow.
+#pragma once
+
+#include <cstddef>
+#include <utility>
+
+#include "lull/detail/barrier.h"
+#include "lull/ptr.h"
+
+namespace lull {
+namespace detail {
+
+Word* acquire_root_cell();                        // a cell that holds 0; never null
+void release_root_cell(Word* cell) noexcept;      // stores 0 through the barrier and returns the cell
+
+}  // namespace detail
+
+template <class T>
+class root {
+ public:
+  using element_type = typename ptr<T>::element_type;
+
+  constexpr root() noexcept = default;
+  constexpr root(std::nullptr_t) noexcept {}
+  root(const ptr<T>& p) { assign(p.get()); }
+  root(const root& other) { assign(other.get()); }
+  root(root&& other) noexcept : cell_(std::exchange(other.cell_, nullptr)) {}
+  root& operator=(const ptr<T>& p) {
+    assign(p.get());
+    return *this;
+  }
+  root& operator=(const root& other) {
+    assign(other.get());
+    return *this;
+  }
+  root& operator=(root&& other) noexcept {
+    std::swap(cell_, other.cell_);
+    return *this;
+  }
+  root& operator=(std::nullptr_t) noexcept {
+    reset();
+    return *this;
+  }
+  ~root() {
+    if (cell_ != nullptr) detail::release_root_cell(cell_);
+  }
+
+  element_type* get() const noexcept {
+    return cell_ == nullptr ? nullptr : reinterpret_cast<element_type*>(detail::load_word(cell_));
+  }
+  ptr<T> load() const noexcept { return ptr<T>(get()); }
+  operator ptr<T>() const noexcept { return load(); }
+  std::add_lvalue_reference_t<element_type> operator*() const noexcept { return *get(); }
+  element_type* operator->() const noexcept { return get(); }
+  explicit operator bool() const noexcept { return get() != nullptr; }
+  void reset() noexcept {
+    if (cell_ != nullptr) detail::store_word(cell_, 0);
+  }
+
+ private:
+  void assign(element_type* object) {
+    if (cell_ == nullptr) {
+      if (object == nullptr) return;
+      cell_ = detail::acquire_root_cell();
+    }
+    detail::store_word(cell_, detail::to_word(object));
+  }
+
+  detail::Word* cell_ = nullptr;
+};
+
+// A root that several threads may read and write at the same time. Loads acquire, stores release.
+template <class T>
+class atomic_root {
+ public:
+  using element_type = typename ptr<T>::element_type;
+
+  atomic_root() : cell_(detail::acquire_root_cell()) {}
+  explicit atomic_root(const ptr<T>& p) : atomic_root() { store(p); }
+  atomic_root(const atomic_root&) = delete;
+  atomic_root& operator=(const atomic_root&) = delete;
+  ~atomic_root() { detail::release_root_cell(cell_); }
+
+  ptr<T> load() const noexcept { return as_ptr(__atomic_load_n(cell_, __ATOMIC_ACQUIRE)); }
+  void store(const ptr<T>& desired) noexcept { detail::exchange_word(cell_, detail::to_word(desired.get())); }
+  ptr<T> exchange(const ptr<T>& desired) noexcept {
+    return as_ptr(detail::exchange_word(cell_, detail::to_word(desired.get())));
+  }
+  bool compare_exchange(ptr<T>& expected, const ptr<T>& desired) noexcept {
+    detail::Word seen = detail::to_word(expected.get());
+    const bool done = detail::compare_exchange_word(cell_, seen, detail::to_word(desired.get()));
+    if (!done) expected = as_ptr(seen);
+    return done;
+  }
+
+ private:
+  static ptr<T> as_ptr(detail::Word word) noexcept { return ptr<T>(reinterpret_cast<element_type*>(word)); }
+  detail::Word* cell_;
+};
+
+}  // namespace lull

@@ -1,0 +1,27 @@
+// Threads. A thread attaches by itself at its first allocation or pointer store, and detaches when it exits.
+#pragma once
+
+namespace lull {
+
+// Attaches the calling thread now. Needed only by a thread whose first contact with managed objects is through raw
+// pointers, which the collector cannot notice. Idempotent. May call malloc.
+void attach_thread();
+// Detaches before the thread exits; the thread must hold no reference. It attaches again at next use.
+void detach_thread();
+
+// Answers a pending handshake of the collector, if there is one: one load and a branch otherwise. For loops that neither
+// allocate nor store pointers; without it such a thread is interrupted by a signal instead.
+void safepoint() noexcept;
+
+// While it exists the thread promises not to touch managed objects, so the collector answers handshakes for it: it is
+// not signalled and delays nobody. Wrap blocking calls in it. Nests. Leaving waits while the collector is at work on
+// this thread's stack (microseconds).
+class [[nodiscard]] blocking_region {
+ public:
+  blocking_region() noexcept;
+  ~blocking_region();
+  blocking_region(const blocking_region&) = delete;
+  blocking_region& operator=(const blocking_region&) = delete;
+};
+
+}  // namespace lull

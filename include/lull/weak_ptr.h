@@ -1,0 +1,52 @@
+// lull::weak_ptr<T>: does not keep its object. One word; making one from a ptr allocates a 16-byte cell, copies share it.
+//
+// lock() is constant time, never blocks, and yields an empty ptr from the moment the collector found the object
+// unreachable, before its destructor runs. Lives where a ptr may live; thread-safety is that of ptr.
+#pragma once
+
+#include <cstddef>
+
+#include "lull/ptr.h"
+
+namespace lull {
+namespace detail {
+
+struct WeakCell {
+  Word referent;  // not traced; cleared by the collector; written by the collector only once published
+};
+template <>
+constexpr Layout layout_of<WeakCell>() { return Layout::no_pointers; }
+
+WeakCell* make_weak_cell(const void* referent);                // std::bad_alloc like make
+Word lock_weak_cell(const WeakCell* cell) noexcept;            // rule 15 of docs/design/protocol_model.md
+bool weak_cell_expired(const WeakCell* cell) noexcept;
+
+}  // namespace detail
+
+template <class T>
+class weak_ptr {
+ public:
+  using element_type = typename ptr<T>::element_type;
+
+  weak_ptr() noexcept = default;
+  weak_ptr(std::nullptr_t) noexcept {}
+  weak_ptr(const ptr<T>& p) {
+    if (p) cell_ = ptr<detail::WeakCell>(detail::make_weak_cell(p.get()));
+  }
+  weak_ptr& operator=(const ptr<T>& p) { return *this = weak_ptr(p); }
+  weak_ptr(const weak_ptr&) noexcept = default;
+  weak_ptr& operator=(const weak_ptr&) noexcept = default;
+
+  ptr<T> lock() const noexcept {
+    return cell_ ? ptr<T>(reinterpret_cast<element_type*>(detail::lock_weak_cell(cell_.get()))) : ptr<T>();
+  }
+  bool expired() const noexcept { return !cell_ || detail::weak_cell_expired(cell_.get()); }
+  void reset() noexcept { cell_.reset(); }
+  void trace(tracer& t) const { cell_.trace(t); }
+
+ private:
+  ptr<detail::WeakCell> cell_;
+};
+static_assert(sizeof(weak_ptr<int>) == sizeof(void*));
+
+}  // namespace lull
