@@ -3,15 +3,13 @@
 // since 1.18: https://github.com/golang/proposal/blob/master/design/44167-gc-pacer-redesign.md and
 // https://github.com/golang/proposal/blob/master/design/48409-soft-memory-limit.md
 //
-//   heap_live                                  marked      bytes that survived the last cycle
-//   ^            goal ....... /|               goal        where the cycle should end        (percent_goal)
-//   |                 /runway/ |               trigger     where it starts: goal - runway    (place_trigger)
-//   |     trigger .. / <-mark-> \              runway      what mutators allocate while the background
-//   workers |         /                  \                         alone do the expected scan work
-//   (runway_bytes)
-//   |_marked /                    \_ marked'   assist      what makes the cycle end at the goal when the
-//   runway
-//   +--------------------------------> time                was too short                     (assist_ratio)
+//   heap_live                               marked   bytes that survived the last cycle
+//   ^            goal ....... /|            goal     where the cycle should end: percent_goal()
+//   |                 /runway/ |            trigger  where it starts, goal - runway: place_trigger()
+//   |     trigger .. / <-mark-> \           runway   what mutators allocate while the background workers
+//   |         /                  \                   alone do the expected scan work: runway_bytes()
+//   |_marked /                    \_marked  assist   makes the cycle end at the goal when the runway was
+//   +--------------------------------> time           too short: assist_ratio()
 //
 // How we differ from Go, each stated again at its rule in pacer.cc:
 //   1. The trigger never lies later than 95 % of the way, also in large heaps (Go: goal - 4 MiB).
@@ -30,8 +28,7 @@ struct PacerConfig {
   int gc_percent = 100;                     // heap growth between cycles, per cent of what survived; < 0: off
   std::uint64_t min_heap_bytes = 4u << 20;  // smallest goal at 100 percent; scaled by percent / 100
   std::uint64_t memory_limit = ~0ull;       // soft limit of heap and non-heap bytes; the lower goal wins
-  double background_utilisation =
-      0.25;  // share of the processors that the background workers get while marking
+  double background_utilisation = 0.25;     // share of the processors that workers get while marking
 };
 
 struct CycleStart {
@@ -41,9 +38,8 @@ struct CycleStart {
 };
 
 struct CycleEnd {
-  std::uint64_t heap_live_at_end;  // the peak: when marking ended, before anything was swept
-  std::uint64_t
-      heap_marked;  // bytes that survive: found live, and born while marking; heap_live after sweeping
+  std::uint64_t heap_live_at_end;       // the peak: when marking ended, before anything was swept
+  std::uint64_t heap_marked;            // bytes that survive: found live or born while marking
   std::uint64_t scan_work;              // bytes scanned by everybody: heap, stacks, roots
   std::uint64_t assist_work;            // the part of scan_work that mutators did
   std::uint64_t allocated_during_mark;  // by all mutators, from begin_cycle to the end of marking
