@@ -108,7 +108,7 @@ TEST(Gctrace, StartIsShownToTheMillisecond) {
   for (unsigned ms = 0; ms < 10000; ms++) {
     char expected[32];
     std::snprintf(expected, sizeof expected, "gc 0 @%u.%03us 0%%", ms / 1000, ms % 1000);
-    ASSERT_EQ(0u, format({.start_seconds = ms * 1e6 * 1e-9}).find(expected)) << expected;
+    ASSERT_EQ(0u, format({.start_seconds = ms * 1e6 / 1e9}).find(expected)) << expected;
   }
 }
 
