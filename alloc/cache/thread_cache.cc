@@ -27,27 +27,43 @@ bool ThreadCache::initialise() {
   return true;
 }
 
+namespace {
+
+void* take_object(AllocSlot& slot, const SpanClass& c) {
+  const std::uintptr_t object = slot.cursor;
+  slot.cursor = object + c.geometry.slot_bytes;
+  return reinterpret_cast<void*>(object);
+}
+
+}  // namespace
+
+void* ThreadCache::allocate_in_span(SpanClass& c, SpanSource& source, std::uint32_t most_objects) {
+  AllocSlot& slot = slots_[c.index];
+  if (slot.span == nullptr) return nullptr;
+  const bool room = slot.cursor + c.geometry.slot_bytes <= slot.limit;  // another caller's slow path may have made some
+  return room || open_next_hole(slot, c, source, most_objects) ? take_object(slot, c) : nullptr;
+}
+
 void* ThreadCache::allocate_slow(SpanClass& c, SpanSource& source, std::uint32_t most_objects) {
   AllocSlot& slot = slots_[c.index];
-  while (slot.span == nullptr || slot.cursor + c.geometry.slot_bytes > slot.limit) {
-    if (slot.span != nullptr && open_next_hole(slot, c, source, most_objects)) break;
-    if (slot.span != nullptr) {
-      source.release(c, static_cast<pages::Span*>(slot.span));
-      slot.span = nullptr;
-    }
+  for (;;) {
+    if (void* object = allocate_in_span(c, source, most_objects)) return object;
+    if (slot.span != nullptr) source.release(c, static_cast<pages::Span*>(slot.span));
+    slot.span = nullptr;
     pages::Span* span = source.acquire(c);
     if (span == nullptr) {
-      for (std::uint32_t i = 0; i < active_count_; ++i)
-        if (active_[i] == c.index) active_[i] = active_[--active_count_];
-      slot = {};
+      deactivate(slot, c.index);
       return nullptr;
     }
     activate(slot, c.index);
     slot = {span->base, span->base, span->base, span};
   }
-  const std::uintptr_t object = slot.cursor;
-  slot.cursor = object + c.geometry.slot_bytes;
-  return reinterpret_cast<void*>(object);
+}
+
+void ThreadCache::deactivate(AllocSlot& slot, std::uint32_t index) {
+  for (std::uint32_t i = 0; i < active_count_; ++i)
+    if (active_[i] == index) active_[i] = active_[--active_count_];
+  slot = {};
 }
 
 void ThreadCache::activate(AllocSlot& slot, std::uint32_t index) {
@@ -58,12 +74,7 @@ void ThreadCache::activate(AllocSlot& slot, std::uint32_t index) {
 void ThreadCache::retire_hole(AllocSlot& slot, SpanClass& c) {
   auto& span = *static_cast<pages::Span*>(slot.span);
   const auto objects = static_cast<std::uint32_t>((slot.cursor - slot.begin) / span.slot_bytes);
-  if (objects == 0) return;
-  const std::uint32_t first = span.slot_of(slot.begin);
-  set_alloc_bits(span, first, first + objects);
-  span.allocated += objects;
-  c.allocated_objects.fetch_add(objects, std::memory_order_relaxed);
-  c.allocated_bytes.fetch_add(objects * span.slot_bytes, std::memory_order_relaxed);
+  if (objects != 0) note_allocated(span, c, span.slot_of(slot.begin), objects);
 }
 
 bool ThreadCache::open_next_hole(AllocSlot& slot, SpanClass& c, SpanSource& source, std::uint32_t most_objects) {

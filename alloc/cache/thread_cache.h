@@ -31,7 +31,9 @@ class ThreadCache {
   [[nodiscard]] bool initialise();
   AllocSlot* slots() { return slots_; }
 
-  // Makes the slot's next hole current and takes one object from it; nullptr when memory runs out.
+  // Takes one object from the next hole of the span the slot has; nullptr when there is no hole left.
+  void* allocate_in_span(SpanClass& span_class, SpanSource& source, std::uint32_t most_objects);
+  // The same, getting another span when need be; nullptr when memory runs out.
   // `most_objects` bounds the hole (checking mode stress).
   void* allocate_slow(SpanClass& span_class, SpanSource& source, std::uint32_t most_objects);
   // Gives every span back.
@@ -53,6 +55,7 @@ class ThreadCache {
   void retire_hole(AllocSlot& slot, SpanClass& span_class);
   bool open_next_hole(AllocSlot& slot, SpanClass& span_class, SpanSource& source, std::uint32_t most_objects);
   void activate(AllocSlot& slot, std::uint32_t index);
+  void deactivate(AllocSlot& slot, std::uint32_t index);
 
   AllocSlot* slots_ = nullptr;
   std::uint32_t* active_ = nullptr;  // indices of the slots that have a span
@@ -69,6 +72,14 @@ inline void set_alloc_bits(pages::Span& span, std::uint32_t from, std::uint32_t 
   });
 }
 
+// `objects` slots from `first` on hold objects from now on.
+inline void note_allocated(pages::Span& span, SpanClass& c, std::uint32_t first, std::uint32_t objects) {
+  set_alloc_bits(span, first, first + objects);
+  span.allocated += objects;
+  c.allocated_objects.fetch_add(objects, std::memory_order_relaxed);
+  c.allocated_bytes.fetch_add(objects * span.slot_bytes, std::memory_order_relaxed);
+}
+
 template <class Push>
 void ThreadCache::release_all_async(Push&& push) {
   for (std::uint32_t i = 0; i < active_count_; ++i) {
@@ -76,7 +87,7 @@ void ThreadCache::release_all_async(Push&& push) {
     auto* span = static_cast<pages::Span*>(slot.span);
     const std::uintptr_t begin = slot.begin, limit = slot.limit;
     slot = {};
-    set_alloc_bits(*span, span->slot_of(begin), span->slot_of(begin) + static_cast<std::uint32_t>((limit - begin) / span->slot_bytes));
+    note_allocated(*span, *classes_[active_[i]], span->slot_of(begin), static_cast<std::uint32_t>((limit - begin) / span->slot_bytes));
     push(*classes_[active_[i]], span);
   }
   active_count_ = 0;

@@ -19,7 +19,7 @@ void Lock::lock_slow() {
       return;
     pause_cpu();
   }
-  while (word_.exchange(2, std::memory_order_acquire) != 0) futex_wait(word_, 2);
+  while (word_.exchange(2, std::memory_order_acquire) != 0) futex_wait(word_, std::uint32_t{2});
 }
 
 void Lock::note_rank() {

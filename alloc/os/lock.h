@@ -12,7 +12,7 @@
 
 namespace lull::os {
 
-enum class LockRank : std::uint8_t { driver = 1, registry, worklist, roots, kinds, reports, pages, metadata };
+enum class LockRank : std::uint8_t { driver = 1, registry, roots, kinds, reports, worklist, pages, metadata };
 
 class Lock {
  public:
@@ -25,6 +25,12 @@ class Lock {
     std::uint32_t expected = 0;
     // acquire: pairs with the release in unlock()
     if (!word_.compare_exchange_strong(expected, 1, std::memory_order_acquire, std::memory_order_relaxed)) lock_slow();
+  }
+  bool try_lock() {
+    std::uint32_t expected = 0;
+    if (!word_.compare_exchange_strong(expected, 1, std::memory_order_acquire, std::memory_order_relaxed)) return false;
+    note_rank();
+    return true;
   }
   void unlock() {
     forget_rank();

@@ -43,6 +43,7 @@ class alignas(kCellBytes) Span {
  public:
   std::uintptr_t base = 0;
   void* owner_class = nullptr;  // cache::SpanClass*; null while the descriptor is unused
+  const void* kind = nullptr;   // the collector's detail::Kind, here to save a marker one cold load
   std::size_t slot_bytes = 0;
   std::uint32_t slots = 0;
   std::uint32_t reciprocal = 0;

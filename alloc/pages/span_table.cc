@@ -72,10 +72,10 @@ void publish(const Span& span, PageIndex first, PageClass page_class) {
 
 }  // namespace
 
-Span* create_span(const SpanGeometry& g, void* owner_class, PageClass page_class, bool with_destroy_bits) {
+Span* create_span(const SpanGeometry& g, const SpanOwner& owner) {
   const PageRun run = page_heap.allocate(g.pages);
   if (!run.found) return nullptr;
-  const std::uint32_t cells = cells_for(g.slots, with_destroy_bits);
+  const std::uint32_t cells = cells_for(g.slots, owner.with_destroy_bits);
   LULL_CHECK(cells <= kMostCells, "span with too many slots");
   Span* span = descriptors.take(cells);
   if (span == nullptr) {
@@ -83,9 +83,10 @@ Span* create_span(const SpanGeometry& g, void* owner_class, PageClass page_class
     return nullptr;
   }
   describe(*span, g, run.first, cells);
-  span->owner_class = owner_class;
+  span->owner_class = owner.span_class;
+  span->kind = owner.kind;
   span->needs_zero = !run.zero;
-  publish(*span, run.first, page_class);
+  publish(*span, run.first, owner.page_class);
   return span;
 }
 

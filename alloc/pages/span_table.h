@@ -5,8 +5,15 @@
 
 namespace lull::pages {
 
+struct SpanOwner {
+  void* span_class = nullptr;
+  const void* kind = nullptr;
+  PageClass page_class = PageClass::managed;
+  bool with_destroy_bits = false;
+};
+
 // A span with all slots free, not in any set; nullptr when memory runs out. Its bitmaps are zero. Thread-safe.
-[[nodiscard]] Span* create_span(const SpanGeometry& geometry, void* owner_class, PageClass page_class, bool with_destroy_bits);
+[[nodiscard]] Span* create_span(const SpanGeometry& geometry, const SpanOwner& owner);
 
 // The caller owns the span; no slot of it is in use any more. Thread-safe.
 void destroy_span(Span* span);

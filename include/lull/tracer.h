@@ -15,6 +15,8 @@
 
 namespace lull {
 
+struct SlotLog;
+
 class tracer {
  public:
   template <class... Members>
@@ -52,7 +54,7 @@ class tracer {
   std::uintptr_t* next_ = nullptr;
   std::uintptr_t* end_ = nullptr;
   void (*flush_)(tracer&) = nullptr;  // makes room between next_ and end_
-  struct SlotLog* slots_seen_ = nullptr;
+  SlotLog* slots_seen_ = nullptr;
 };
 
 }  // namespace lull

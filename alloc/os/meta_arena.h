@@ -1,0 +1,12 @@
+// Memory for the library's own records: bump allocation from mapped chunks, never given back. Callers keep free lists.
+#pragma once
+
+#include <cstddef>
+
+namespace lull::os {
+
+// Zeroed, aligned to 64 bytes; nullptr when memory runs out. Thread-safe.
+[[nodiscard]] void* allocate_meta(std::size_t bytes);
+std::size_t meta_bytes();  // mapped so far
+
+}  // namespace lull::os

@@ -1,0 +1,51 @@
+#include "alloc/pages/purger.h"
+
+#include <atomic>
+#include <cstdint>
+
+#include "alloc/os/futex.h"
+#include "alloc/os/thread.h"
+#include "alloc/pages/page_heap.h"
+
+namespace lull::pages {
+namespace {
+
+constexpr std::uint64_t kTickNs = 100'000'000;
+constexpr unsigned kIdleTicks = 10;                             // a second: shorter faults pages in again, longer holds memory
+constexpr std::size_t kMostPerTick = std::size_t{64} << 20;
+constexpr std::size_t kWorthAThread = std::size_t{1} << 20;
+
+enum State : std::uint32_t { kNone, kSleeping, kWorking };
+constinit std::atomic<std::uint32_t> state{kNone};
+constinit pthread_t thread{};
+
+void* run(void*) {
+  os::make_background();
+  for (;;) {
+    state.store(kWorking, std::memory_order_seq_cst);
+    while (page_heap.dirty_bytes() > 0) {
+      constinit static std::atomic<std::uint32_t> never{0};
+      os::futex_wait_for(never, std::uint32_t{0}, kTickNs);
+      page_heap.tick();
+      page_heap.purge(kIdleTicks, kMostPerTick);
+    }
+    state.store(kSleeping, std::memory_order_seq_cst);
+    if (page_heap.dirty_bytes() == 0) os::futex_wait(state, std::uint32_t{kSleeping});
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+void nudge_purger() {
+  const std::uint32_t seen = state.load(std::memory_order_seq_cst);
+  if (seen == kWorking || page_heap.dirty_bytes() < (seen == kNone ? kWorthAThread : 1)) return;
+  std::uint32_t expected = seen;
+  if (!state.compare_exchange_strong(expected, kWorking, std::memory_order_seq_cst)) return;
+  if (seen == kSleeping) os::futex_wake_all(state);
+  else if (!os::start_thread(thread, run, nullptr, "lull-purge")) state.store(kNone, std::memory_order_seq_cst);
+}
+
+unsigned long purge_now() { return page_heap.purge(0, ~std::size_t{0}); }
+
+}  // namespace lull::pages

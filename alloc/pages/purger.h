@@ -1,0 +1,12 @@
+// The purger: a background thread that gives idle pages back to the system. A page goes back when its chunk saw no
+// release for about a second; at most 64 MiB every 100 ms, so that it never hogs a processor.
+#pragma once
+
+namespace lull::pages {
+
+// There may be something to give back. Starts the thread at the first call that finds enough. Cheap. Thread-safe.
+void nudge_purger();
+// Gives every idle page back now; returns the bytes. Thread-safe.
+unsigned long purge_now();
+
+}  // namespace lull::pages

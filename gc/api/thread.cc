@@ -1,0 +1,27 @@
+#include "lull/thread.h"
+
+#include "gc/mutator/handshake.h"
+#include "gc/mutator/runtime_section.h"
+
+namespace lull {
+
+void attach_thread() { gc::self(); }
+void detach_thread() { gc::detach_self(); }
+
+void safepoint() noexcept {
+  if (gc::Mutator* m = gc::self_or_null(); m != nullptr && m->runtime_depth == 0 && m->blocked_depth == 0) gc::poll(*m);
+}
+
+// Not inlined: the frame that is saved must end at the caller's.
+[[gnu::noinline]] blocking_region::blocking_region() noexcept {
+  constexpr std::uintptr_t kReturnAddressAndFramePointer = 2 * sizeof(void*);
+  gc::enter_blocked(gc::self(), reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) + kReturnAddressAndFramePointer);
+}
+
+blocking_region::~blocking_region() {
+  gc::Mutator& m = gc::self();
+  gc::leave_blocked(m);
+  if (m.blocked_depth == 0) gc::poll(m);
+}
+
+}  // namespace lull

@@ -1,0 +1,215 @@
+#include "gc/cycle/cycle.h"
+
+#include <optional>
+
+#include "alloc/os/clock.h"
+#include "gc/cycle/crew.h"
+#include "gc/cycle/pacing.h"
+#include "gc/cycle/stepper.h"
+#include "gc/cycle/verifier.h"
+#include "gc/mark/assist.h"
+#include "gc/model/options.h"
+#include "gc/mutator/allocation_stats.h"
+#include "gc/mutator/handshake.h"
+#include "gc/mutator/roots.h"
+#include "gc/sweep/sweeper.h"
+#include "gc/weak/destructors.h"
+#include "gc/weak/weak_cells.h"
+
+namespace lull::gc {
+namespace {
+constexpr std::uint64_t kSliceBytes = 256 * 1024;  // scanned between two updates of credit and assist ratio
+}
+
+CycleResult Cycle::run() {
+  std::optional<WorldStopped> stopped;
+  begin();
+  if (options.stops_world()) stopped.emplace();
+  Marker marker;  // knows the cycle's number from now on
+  turn_barriers_on();
+  scan_stacks(marker);
+  mark_everything(marker);
+  if (cycle_must_abort.load(std::memory_order_relaxed)) {
+    abort(marker);
+    return CycleResult::aborted;
+  }
+  if (options.verify != 0) verify_marks();
+  handle_unreachable(marker);
+  turn_barriers_off();
+  report_to_pacer();
+  if (options.noconcurrent == 0) stopped.reset();
+  sweep();
+  return CycleResult::completed;
+}
+
+// Rule 1: version of the marks first, while all flags are off; the previous sweep is complete by then.
+void Cycle::begin() {
+  times_.begin = os::monotonic_ns();
+  reach(Step::cycle_begins);
+  close_sweep();
+  reach(Step::sweep_closed);
+  goal_ = pacing.goal();
+  heap_at_start_ = heap_counters.live.load(std::memory_order_relaxed);
+  handed_at_start_ = heap_counters.handed.load(std::memory_order_relaxed);
+  background_ns_ = os::thread_cpu_ns();
+  root_bytes_ = root_cells_in_use() * sizeof(std::uintptr_t);
+  pacing.begin({heap_at_start_, stack_bytes_, root_bytes_});
+  mark_totals.reset();
+  assists.credit.store(0, std::memory_order_relaxed);
+  assists.work.store(0, std::memory_order_relaxed);
+  assists.time_ns.store(0, std::memory_order_relaxed);
+  handshake_stats.longest_this_cycle.store(0, std::memory_order_relaxed);
+  const std::uint32_t cycle = current_cycle.load(std::memory_order_relaxed) + 1;
+  current_cycle.store(cycle, std::memory_order_release);
+  mark_epoch.store(cycle, std::memory_order_release);
+}
+
+void Cycle::turn_barriers_on() {
+  set_mark_state(MarkState::snapshot);
+  handshake(HandshakeOp::barriers_on);
+  times_.barriers_on = os::monotonic_ns();
+  reach(Step::barriers_on);
+}
+
+// Handshake 2, apart from handshake 1: merged they lose objects (docs/design/protocol_model.md).
+void Cycle::scan_stacks(Marker& marker) {
+  handshake(HandshakeOp::scan_stack);
+  handed_at_snapshot_ = heap_counters.handed.load(std::memory_order_relaxed);
+  set_mark_state(MarkState::marking);
+  times_.marking = os::monotonic_ns();
+  reach(Step::stacks_scanned);
+  pacing.revise();
+  take_answers(marker);
+}
+
+void Cycle::mark_roots(Marker& marker) {
+  for (RootChunk* chunk = first_root_chunk(); chunk != nullptr; chunk = chunk->next)
+    for (std::uintptr_t& cell : chunk->cells) {
+      // acquire: pairs with the release in detail::store_word
+      const std::uintptr_t word = __atomic_load_n(&cell, __ATOMIC_ACQUIRE);
+      if (!is_free_cell(word)) marker.mark_word(word);
+    }
+  mark_queue(marker);
+  reach(Step::roots_marked);
+}
+
+void Cycle::mark_everything(Marker& marker) {
+  mark_roots(marker);
+  do {
+    mark_concurrently(marker);
+    if (cycle_must_abort.load(std::memory_order_relaxed)) return;
+  } while (!terminate(marker));
+}
+
+void Cycle::mark_concurrently(Marker& marker) {
+  crew.begin();
+  bool empty = false;
+  while (!empty && !cycle_must_abort.load(std::memory_order_relaxed)) {
+    empty = marker.drain(kSliceBytes);
+    assists.credit.fetch_add(static_cast<std::int64_t>(marker.scanned_bytes()), std::memory_order_relaxed);
+    publish_counts(marker);
+    pacing.revise();
+    if (empty) empty = crew.is_idle() && grey_pool.empty();
+  }
+  crew.end();
+  reach(Step::marked);
+}
+
+// Rule 9: one quiet round and the compare-and-swap.
+bool Cycle::terminate(Marker& marker) {
+  times_.terminating = os::monotonic_ns();
+  ++flush_rounds_;
+  set_mark_state(MarkState::terminating);
+  reach(Step::terminating);
+  handshake(HandshakeOp::flush);
+  reach(Step::flushed);
+  const bool work = take_answers(marker) || !grey_pool.empty();
+  if (!work && finish_if_quiet()) {
+    times_.done = os::monotonic_ns();
+    reach(Step::done);
+    return true;
+  }
+  if (mark_state.load(std::memory_order_relaxed) == MarkState::terminating) cancel_termination();
+  return false;
+}
+
+// The buffers and words that a scan_stack or flush brought. True: there is something to scan.
+bool Cycle::take_answers(Marker& marker) {
+  const std::uint64_t marked_before = marker.marked_objects();
+  bool work = false;
+  std::uint64_t words = 0;
+  for_each_mutator([&](Mutator& m) {
+    if (Segment* segment = m.handed_over) {
+      m.handed_over = nullptr;
+      work |= segment->count != 0;
+      grey_pool.put(segment);
+    }
+    if (!m.has_words) return;
+    for (std::uintptr_t word : m.words) marker.mark_word(word);
+    words += m.words.size();
+    m.words.clear();
+    m.words.shrink();
+    m.has_words = false;
+  });
+  stack_bytes_ = words * sizeof(std::uintptr_t);
+  const bool newly_marked = marker.marked_objects() != marked_before;
+  return work || newly_marked;
+}
+
+// State done. Weak cells first: lock() must not find what destructors' closures keep (gc/weak/weak_cells.cc).
+void Cycle::handle_unreachable(Marker& marker) {
+  clear_weak_cells();
+  reach(Step::weak_cleared);
+  queue_unreachable(marker);
+  marker.drain(~std::uint64_t{0} / 2);
+  publish_counts(marker);
+  reach(Step::destructors_queued);
+}
+
+void Cycle::turn_barriers_off() {
+  handshake(HandshakeOp::barriers_off);
+  set_mark_state(MarkState::off);
+  reach(Step::barriers_off);
+}
+
+void Cycle::report_to_pacer() {
+  const std::uint64_t now = os::monotonic_ns();
+  const std::uint64_t handed = heap_counters.handed.load(std::memory_order_relaxed);
+  const std::uint64_t peak = heap_peak_ = heap_counters.live.load(std::memory_order_relaxed);
+  marked_objects_ = mark_totals.objects.load(std::memory_order_relaxed);
+  // Survivors: what was marked, and what was handed out since the stacks were scanned.
+  heap_at_end_ = mark_totals.bytes.load(std::memory_order_relaxed) + handed - handed_at_snapshot_;
+  heap_counters.live.fetch_sub(peak - heap_at_end_, std::memory_order_relaxed);  // others add meanwhile; may wrap, mod 2^64
+  times_.end = now;
+  pacing.end({.heap_live_at_end = peak,
+              .heap_marked = heap_at_end_,
+              .scan_work = mark_totals.scanned_bytes.load(std::memory_order_relaxed),
+              .assist_work = assists.work.load(std::memory_order_relaxed),
+              .allocated_during_mark = handed - handed_at_start_,
+              .mark_seconds = static_cast<double>(now - times_.begin) * 1e-9,
+              .assist_seconds = static_cast<double>(assists.time_ns.load(std::memory_order_relaxed)) * 1e-9,
+              .background_seconds = static_cast<double>(os::thread_cpu_ns() - background_ns_) * 1e-9});
+}
+
+void Cycle::sweep() {
+  open_sweep();
+  reach(Step::sweep_opened);
+  sweep_everything();
+  reach(Step::swept);
+}
+
+// Rule 16: flags off, buffers dropped, nothing swept; the next cycle is full anyway.
+void Cycle::abort(Marker& marker) {
+  marker.hand_over_rest();
+  handshake(HandshakeOp::flush);
+  take_answers(marker);
+  marker.hand_over_rest();
+  grey_pool.drop_all();
+  set_mark_state(MarkState::off);
+  handshake(HandshakeOp::barriers_off);
+  cycle_must_abort.store(false, std::memory_order_relaxed);
+  pacing.abort();
+  reopen_without_sweeping();
+}
+
+}  // namespace lull::gc

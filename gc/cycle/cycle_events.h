@@ -1,0 +1,18 @@
+// What a cycle tells the reports. Declared here, implemented in gc/report/cycle_log.cc.
+#pragma once
+
+#include <cstdint>
+
+#include "gc/cycle/cycle.h"
+
+namespace lull::gc {
+
+struct CycleRun {
+  bool forced;
+  std::uint64_t driver_ns;  // processor time of driver and helpers, sweep included
+};
+
+void note_program_start();
+void log_cycle(const Cycle& cycle, const CycleRun& run);  // driver, when the cycle is over
+
+}  // namespace lull::gc

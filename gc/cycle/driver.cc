@@ -1,0 +1,163 @@
+#include "gc/cycle/driver.h"
+
+#include <pthread.h>
+
+#include "alloc/base/check.h"
+#include "alloc/os/clock.h"
+#include "alloc/os/futex.h"
+#include "alloc/os/thread.h"
+#include "alloc/pages/reservation.h"
+#include "gc/cycle/crew.h"
+#include "gc/cycle/cycle.h"
+#include "gc/cycle/cycle_events.h"
+#include "gc/cycle/pacing.h"
+#include "gc/cycle/stepper.h"
+#include "gc/mark/assist.h"
+#include "gc/model/options.h"
+#include "gc/mutator/allocation_stats.h"
+#include "gc/mutator/handshake.h"
+#include "gc/mutator/runtime_section.h"
+#include "gc/mutator/services.h"
+#include "gc/weak/destructors.h"
+#include "lull/collect.h"
+
+namespace lull::gc {
+namespace {
+
+// Cycles are numbered; a request names the number up to which cycles have to run. All three only grow.
+struct DriverState {
+  std::atomic<std::uint32_t> requested{0};  // futex word of the driver
+  std::atomic<std::uint32_t> started{0};
+  std::atomic<std::uint32_t> completed{0};  // futex word of those who wait
+  std::atomic<std::uint32_t> forced{0}, aborted{0};
+  std::atomic<bool> thread_started{false};
+  pthread_t thread{};
+};
+constinit DriverState driver;
+
+constexpr int kTriesAfterAbort = 3;
+
+void run_cycle(bool forced) {
+  for (int attempt = 0; attempt < kTriesAfterAbort; ++attempt) {
+    Cycle cycle;
+    const std::uint64_t cpu = os::thread_cpu_ns() + crew.helper_ns();
+    const CycleResult result = cycle.run();
+    log_cycle(cycle, {forced, os::thread_cpu_ns() + crew.helper_ns() - cpu});
+    if (result == CycleResult::completed) return;
+    driver.aborted.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+void* driver_main(void*) {
+  os::make_background();
+  for (;;) {
+    const std::uint32_t requested = driver.requested.load(std::memory_order_acquire);
+    const std::uint32_t done = driver.completed.load(std::memory_order_relaxed);
+    if (static_cast<std::int32_t>(requested - done) <= 0 && options.rage == 0) {
+      os::futex_wait(driver.requested, requested);
+      continue;
+    }
+    const std::uint32_t number = done + 1;
+    driver.started.store(number, std::memory_order_seq_cst);
+    const std::uint32_t forced = driver.forced.load(std::memory_order_relaxed);
+    run_cycle(forced != 0 && static_cast<std::int32_t>(forced - number) >= 0);
+    start_finalizer_if_needed();
+    reach(Step::cycle_ends);
+    driver.completed.store(number, std::memory_order_seq_cst);
+    os::futex_wake_all(driver.completed);
+  }
+  return nullptr;
+}
+
+void start_driver() {
+  if (driver.thread_started.load(std::memory_order_acquire) || driver.thread_started.exchange(true)) return;
+  LULL_CHECK(os::start_thread(driver.thread, driver_main, nullptr, "lull-gc"), "cannot start the collector's thread");
+}
+
+void request_up_to(std::uint32_t number) {
+  start_driver();
+  std::uint32_t requested = driver.requested.load(std::memory_order_relaxed);
+  while (static_cast<std::int32_t>(number - requested) > 0)
+    if (driver.requested.compare_exchange_weak(requested, number, std::memory_order_release)) {
+      os::futex_wake_all(driver.requested);
+      return;
+    }
+}
+
+void wait_until(std::uint32_t number) {
+  Mutator& m = self();
+  enter_blocked(m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
+  for (;;) {
+    const std::uint32_t done = driver.completed.load(std::memory_order_acquire);
+    if (static_cast<std::int32_t>(done - number) >= 0) break;
+    os::futex_wait(driver.completed, done);
+  }
+  leave_blocked(m);
+  poll(m);
+}
+
+constinit pthread_once_t start_once = PTHREAD_ONCE_INIT;
+
+void start() {
+  read_options();
+  LULL_CHECK(pages::reserve_heap(), "cannot reserve address space for the heap");
+  install_signal_handler();
+  pacing.set_gc_percent(static_cast<int>(options.gc_percent));
+  note_program_start();
+}
+
+}  // namespace
+
+void request_cycle() {
+  const std::uint32_t done = driver.completed.load(std::memory_order_relaxed);
+  request_up_to(done + 1);
+}
+
+void collect_and_wait() {
+  // A cycle that starts after this load has a higher number.
+  const std::uint32_t number = driver.started.load(std::memory_order_seq_cst) + 1;
+  std::uint32_t forced = driver.forced.load(std::memory_order_relaxed);
+  while (static_cast<std::int32_t>(number - forced) > 0 && !driver.forced.compare_exchange_weak(forced, number)) {
+  }
+  request_up_to(number);
+  wait_until(number);
+}
+
+void wait_until_idle() {
+  const std::uint32_t number = driver.requested.load(std::memory_order_acquire);
+  if (driver.thread_started.load()) wait_until(number);
+}
+
+CycleCounts cycle_counts() {
+  return {driver.completed.load(std::memory_order_acquire), 0, driver.aborted.load(std::memory_order_relaxed)};
+}
+
+// Services to mutators (gc/mutator/services.h).
+
+void start_runtime() { pthread_once(&start_once, start); }
+
+void after_slow_allocation(Mutator& m) {
+  if (m.block->barrier_on != 0 && mark_state.load(std::memory_order_acquire) == MarkState::marking) assist(m);
+  else m.handed_bytes = 0;
+  if (options.rage != 0) return request_cycle();
+  if (options.stress != 0 && ++m.slow_allocations % static_cast<std::uint64_t>(options.stress) == 0) m.stress_due = true;
+  if (heap_counters.live.load(std::memory_order_relaxed) >= pacing.trigger()) request_cycle();
+}
+
+void collect_for_memory() { collect_and_wait(); }
+
+}  // namespace lull::gc
+
+namespace lull {
+
+void collect() {
+  gc::self();  // attaches
+  gc::collect_and_wait();
+}
+
+int set_gc_percent(int percent) {
+  gc::start_runtime();
+  return gc::pacing.set_gc_percent(percent);
+}
+
+}  // namespace lull

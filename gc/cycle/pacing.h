@@ -1,0 +1,31 @@
+// The one pacer of the heap, behind a lock, and what it publishes for allocating threads.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "gc/pace/pacer.h"
+
+namespace lull::gc {
+
+class Pacing {
+ public:
+  int set_gc_percent(int percent);  // previous value
+  int gc_percent();
+  std::uint64_t goal();
+  // Bytes of live heap at which the next cycle starts. One relaxed load.
+  std::uint64_t trigger() const { return trigger_.load(std::memory_order_relaxed); }
+
+  void begin(const CycleStart& start);
+  void revise();  // during marking: publishes the assist ratio
+  void end(const CycleEnd& end);
+  void abort();
+
+ private:
+  void publish_trigger_locked();
+  std::atomic<std::uint64_t> trigger_{0};  // 0: before the first use, replaced at start-up
+};
+
+extern Pacing pacing;
+
+}  // namespace lull::gc

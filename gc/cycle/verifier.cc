@@ -1,0 +1,160 @@
+#include "gc/cycle/verifier.h"
+
+#include <cstdio>
+
+#include "alloc/base/check.h"
+#include "alloc/os/vm.h"
+#include "gc/model/colour.h"
+#include "gc/model/kinds.h"
+#include "gc/model/options.h"
+#include "gc/mutator/handshake.h"
+#include "gc/mutator/roots.h"
+#include "lull/tracer.h"
+
+namespace lull::gc {
+namespace {
+
+constinit std::atomic<std::uint64_t> errors{0};
+
+// Who led to an object: the index of its parent in the list of visited objects, or a root.
+struct Visited {
+  std::uintptr_t object;
+  std::uint32_t parent;
+};
+constexpr std::uint32_t kRootCell = ~0u, kStack = ~0u - 1;
+
+class Verifier : private tracer {
+ public:
+  Verifier() {
+    next_ = words_;
+    end_ = words_ + kWords;
+    flush_ = [](tracer& t) { static_cast<Verifier&>(t).process(); };
+    seen_bytes_ = detail::heap_range.size / kGranule / 8;
+    seen_ = static_cast<std::uint64_t*>(os::map(seen_bytes_));
+    visited_ = static_cast<Visited*>(os::map(kMostObjects * sizeof(Visited)));
+    LULL_CHECK(seen_ != nullptr && visited_ != nullptr, "verify: out of memory");
+  }
+  ~Verifier() {
+    os::unmap(seen_, seen_bytes_);
+    os::unmap(visited_, kMostObjects * sizeof(Visited));
+  }
+
+  void add_roots() {
+    parent_ = kRootCell;
+    for (RootChunk* chunk = first_root_chunk(); chunk != nullptr; chunk = chunk->next)
+      for (std::uintptr_t cell : chunk->cells)
+        if (!is_free_cell(cell)) meet(cell);
+    parent_ = kStack;
+    for_each_mutator([&](Mutator& m) {
+      m.words.clear();
+      if (m.stack.contains(m.blocked_sp)) m.words.copy_range(m.blocked_sp, m.stack.high);
+      for (std::uintptr_t word : m.words)
+        if (const ObjectRef o = resolve(word); o && is_allocated(o) && !is_white(o)) meet(word);
+      m.words.clear();
+    });
+  }
+
+  void walk() {
+    for (std::uint32_t i = 0; i < count_; ++i) {
+      parent_ = i;
+      scan(visited_[i].object);
+    }
+  }
+
+ private:
+  static constexpr std::size_t kGranule = 16, kWords = 256, kMostObjects = std::size_t{1} << 31;
+
+  static bool is_white(const ObjectRef& o) {
+    return is_candidate(o, current_cycle.load(std::memory_order_relaxed)) &&
+           !is_marked(o, mark_epoch.load(std::memory_order_relaxed));
+  }
+
+  // Alloc bits of the holes that threads are filling are not set yet, so for those the hole decides.
+  static bool is_allocated(const ObjectRef& o) {
+    if (o.span->alloc_bits()[o.slot / 64].load(std::memory_order_relaxed) & bit_of(o.slot)) return true;
+    bool in_hole = false;
+    for_each_mutator([&](Mutator& m) {
+      m.cache.for_each_cached_span([&](Span& span, std::uint32_t first, std::uint32_t end) {
+        in_hole |= &span == o.span && o.slot >= first && o.slot < end;
+      });
+    });
+    return in_hole;
+  }
+
+  bool mark_seen(std::uintptr_t object) {
+    const std::size_t index = (object - detail::heap_range.base) / kGranule;
+    std::uint64_t& word = seen_[index / 64];
+    if (word & bit_of(static_cast<std::uint32_t>(index))) return false;
+    word |= bit_of(static_cast<std::uint32_t>(index));
+    return true;
+  }
+
+  void meet(std::uintptr_t word) {
+    const ObjectRef o = resolve(word);
+    if (!o || !mark_seen(o.address())) return;
+    if (is_white(o)) report(o);
+    LULL_CHECK(count_ < kMostObjects, "verify: too many objects");
+    visited_[count_++] = {o.address(), parent_};
+  }
+
+  void process() {
+    const std::uintptr_t* end = next_;
+    next_ = words_;
+    for (const std::uintptr_t* w = words_; w != end; ++w) meet(*w);
+  }
+
+  void scan(std::uintptr_t object) {
+    const Span& span = *pages::managed_span_of(object);
+    const Kind& kind = kind_of(span);
+    if (kind.layout == detail::Layout::traced) {
+      kind.trace(reinterpret_cast<const void*>(object), *this);
+    } else if (kind.layout == detail::Layout::conservative) {
+      for (std::uintptr_t at = object; at < object + span.slot_bytes; at += sizeof(std::uintptr_t))
+        visit(reinterpret_cast<const std::uintptr_t*>(at));
+    }
+    process();
+  }
+
+  void describe(const char* what, std::uintptr_t object) const {
+    const std::string_view name = kind_of(*pages::managed_span_of(object)).name;
+    std::fprintf(stderr, "lull: verify:   %s %.*s at %p\n", what, static_cast<int>(name.size()), name.data(),
+                 reinterpret_cast<void*>(object));
+  }
+
+  void report(const ObjectRef& lost) const {
+    errors.fetch_add(1, std::memory_order_relaxed);
+    std::fprintf(stderr, "lull: verify: cycle %u would free a reachable object\n", current_cycle.load(std::memory_order_relaxed));
+    describe("lost:", lost.address());
+    std::uint32_t parent = parent_;
+    for (int depth = 0; parent < kStack && depth < 32; ++depth) {
+      describe("held by", visited_[parent].object);
+      parent = visited_[parent].parent;
+    }
+    if (parent >= kStack) std::fprintf(stderr, "lull: verify:   held by %s\n", parent == kStack ? "a stack" : "a root");
+    if (options.verify == 1) fatal("verify: reachable object not marked");
+  }
+
+  std::uintptr_t words_[kWords];
+  std::uint64_t* seen_ = nullptr;
+  std::size_t seen_bytes_ = 0;
+  Visited* visited_ = nullptr;
+  std::uint32_t count_ = 0, parent_ = kRootCell;
+};
+
+void verify_stopped() {
+  Verifier verifier;
+  verifier.add_roots();
+  verifier.walk();
+}
+
+}  // namespace
+
+void verify_marks() {
+  if (mutators.world_stopped) return verify_stopped();
+  WorldStopped stopped;
+  verify_stopped();
+}
+
+std::uint64_t verifier_errors() { return errors.load(std::memory_order_relaxed); }
+
+}  // namespace lull::gc

@@ -1,0 +1,59 @@
+#include "gc/mark/assist.h"
+
+#include <algorithm>
+
+#include "alloc/os/clock.h"
+#include "gc/mark/marker.h"
+
+namespace lull::gc {
+
+constinit AssistControl assists;
+
+namespace {
+
+constexpr std::int64_t kWorthwhile = 8 * 1024;     // smaller debts wait: a quantum has fixed costs of about a microsecond
+constexpr std::int64_t kMostDebt = 1 << 20;        // what could not be worked off is forgiven beyond this
+constexpr std::uint64_t kQuantumNs = 20'000;       // longer hurts latency, shorter lets the heap overshoot
+constexpr std::uint64_t kCheckEvery = 4 * 1024;    // bytes between two looks at the clock
+
+std::int64_t draw_credit(std::int64_t wanted) {
+  std::int64_t have = assists.credit.load(std::memory_order_relaxed);
+  while (have > 0) {
+    const std::int64_t drawn = std::min(have, wanted);
+    if (assists.credit.compare_exchange_weak(have, have - drawn, std::memory_order_relaxed)) return drawn;
+  }
+  return 0;
+}
+
+std::int64_t scan_for_a_quantum(std::int64_t debt) {
+  const std::uint64_t start = os::monotonic_ns();
+  Marker marker;
+  std::uint64_t now = start;
+  bool empty = false;
+  while (!empty && static_cast<std::int64_t>(marker.scanned_bytes()) < debt && now - start < kQuantumNs) {
+    empty = marker.drain(kCheckEvery);
+    now = os::monotonic_ns();
+  }
+  marker.hand_over_rest();
+  const auto scanned = static_cast<std::int64_t>(marker.scanned_bytes());
+  publish_counts(marker);
+  assists.work.fetch_add(static_cast<std::uint64_t>(scanned), std::memory_order_relaxed);
+  assists.time_ns.fetch_add(now - start, std::memory_order_relaxed);
+  if (scanned > 0) assists.duration.record(now - start);
+  return scanned;
+}
+
+}  // namespace
+
+void assist(Mutator& m) {
+  const double owed = static_cast<double>(m.handed_bytes) * assists.ratio.load(std::memory_order_relaxed);
+  m.handed_bytes = 0;
+  m.assist_debt = std::min(m.assist_debt + static_cast<std::int64_t>(std::min(owed, double{kMostDebt})), kMostDebt);
+  if (m.assist_debt < kWorthwhile) return;
+  m.assist_debt -= draw_credit(m.assist_debt);
+  // Rule 8: what the quantum leaves is handed over, which cancels termination; taking from the pool needs no cancel,
+  // because the driver looks at the pool after this thread's answer to its flush.
+  if (m.assist_debt >= kWorthwhile && !grey_pool.empty()) m.assist_debt -= scan_for_a_quantum(m.assist_debt);
+}
+
+}  // namespace lull::gc

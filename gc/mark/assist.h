@@ -1,0 +1,25 @@
+// Assists: a thread that allocates while marking runs pays with scan work (Go's mark assist), so that a cycle ends by
+// its goal however fast the program allocates. Background work is credit that threads draw on first; what is left is
+// done in quanta of at most 20 us.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "gc/model/histogram.h"
+#include "gc/mutator/mutator.h"
+
+namespace lull::gc {
+
+struct AssistControl {
+  std::atomic<double> ratio{0};           // bytes of scan work a byte allocated; set by the driver
+  std::atomic<std::int64_t> credit{0};    // bytes scanned in the background and not yet drawn
+  std::atomic<std::uint64_t> work{0};     // bytes scanned by assists in this cycle
+  std::atomic<std::uint64_t> time_ns{0};  // processor time they took in this cycle
+  HistogramRecorder duration;
+};
+extern AssistControl assists;
+
+void assist(Mutator& m);  // in a runtime section of `m`
+
+}  // namespace lull::gc

@@ -1,0 +1,35 @@
+// Options, read once from the environment before the first object; the API's setters change the same fields.
+//   LULL_DEBUG=name[=value],...   checking modes and traces, see kDebugOptions in options.cc
+//   LULL_GC_PERCENT=n|off         heap growth goal
+//   LULL_FINALIZERS=thread|manual who runs destructors
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace lull::gc {
+
+struct Options {
+  std::int64_t gctrace = 0;             // 1: a line a cycle on standard error
+  std::int64_t verify = 0;              // 1: re-mark under a stop after each cycle and compare
+  std::int64_t scribble = 0;            // 1: fill freed slots with 0xdb
+  std::int64_t stress = 0;              // n: collect every n allocations
+  std::int64_t stw = 0;                 // 1: stop the world for the whole mark
+  std::int64_t noconcurrent = 0;        // 1: stop the world for mark and sweep
+  std::int64_t check_trace = 0;         // 1: report fields that trace() forgets
+  std::int64_t check_ptr_location = 0;  // 1: stop at a ptr where no one traces it
+  std::int64_t rage = 0;                // 1: cycles back to back, tiny buffers
+  std::int64_t noasync = 0;             // 1: no signals; threads answer at polls only
+  std::int64_t gc_percent = 100;        // negative: off
+  std::int64_t manual_finalizers = 0;
+
+  bool barrier_always_on() const { return check_ptr_location != 0; }
+  bool stops_world() const { return stw != 0 || noconcurrent != 0; }
+};
+
+extern Options options;
+
+void read_options();                             // idempotent, thread-safe
+bool parse_debug_options(const char* text, Options& into);  // false (and a warning) on an unknown name
+
+}  // namespace lull::gc

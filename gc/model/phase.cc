@@ -1,0 +1,44 @@
+#include "gc/model/phase.h"
+
+#include "alloc/base/check.h"
+
+namespace lull::gc {
+
+constinit std::atomic<MarkState> mark_state{MarkState::off};
+constinit std::atomic<std::uint32_t> current_cycle{0};
+constinit std::atomic<std::uint32_t> mark_epoch{0};
+constinit std::atomic<std::uint32_t> sweep_generation{0};
+constinit std::atomic<bool> sweep_open{true};
+constinit std::atomic<bool> cycle_must_abort{false};
+
+namespace {
+
+constexpr bool is_legal(MarkState from, MarkState to) {
+  switch (to) {
+    case MarkState::off: return true;  // the end, or an abort
+    case MarkState::snapshot: return from == MarkState::off;
+    case MarkState::marking: return from != MarkState::off && from != MarkState::done;
+    case MarkState::terminating: return from == MarkState::marking;
+    case MarkState::done: return false;  // finish_if_quiet() only
+  }
+  return false;
+}
+
+}  // namespace
+
+void set_mark_state(MarkState next) {
+  LULL_CHECK(is_legal(mark_state.load(std::memory_order_relaxed), next), "collector: illegal change of phase");
+  mark_state.store(next, std::memory_order_seq_cst);
+}
+
+void cancel_termination() {
+  MarkState expected = MarkState::terminating;
+  mark_state.compare_exchange_strong(expected, MarkState::marking, std::memory_order_seq_cst);
+}
+
+bool finish_if_quiet() {
+  MarkState expected = MarkState::terminating;
+  return mark_state.compare_exchange_strong(expected, MarkState::done, std::memory_order_seq_cst);
+}
+
+}  // namespace lull::gc

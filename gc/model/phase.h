@@ -1,0 +1,48 @@
+// Where a cycle is. Two state machines, both written by the driver; the second also by whoever cancels a termination.
+//
+// MarkState, what a shade has to do (rule numbers: docs/design/protocol_model.md):
+//
+//        open_marking          begin_marking            driver, all quiet
+//   off -------------> snapshot -------------> marking <-----------------> terminating ------------> done
+//    ^                                            ^   cancel_termination (anyone, rule 7)            |
+//    +--------------------------------------------+---------------- close_marking ------------------+
+//
+//   off          flags are off (or on their way); a shade does nothing
+//   snapshot     handshakes 1 and 2: which objects are candidates is not known everywhere yet, so a shade records the
+//                word as it is (raw) and the marker decides
+//   marking      shade sets the mark and records the object
+//   terminating  as marking, but whoever is about to set a mark first moves the state back (rule 7)
+//   done         nothing reachable is white any more; white candidates are garbage
+//
+// SweepState, whether threads may sweep: open from the end of one cycle to the start of the next.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace lull::gc {
+
+enum class MarkState : std::uint32_t { off, snapshot, marking, terminating, done };
+
+extern std::atomic<MarkState> mark_state;
+
+// Number of the cycle that runs or ran last, and of the last full one (whose mark bits count). Written by the driver
+// while every barrier is off; ordered for the others by handshake 1.
+extern std::atomic<std::uint32_t> current_cycle;
+extern std::atomic<std::uint32_t> mark_epoch;
+
+// Sets of spans flip from swept to unswept with it (alloc/cache/span_class.h).
+extern std::atomic<std::uint32_t> sweep_generation;
+extern std::atomic<bool> sweep_open;
+
+// The memory for grey objects ran out: this cycle has to be given up (rule 16).
+extern std::atomic<bool> cycle_must_abort;
+
+void set_mark_state(MarkState next);  // driver only; checks the table above
+
+// Before a mark is set: if the driver thinks that marking may be over, tell it that it is not. Afterwards the state is
+// marking or done. seq_cst by compare-and-swap: pairs with the driver's own one in finish_if_quiet().
+void cancel_termination();
+bool finish_if_quiet();  // driver: terminating -> done, false when somebody cancelled
+
+}  // namespace lull::gc

@@ -1,0 +1,121 @@
+// The slow half of managed allocation.
+#include <new>
+
+#include "alloc/os/clock.h"
+#include "gc/model/colour.h"
+#include "gc/model/kinds.h"
+#include "gc/model/options.h"
+#include "gc/mutator/allocation_stats.h"
+#include "gc/mutator/runtime_section.h"
+#include "gc/mutator/services.h"
+#include "lull/make.h"
+
+namespace lull::gc {
+
+constinit HistogramRecorder slow_allocations;
+
+namespace {
+
+constexpr int kCollectionsBeforeGivingUp = 2;  // the second finds what the first left floating
+
+std::uint32_t most_objects() { return options.stress != 0 ? 1 : ~0u; }
+
+// One attempt, in a runtime section; nullptr when memory ran out.
+void* allocate_from(Mutator& m, SpanClass* c, std::size_t bytes) {
+  if (c == nullptr) return nullptr;
+  void* object = nullptr;
+  if (c->large) {
+    if (Span* span = make_large_span(m, *c, bytes)) object = reinterpret_cast<void*>(span->base);
+  } else {
+    object = m.cache.allocate_slow(*c, span_supply(), most_objects());
+  }
+  if (object != nullptr) after_slow_allocation(m);
+  return object;
+}
+
+// The next hole of the span the thread has: no clock, no statistics, no shared memory.
+template <class FindClass>
+void* allocate_in_cached_span(Mutator& m, FindClass&& find_class) {
+  void* object = nullptr;
+  {
+    RuntimeSection section(m);
+    SpanClass* c = find_class();
+    if (c != nullptr && !c->large && options.stress == 0) object = m.cache.allocate_in_span(*c, span_supply(), ~0u);
+  }
+  asm volatile("" : "+r"(object)::"memory");  // see below
+  return object;
+}
+
+// `find_class` runs in a runtime section too, since it may register a kind.
+template <class FindClass>
+void* allocate_or_collect(FindClass&& find_class, std::size_t bytes) {
+  Mutator& m = self();
+  if (void* object = allocate_in_cached_span(m, find_class)) return object;
+  const std::uint64_t start = os::monotonic_ns();
+  for (int attempt = 0;; ++attempt) {
+    void* object;
+    {
+      RuntimeSection section(m);
+      object = allocate_from(m, find_class(), bytes);
+    }
+    // The section's end may have answered a handshake: `object` was on this stack, and stays so until it is returned.
+    asm volatile("" : "+r"(object)::"memory");
+    if (object != nullptr && m.stress_due) {
+      m.stress_due = false;
+      collect_for_memory();
+      asm volatile("" : "+r"(object)::"memory");
+    }
+    if (object != nullptr) {
+      slow_allocations.record(os::monotonic_ns() - start);
+      return object;
+    }
+    if (attempt == kCollectionsBeforeGivingUp) throw std::bad_alloc();
+    collect_for_memory();
+  }
+}
+
+}  // namespace
+}  // namespace lull::gc
+
+namespace lull::detail {
+
+void* allocate_slow(Kind& kind) {
+  const auto find_class = [&]() -> gc::SpanClass* {
+    gc::KindRecord* record = gc::record_of(kind);
+    if (record == nullptr) return nullptr;
+    return record->object != nullptr ? record->object : record->large;
+  };
+  return gc::allocate_or_collect(find_class, kind.object_bytes);
+}
+
+void* allocate_array(Kind& kind, std::size_t bytes) {
+  if (bytes > kLargestSmallObject) {
+    const auto find_class = [&]() -> gc::SpanClass* {
+      gc::KindRecord* record = gc::record_of(kind);
+      return record == nullptr ? nullptr : record->large;
+    };
+    return gc::allocate_or_collect(find_class, bytes);
+  }
+  const std::size_t aligned = round_up(bytes, kind.alignment);  // a class that is a multiple of it keeps slots aligned
+  std::uint32_t size_class = pages::size_class_of(aligned);
+  while (pages::size_of_class(size_class) % kind.alignment != 0) ++size_class;
+  const std::size_t slot_bytes = pages::size_of_class(size_class);
+  auto* slots = reinterpret_cast<char*>(thread_block.slots);
+  auto& slot = *reinterpret_cast<AllocSlot*>(slots + kind.array_offsets[size_class].load(std::memory_order_relaxed));
+  std::uintptr_t object = slot.cursor;
+  const std::uintptr_t next = object + slot_bytes;
+  if (next > slot.limit) [[unlikely]]
+    return gc::allocate_or_collect([&] { return gc::array_class(kind, slot_bytes); }, slot_bytes);
+  asm volatile("" : "+r"(object));  // as in allocate_object
+  slot.cursor = next;
+  asm volatile("" : "+r"(object)::"memory");
+  return reinterpret_cast<void*>(object);
+}
+
+void note_constructed(Kind&, void* object) {
+  const gc::ObjectRef o = gc::resolve(reinterpret_cast<std::uintptr_t>(object));
+  // release: pairs with the acquire in destructors.cc, which must see the constructed object
+  o.span->destroy_bits()[o.slot / 64].fetch_or(bit_of(o.slot), std::memory_order_release);
+}
+
+}  // namespace lull::detail

@@ -1,0 +1,77 @@
+// The slow half of the write barrier (docs/design/barrier.md).
+#include "gc/model/colour.h"
+#include "gc/model/kinds.h"
+#include "gc/model/options.h"
+#include "gc/mutator/handshake.h"
+#include "gc/mutator/roots.h"
+#include "gc/mutator/runtime_section.h"
+#include "gc/mutator/shade.h"
+#include "lull/detail/barrier.h"
+
+#include "alloc/base/check.h"
+
+namespace lull::gc {
+
+void shade(Mutator& m, std::uintptr_t word) {
+  const ObjectRef object = resolve(word);
+  if (!object) return;
+  // acquire: pairs with set_mark_state; an older state can only be `snapshot`, whose raw entries are right at any time
+  const MarkState state = mark_state.load(std::memory_order_acquire);
+  if (state == MarkState::off || state == MarkState::done) return;
+  if (state == MarkState::snapshot) {
+    m.grey.push(raw_entry(word));
+    return;
+  }
+  const std::uint32_t epoch = mark_epoch.load(std::memory_order_relaxed);
+  if (is_marked(object, epoch) || !is_candidate(object, current_cycle.load(std::memory_order_relaxed))) return;
+  cancel_termination();  // rule 7: first cancel, then mark, then push
+  switch (try_mark(object, epoch)) {
+    case MarkResult::newly:
+      if (kind_of(*object.span).layout != detail::Layout::no_pointers) m.grey.push(object.address());
+      break;
+    case MarkResult::busy: m.grey.push(raw_entry(word)); break;
+    case MarkResult::already: break;
+  }
+}
+
+namespace {
+
+bool is_on_some_stack(const Mutator& self, std::uintptr_t slot) {
+  if (self.stack.contains(slot)) return true;
+  if (os::active_signal_stack().contains(slot)) return true;
+  // The driver holds this lock while it waits for answers, ours among them: never wait for it here.
+  if (!mutators.lock.try_lock()) return true;
+  bool found = false;
+  for (Mutator* m = mutators.first; m != nullptr; m = m->next) found |= m->stack.contains(slot);
+  mutators.lock.unlock();
+  return found;
+}
+
+// Checking mode check_ptr_location: a slot must lie where somebody traces it.
+void check_location(const Mutator& m, std::uintptr_t slot, std::uintptr_t value) {
+  if (!resolve(value) || detail::heap_range.contains(slot) || is_root_cell(slot) || is_on_some_stack(m, slot)) return;
+  fatal("check_ptr_location: the ptr at %p lies in a global or in malloc memory, where nobody traces it; use lull::root",
+        reinterpret_cast<void*>(slot));
+}
+
+}  // namespace
+}  // namespace lull::gc
+
+namespace lull::detail {
+
+void barrier_slow(const void* slot, Word old_value, Word new_value) noexcept {
+  gc::Mutator& m = gc::self();
+  {
+    gc::RuntimeSection refuse(m);
+    if (gc::options.check_ptr_location != 0) gc::check_location(m, reinterpret_cast<Word>(slot), new_value);
+    // Rule 6: the flag again, now that no handshake can come in between. (A barrier that is always on for checking
+    // finds mark_state off.)
+    if (thread_block.barrier_on != 0) {
+      gc::shade(m, old_value);
+      gc::shade(m, new_value);
+    }
+  }
+  asm volatile("" ::"r"(old_value), "r"(new_value));  // rule 3, up to the end of the poll
+}
+
+}  // namespace lull::detail

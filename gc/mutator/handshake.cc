@@ -1,0 +1,275 @@
+#include "gc/mutator/handshake.h"
+
+#include "alloc/base/check.h"
+#include "alloc/os/clock.h"
+#include "alloc/os/futex.h"
+#include "gc/model/colour.h"
+#include "gc/model/kinds.h"
+#include "gc/model/options.h"
+#include "gc/model/phase.h"
+#include "gc/mutator/registers.h"
+#include "gc/mutator/runtime_section.h"
+#include "gc/mutator/services.h"
+
+namespace lull::gc {
+
+constinit HandshakeStats handshake_stats;
+
+namespace {
+
+constexpr std::uint64_t kSignalAfterNs = 100'000;    // sooner signals threads that were about to poll, later stretches the cycle
+constexpr std::uint64_t kResendAfterNs = 20'000'000;  // a signal can be lost only to a handler somebody else installed
+
+constinit std::atomic<std::uint32_t> answers{0};  // bumped at each answer; the driver sleeps on it
+constinit std::atomic<std::uint32_t> resumed{0};  // bumped when the world resumes; parked threads sleep on it
+
+// Where the operation finds the thread.
+struct Stopped {
+  std::uintptr_t sp;
+  bool async;      // between any two instructions of the program
+  bool on_behalf;  // by the collector: the thread is blocked
+};
+
+void scan_signal_stack(Mutator& m, const Stopped& at, bool& complete) {
+  // The thread runs a handler of the program on its alternate stack. That stack holds the interrupted registers, the
+  // main stack pointer among them, so the lowest word on it that points into the main stack bounds the live part.
+  const os::StackBounds alternate = os::active_signal_stack();
+  if (!alternate.contains(at.sp)) return;
+  complete &= m.words.copy_range(at.sp, alternate.high);
+  std::uintptr_t lowest = m.stack.high;
+  for (std::uintptr_t a = at.sp & ~std::uintptr_t{7}; a < alternate.high; a += 8) {
+    const std::uintptr_t word = *reinterpret_cast<const std::uintptr_t*>(a);
+    if (m.stack.contains(word) && word < lowest) lowest = word;
+  }
+  constexpr std::uintptr_t kRedZone = 128;
+  const std::uintptr_t from = lowest - m.stack.low > kRedZone ? lowest - kRedZone : m.stack.low;
+  complete &= m.words.copy_range(from, m.stack.high);
+}
+
+void scan_stack(Mutator& m, const Stopped& at) {
+  bool complete = true;
+  if (m.stack.contains(at.sp)) complete = m.words.copy_range(at.sp, m.stack.high);
+  else scan_signal_stack(m, at, complete);
+  if (at.on_behalf)
+    complete &= m.words.copy_range(reinterpret_cast<std::uintptr_t>(m.saved),
+                                   reinterpret_cast<std::uintptr_t>(m.saved + m.saved_count));
+  if (!complete) cycle_must_abort.store(true, std::memory_order_relaxed);
+  m.has_words = true;
+}
+
+void hand_grey_over(Mutator& m) {
+  if (m.handed_over == nullptr) m.handed_over = m.grey.detach();
+  // else: the driver has not taken the last answer yet, which cannot happen between two handshakes; keep the buffer
+}
+
+void do_scan(Mutator& m, const Stopped& at) {
+  const std::uint32_t cycle = current_cycle.load(std::memory_order_relaxed);
+  m.cache.for_each_cached_span([&](Span& span, std::uint32_t first, std::uint32_t end) { take_snapshot(span, cycle, first, end); });
+  m.scanned_cycle = cycle;
+  scan_stack(m, at);
+  hand_grey_over(m);
+}
+
+void do_flush(Mutator& m, const Stopped& at) {
+  if (at.async) scan_stack(m, at);  // rule 4: it may have fallen into the middle of a write barrier
+  hand_grey_over(m);
+}
+
+void do_barriers_off(Mutator& m, const Stopped& at) {
+  m.block->barrier_on = options.barrier_always_on();
+  m.left_cycle = current_cycle.load(std::memory_order_relaxed);
+  m.assist_debt = 0;
+  if (at.async) m.cache.release_all_async(release_span_async);
+  else m.cache.release_all(span_supply());
+}
+
+void perform(Mutator& m, HandshakeOp op, const Stopped& at) {
+  switch (op) {
+    case HandshakeOp::barriers_on: m.block->barrier_on = 1; break;
+    case HandshakeOp::scan_stack: do_scan(m, at); break;
+    case HandshakeOp::flush: do_flush(m, at); break;
+    case HandshakeOp::barriers_off: do_barriers_off(m, at); break;
+    case HandshakeOp::park:
+    case HandshakeOp::none: break;
+  }
+}
+
+void note_pause(std::uint64_t ns) {
+  handshake_stats.pause.record(ns);
+  std::uint64_t longest = handshake_stats.longest_this_cycle.load(std::memory_order_relaxed);
+  while (ns > longest && !handshake_stats.longest_this_cycle.compare_exchange_weak(longest, ns, std::memory_order_relaxed)) {
+  }
+}
+
+void note_answer(Mutator& m) {
+  // acq_rel, locked: drains the store buffer; pairs with the acquire in all_answered()
+  m.pending.exchange(HandshakeOp::none, std::memory_order_acq_rel);
+  answers.fetch_add(1, std::memory_order_release);
+  os::futex_wake_one(answers);
+}
+
+void become_running(Mutator& m) {
+  for (;;) {
+    ThreadState expected = ThreadState::blocked;
+    // acquire: pairs with the release in answer_for
+    if (m.state.compare_exchange_strong(expected, ThreadState::running, std::memory_order_acq_rel)) return;
+    if (expected == ThreadState::claimed)
+      os::futex_wait(m.state, expected);
+  }
+}
+
+void park(Mutator& m, const Stopped& at) {
+  const std::uint32_t epoch = resumed.load(std::memory_order_acquire);
+  m.blocked_sp = at.sp;
+  m.saved_count = 0;
+  m.blocked_async = at.async;
+  m.state.store(ThreadState::blocked, std::memory_order_seq_cst);
+  note_answer(m);
+  while (resumed.load(std::memory_order_acquire) == epoch) os::futex_wait(resumed, epoch);
+  become_running(m);
+  m.blocked_async = false;
+}
+
+// The thread itself answers, at a poll or in its handler.
+void answer_self(Mutator& m, const Stopped& at) {
+  for (;;) {
+    const HandshakeOp op = m.pending.load(std::memory_order_acquire);
+    if (op == HandshakeOp::none) return;
+    const std::uint64_t start = os::monotonic_ns();
+    if (op == HandshakeOp::park) {
+      park(m, at);
+    } else {
+      perform(m, op, at);
+      note_answer(m);
+    }
+    if (at.async) handshake_stats.async_answers.fetch_add(1, std::memory_order_relaxed);
+    note_pause(os::monotonic_ns() - start);
+  }
+}
+
+// While performing, the thread is in a runtime section, so that the handler does not answer the same request again.
+void answer_with_registers(void* argument, std::uintptr_t sp) {
+  auto& m = *static_cast<Mutator*>(argument);
+  m.runtime_depth = m.runtime_depth + 1;
+  answer_self(m, {sp, false, false});
+  m.runtime_depth = m.runtime_depth - 1;
+}
+
+// The thread is blocked: act for it (rule 17). False when it was not blocked.
+bool answer_for(Mutator& m, HandshakeOp op) {
+  if (!m.held) {
+    ThreadState expected = ThreadState::blocked;
+    // acquire: pairs with the release when the thread blocked; its stack and cache are visible
+    if (!m.state.compare_exchange_strong(expected, ThreadState::claimed, std::memory_order_acq_rel)) return false;
+  }
+  if (m.pending.load(std::memory_order_acquire) == op) {
+    perform(m, op, {m.blocked_sp, m.blocked_async, true});
+    m.pending.store(HandshakeOp::none, std::memory_order_release);
+  }
+  if (op == HandshakeOp::park) m.held = true;
+  if (m.held) return true;
+  m.state.store(ThreadState::blocked, std::memory_order_release);  // release: pairs with leave_blocked
+  os::futex_wake_all(m.state);
+  return true;
+}
+
+std::uint32_t collect_answers(HandshakeOp op) {
+  std::uint32_t missing = 0;
+  for (Mutator* m = mutators.first; m != nullptr; m = m->next) {
+    if (m->pending.load(std::memory_order_acquire) == HandshakeOp::none) continue;
+    if (!answer_for(*m, op)) ++missing;
+  }
+  return missing;
+}
+
+void signal_stragglers() {
+  for (Mutator* m = mutators.first; m != nullptr; m = m->next)
+    if (m->pending.load(std::memory_order_acquire) != HandshakeOp::none) signal_thread(*m);
+}
+
+void request_and_wait_locked(HandshakeOp op) {
+  handshake_stats.rounds.fetch_add(1, std::memory_order_relaxed);
+  for (Mutator* m = mutators.first; m != nullptr; m = m->next)
+    m->pending.store(op, std::memory_order_seq_cst);  // release: pairs with poll(); seq_cst: ordered before reading `state`
+  std::uint64_t next_signal = os::monotonic_ns() + kSignalAfterNs;
+  for (;;) {
+    const std::uint32_t seen = answers.load(std::memory_order_acquire);
+    if (collect_answers(op) == 0) return;
+    const std::uint64_t now = os::monotonic_ns();
+    if (now >= next_signal) {
+      if (options.noasync == 0) signal_stragglers();
+      next_signal = now + kResendAfterNs;
+    }
+    os::futex_wait_for(answers, seen, next_signal - now < kSignalAfterNs ? next_signal - now : kSignalAfterNs);
+  }
+}
+
+}  // namespace
+
+void answer_poll(Mutator& m) { lull_with_registers(answer_with_registers, &m); }
+void answer_signal(Mutator& m, std::uintptr_t sp) { answer_self(m, {sp, true, false}); }
+
+void handshake(HandshakeOp op) {
+  const bool stopped = mutators.world_stopped;  // then the driver holds the lock already
+  if (!stopped) mutators.lock.lock();
+  if (op == HandshakeOp::barriers_on) mutators.barriers_on = true;
+  if (op == HandshakeOp::scan_stack) mutators.black_cycle = current_cycle.load(std::memory_order_relaxed);
+  if (op == HandshakeOp::barriers_off) {
+    mutators.barriers_on = false;
+    mutators.black_cycle = 0;
+  }
+  request_and_wait_locked(op);
+  if (!stopped) mutators.lock.unlock();
+}
+
+WorldStopped::WorldStopped() {
+  mutators.lock.lock();
+  handshake_stats.global_stops.fetch_add(1, std::memory_order_relaxed);
+  request_and_wait_locked(HandshakeOp::park);
+  mutators.world_stopped = true;
+}
+
+WorldStopped::~WorldStopped() {
+  mutators.world_stopped = false;
+  for (Mutator* m = mutators.first; m != nullptr; m = m->next) {
+    if (!m->held) continue;
+    m->held = false;
+    m->state.store(ThreadState::blocked, std::memory_order_release);
+    os::futex_wake_all(m->state);
+  }
+  resumed.fetch_add(1, std::memory_order_release);  // release: pairs with the acquire in park()
+  os::futex_wake_all(resumed);
+  mutators.lock.unlock();
+}
+
+namespace {
+
+// Frames between here and the caller of blocking_region go away when it returns: keep what they hold, callee-saved
+// registers above all.
+void publish_stack(void* argument, std::uintptr_t sp) {
+  auto& m = *static_cast<Mutator*>(argument);
+  const std::uintptr_t caller = m.blocked_sp;
+  std::uint32_t n = 0;
+  for (std::uintptr_t a = sp; a < caller && n < Mutator::kSavedWords; a += sizeof(std::uintptr_t))
+    m.saved[n++] = *reinterpret_cast<const volatile std::uintptr_t*>(a);
+  m.saved_count = n;
+  LULL_CHECK(sp + n * sizeof(std::uintptr_t) >= caller, "frames of enter_blocked are larger than expected");
+}
+
+}  // namespace
+
+void enter_blocked(Mutator& m, std::uintptr_t caller_sp) {
+  m.blocked_depth = m.blocked_depth + 1;
+  if (m.blocked_depth > 1) return;
+  m.blocked_sp = caller_sp;
+  lull_with_registers(publish_stack, &m);
+  // release: publishes stack, registers and cache to answer_for
+  m.state.store(ThreadState::blocked, std::memory_order_seq_cst);
+}
+
+void leave_blocked(Mutator& m) {
+  if (m.blocked_depth == 1) become_running(m);
+  m.blocked_depth = m.blocked_depth - 1;
+}
+
+}  // namespace lull::gc

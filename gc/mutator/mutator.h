@@ -1,0 +1,93 @@
+// A mutator: a thread that uses managed objects, as the collector sees it.
+//
+// ThreadState, and who may change it:
+//
+//             enter_blocked (thread)              claim (collector)
+//   running ------------------------> blocked --------------------> claimed
+//      ^                                | ^                            |
+//      +---------- leave_blocked -------+ +-------- unclaim -----------+
+//
+//   running   the thread answers handshakes itself: at polls, or in its signal handler
+//   blocked   it touches nothing managed; its stack above `blocked_sp` and its saved registers stay as they are
+//   claimed   the collector works on it; the thread waits if it wants to leave
+//
+// A runtime section (runtime_depth > 0) refuses the signal; it polls when it ends. Only the thread and its own handler
+// look at the depth, so it is a plain volatile.
+#pragma once
+
+#include <atomic>
+#include <csignal>
+#include <cstdint>
+#include <pthread.h>
+
+#include "alloc/cache/thread_cache.h"
+#include "alloc/os/thread.h"
+#include "gc/model/worklist.h"
+#include "gc/mutator/word_buffer.h"
+#include "lull/detail/thread_block.h"
+
+namespace lull::gc {
+
+enum class ThreadState : std::uint32_t { running, blocked, claimed };
+
+// What a handshake asks for. Rules: docs/design/protocol_model.md, section 4.
+enum class HandshakeOp : std::uint32_t {
+  none,
+  barriers_on,   // handshake 1: shade from now on
+  scan_stack,    // handshake 2: snapshot the cached spans, copy the stack's words
+  flush,         // hand the grey buffer over; an asynchronous answer scans the stack too (rule 4)
+  barriers_off,  // handshake 3: stop shading, give the cached spans back for sweeping; must not shade (rule 4)
+  park,          // stop until the world is resumed
+};
+
+struct Mutator {
+  static constexpr std::size_t kSavedWords = 64;
+
+  // Constant while attached.
+  pthread_t thread{};
+  int tid = 0;
+  os::StackBounds stack;
+  detail::ThreadBlock* block = nullptr;
+
+  // Handshakes.
+  std::atomic<ThreadState> state{ThreadState::running};  // 32 bits, futex word
+  std::atomic<HandshakeOp> pending{HandshakeOp::none};   // set by the collector; cleared by who performed it
+  volatile std::sig_atomic_t runtime_depth = 0;
+  volatile std::sig_atomic_t blocked_depth = 0;
+
+  // Where the thread stopped, valid in blocked and claimed.
+  std::uintptr_t blocked_sp = 0;
+  std::uintptr_t saved[kSavedWords] = {};  // registers and the frames that are gone after enter_blocked()
+  std::uint32_t saved_count = 0;
+  bool blocked_async = false;  // parked by the signal handler: at any instruction of the program
+  bool held = false;           // claimed until the world is resumed; collector only
+
+  // The thread's part of a cycle. Written at handshakes and in runtime sections.
+  std::uint32_t scanned_cycle = 0;  // its stack is black in this cycle
+  std::uint32_t left_cycle = 0;     // it has answered barriers_off of this cycle
+  cache::ThreadCache cache;
+  GreyBuffer grey;
+  Segment* handed_over = nullptr;   // answer to scan_stack and flush, taken by the collector before the next handshake
+  WordBuffer words;                 // likewise
+  bool has_words = false;
+  std::atomic<std::uint32_t> sweeping{0};  // Dekker with sweep_open: see gc/sweep/sweeper.cc
+  std::int64_t assist_debt = 0;            // bytes of scan work owed
+  std::uint64_t handed_bytes = 0;          // holes opened since the last assist
+  std::uint64_t slow_allocations = 0;      // checking mode stress
+  bool stress_due = false;                 // likewise: collect when out of the runtime section
+
+  Mutator* next = nullptr;  // registry, or free list of records
+  Mutator* previous = nullptr;
+};
+
+// The calling thread's mutator, nullptr when it is not attached. Async-signal-safe.
+inline Mutator* self_or_null() { return static_cast<Mutator*>(detail::thread_block.mutator); }
+
+Mutator* attach_slow();  // registers the calling thread; stops the process when there is no memory for it
+inline Mutator& self() {
+  Mutator* m = self_or_null();
+  return m != nullptr ? *m : *attach_slow();
+}
+void detach_self();
+
+}  // namespace lull::gc

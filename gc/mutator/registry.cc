@@ -1,0 +1,127 @@
+// Attaching and detaching threads.
+#include <cstdlib>
+#include <new>
+
+#include "alloc/base/check.h"
+#include "alloc/os/meta_arena.h"
+#include "gc/model/kinds.h"
+#include "gc/model/options.h"
+#include "gc/model/phase.h"
+#include "gc/mutator/handshake.h"
+#include "gc/mutator/registers.h"
+#include "gc/mutator/runtime_section.h"
+#include "gc/mutator/services.h"
+
+namespace lull::gc {
+
+constinit MutatorList mutators;
+
+namespace {
+
+constinit Mutator* free_records = nullptr;  // mutators.lock
+constinit pthread_key_t exit_key = 0;
+constinit pthread_once_t exit_key_once = PTHREAD_ONCE_INIT;
+constinit detail::AllocSlot* empty_slots = nullptr;  // what thread_block.slots was before any attach
+
+void on_thread_exit(void*) { detach_self(); }
+void make_exit_key() { LULL_CHECK(pthread_key_create(&exit_key, on_thread_exit) == 0, "no thread-specific key left"); }
+
+Mutator* make_record() {
+  mutators.lock.lock();
+  Mutator* m = free_records;
+  if (m != nullptr) free_records = m->next;
+  mutators.lock.unlock();
+  if (m == nullptr) {
+    void* memory = os::allocate_meta(sizeof(Mutator));
+    if (memory == nullptr) return nullptr;
+    m = new (memory) Mutator;
+  }
+  if (!m->cache.initialise() || !m->words.reserve()) return nullptr;
+  return m;
+}
+
+void link_locked(Mutator& m) {
+  m.next = mutators.first;
+  m.previous = nullptr;
+  if (m.next != nullptr) m.next->previous = &m;
+  mutators.first = &m;
+  mutators.count.fetch_add(1, std::memory_order_relaxed);
+}
+
+void unlink_locked(Mutator& m) {
+  (m.previous != nullptr ? m.previous->next : mutators.first) = m.next;
+  if (m.next != nullptr) m.next->previous = m.previous;
+  mutators.count.fetch_sub(1, std::memory_order_relaxed);
+  m.next = free_records;
+  free_records = &m;
+}
+
+void shade_own_stack(void* argument, std::uintptr_t sp) {
+  auto& m = *static_cast<Mutator*>(argument);
+  m.words.clear();
+  if (!m.words.copy_range(sp, m.stack.high)) cycle_must_abort.store(true, std::memory_order_relaxed);
+  for (std::uintptr_t word : m.words) m.grey.push(raw_entry(word));
+  m.words.clear();
+}
+
+// The thread joins a cycle whose stack scan was already asked for: it scans itself. Its words are work, so termination
+// is cancelled first (rule 8).
+void join_cycle(Mutator& m, std::uint32_t cycle) {
+  cancel_termination();
+  lull_with_registers(shade_own_stack, &m);
+  m.scanned_cycle = cycle;
+}
+
+}  // namespace
+
+Mutator* attach_slow() {
+  start_runtime();
+  pthread_once(&exit_key_once, make_exit_key);
+  Mutator* m = make_record();
+  LULL_CHECK(m != nullptr, "out of memory attaching a thread");
+  m->thread = pthread_self();
+  m->tid = os::current_thread_id();
+  m->stack = os::current_stack();
+  m->block = &detail::thread_block;
+  m->cache.set_classes(classes_by_index());
+  m->scanned_cycle = m->left_cycle = 0;
+  m->runtime_depth = 1;
+  m->blocked_depth = 0;
+  m->handed_over = nullptr;
+  m->has_words = false;
+  m->words.clear();
+  m->assist_debt = 0;
+  m->state.store(ThreadState::running, std::memory_order_relaxed);
+  m->pending.store(HandshakeOp::none, std::memory_order_relaxed);
+  pthread_setspecific(exit_key, m);
+  {
+    os::Locked locked(mutators.lock);
+    if (empty_slots == nullptr) empty_slots = detail::thread_block.slots;
+    link_locked(*m);
+    detail::thread_block = {m->cache.slots(), mutators.barriers_on || options.barrier_always_on(), m};
+    if (mutators.black_cycle != 0) join_cycle(*m, mutators.black_cycle);
+    else if (!mutators.barriers_on) m->left_cycle = current_cycle.load(std::memory_order_relaxed);
+  }
+  m->runtime_depth = 0;
+  poll(*m);
+  return m;
+}
+
+void detach_self() {
+  Mutator* m = self_or_null();
+  if (m == nullptr) return;
+  while (m->blocked_depth > 0) leave_blocked(*m);  // it ended inside a blocking region
+  m->runtime_depth = m->runtime_depth + 1;
+  m->cache.release_all(span_supply());
+  if (Segment* grey = m->grey.detach()) grey_pool.hand_over(grey);
+  enter_blocked(*m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));  // the collector answers for it until it is unlinked; no lock is held while waiting for it
+  os::Locked locked(mutators.lock);
+  if (Segment* late = m->handed_over) grey_pool.hand_over(late);
+  m->handed_over = nullptr;
+  m->blocked_depth = 0;
+  detail::thread_block = {empty_slots, 1, nullptr};
+  unlink_locked(*m);
+  pthread_setspecific(exit_key, nullptr);
+}
+
+}  // namespace lull::gc

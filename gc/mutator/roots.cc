@@ -1,0 +1,77 @@
+#include "gc/mutator/roots.h"
+
+#include <atomic>
+#include <new>
+
+#include "alloc/os/meta_arena.h"
+#include "gc/mutator/runtime_section.h"
+#include "lull/detail/barrier.h"
+#include "lull/root.h"
+
+namespace lull::gc {
+namespace {
+
+constinit os::Lock lock{os::LockRank::roots};
+constinit std::atomic<RootChunk*> chunks{nullptr};  // written under lock
+constinit std::uintptr_t* free_cells = nullptr;     // lock; linked through the cells, see is_free_cell
+constinit std::size_t in_use = 0;                   // lock
+
+std::uintptr_t* take_cell_locked() {
+  if (free_cells != nullptr) {
+    std::uintptr_t* cell = free_cells;
+    free_cells = reinterpret_cast<std::uintptr_t*>(__atomic_load_n(cell, __ATOMIC_RELAXED) & ~std::uintptr_t{1});
+    __atomic_store_n(cell, 0, __ATOMIC_RELAXED);
+    return cell;
+  }
+  RootChunk* chunk = chunks.load(std::memory_order_relaxed);
+  if (chunk == nullptr || chunk->used == kRootChunkCells) {
+    void* memory = os::allocate_meta(sizeof(RootChunk));
+    if (memory == nullptr) return nullptr;
+    auto* fresh = new (memory) RootChunk;
+    fresh->next = chunk;
+    chunks.store(fresh, std::memory_order_release);  // release: pairs with first_root_chunk
+    chunk = fresh;
+  }
+  return &chunk->cells[chunk->used++];
+}
+
+}  // namespace
+
+RootChunk* first_root_chunk() { return chunks.load(std::memory_order_acquire); }
+
+bool is_root_cell(std::uintptr_t address) {
+  for (RootChunk* chunk = first_root_chunk(); chunk != nullptr; chunk = chunk->next)
+    if (address - reinterpret_cast<std::uintptr_t>(chunk->cells) < sizeof(chunk->cells)) return true;
+  return false;
+}
+
+std::size_t root_cells_in_use() {
+  os::Locked locked(lock);
+  return in_use;
+}
+
+os::Lock& root_lock_for_fork() { return lock; }
+
+}  // namespace lull::gc
+
+namespace lull::detail {
+
+Word* acquire_root_cell() {
+  gc::RuntimeSection section(gc::self());
+  os::Locked locked(gc::lock);
+  std::uintptr_t* cell = gc::take_cell_locked();
+  if (cell == nullptr) throw std::bad_alloc();
+  ++gc::in_use;
+  return cell;
+}
+
+void release_root_cell(Word* cell) noexcept {
+  store_word(cell, 0);  // a deletion like any other: the barrier sees the old value
+  gc::RuntimeSection section(gc::self());
+  os::Locked locked(gc::lock);
+  __atomic_store_n(cell, reinterpret_cast<Word>(gc::free_cells) | 1, __ATOMIC_RELAXED);
+  gc::free_cells = cell;
+  --gc::in_use;
+}
+
+}  // namespace lull::detail

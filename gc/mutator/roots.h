@@ -1,0 +1,28 @@
+// The root table: cells outside of the heap that count as references. Written through the barrier, so the marker may
+// read them while the program goes on.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "alloc/os/lock.h"
+
+namespace lull::gc {
+
+inline constexpr std::size_t kRootChunkCells = 8190;
+
+struct RootChunk {  // 64 KiB
+  RootChunk* next = nullptr;
+  std::size_t used = 0;  // cells ever handed out; those behind it are zero
+  std::uintptr_t cells[kRootChunkCells] = {};
+};
+
+// A free cell's word is its link to the next free cell, marked by bit 0: never an object, and ignored by the scan.
+constexpr bool is_free_cell(std::uintptr_t word) { return word & 1; }
+
+RootChunk* first_root_chunk();  // chunks are never freed; acquire
+bool is_root_cell(std::uintptr_t address);
+std::size_t root_cells_in_use();
+os::Lock& root_lock_for_fork();
+
+}  // namespace lull::gc

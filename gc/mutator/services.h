@@ -1,0 +1,21 @@
+// What mutators need of the collector above them. Declared here, implemented by gc/sweep, gc/mark, gc/cycle.
+#pragma once
+
+#include <cstddef>
+
+#include "alloc/cache/thread_cache.h"
+#include "gc/mutator/mutator.h"
+
+namespace lull::gc {
+
+// gc/sweep/span_supply.cc: spans for thread caches, swept on the way.
+cache::SpanSource& span_supply();
+pages::Span* make_large_span(Mutator& m, cache::SpanClass& c, std::size_t bytes);
+void release_span_async(cache::SpanClass& c, pages::Span* span);  // async-signal-safe
+
+// gc/cycle/driver.cc
+void after_slow_allocation(Mutator& m);       // starts a cycle, assists, stress; in the caller's runtime section
+void collect_for_memory();                    // memory ran out: full cycle, waits. Outside of runtime sections
+void start_runtime();                         // idempotent: options, heap, signal handler; before the first attach
+
+}  // namespace lull::gc

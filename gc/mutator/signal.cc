@@ -1,0 +1,48 @@
+// The handshake signal, for threads that neither poll nor block.
+#include <cerrno>
+#include <csignal>
+#include <pthread.h>
+
+#include "alloc/base/check.h"
+#include "gc/model/options.h"
+#include "gc/mutator/handshake.h"
+
+namespace lull::gc {
+namespace {
+
+// Ignored by default, so a late one does no harm after the handler is gone; hardly any program uses it; Go's choice too.
+constexpr int kHandshakeSignal = SIGURG;
+
+constinit pthread_once_t install_once = PTHREAD_ONCE_INIT;
+
+// No locks, no allocation through the library or libc, errno kept. Runs on the thread's own stack, so that registers and
+// vector state in the signal frame lie in the range that is scanned.
+void on_handshake_signal(int, siginfo_t*, void*) {
+  const int saved = errno;
+  Mutator* m = self_or_null();
+  // In a runtime section the thread polls when it leaves; blocked, the collector answers for it.
+  if (m != nullptr && m->runtime_depth == 0 && m->state.load(std::memory_order_relaxed) == ThreadState::running)
+    answer_signal(*m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
+  errno = saved;
+}
+
+void install() {
+  struct sigaction action {};
+  action.sa_sigaction = on_handshake_signal;
+  action.sa_flags = SA_SIGINFO | SA_RESTART;
+  sigfillset(&action.sa_mask);
+  LULL_CHECK(::sigaction(kHandshakeSignal, &action, nullptr) == 0, "cannot install the handshake signal");
+}
+
+}  // namespace
+
+void install_signal_handler() {
+#if defined(__SANITIZE_THREAD__)
+  options.noasync = 1;  // TSan delays signals to its own interception points, which a tight loop never reaches
+#endif
+  if (options.noasync == 0) pthread_once(&install_once, install);
+}
+
+bool signal_thread(Mutator& m) { return pthread_kill(m.thread, kHandshakeSignal) == 0; }
+
+}  // namespace lull::gc

@@ -1,0 +1,48 @@
+#include "gc/mutator/word_buffer.h"
+
+#include "alloc/os/vm.h"
+#include "lull/detail/heap_range.h"
+
+namespace lull::gc {
+namespace {
+constexpr std::size_t kFirstBytes = 64 * 1024;  // 8192 pointers into the heap: more than a stack of 64 KiB can hold
+constexpr std::size_t kGrowth = 8;
+}  // namespace
+
+bool WordBuffer::reserve() { return words_ != nullptr || grow(); }
+
+bool WordBuffer::grow() {
+  const std::size_t bytes = words_ == nullptr ? kFirstBytes : capacity_ * sizeof(*words_) * kGrowth;
+  auto* larger = static_cast<std::uintptr_t*>(os::map(bytes));
+  if (larger == nullptr) return false;
+  for (std::size_t i = 0; i < count_; ++i) larger[i] = words_[i];
+  if (words_ != nullptr) os::unmap(words_, capacity_ * sizeof(*words_));
+  words_ = larger;
+  capacity_ = bytes / sizeof(*words_);
+  return true;
+}
+
+void WordBuffer::shrink() {
+  if (capacity_ * sizeof(*words_) <= kFirstBytes) return;
+  os::unmap(words_, capacity_ * sizeof(*words_));
+  words_ = nullptr;
+  count_ = capacity_ = 0;
+  if (!reserve()) return;  // the next scan tries again
+}
+
+// Reads other frames' memory, red zones and all, while nobody else may write it: sanitizers must look away.
+[[gnu::no_sanitize_address, gnu::no_sanitize_thread, gnu::noinline]] bool WordBuffer::copy_range(std::uintptr_t low,
+                                                                                                 std::uintptr_t high) {
+  constexpr std::uintptr_t mask = sizeof(std::uintptr_t) - 1;
+  const std::uintptr_t base = detail::heap_range.base;
+  const std::size_t size = detail::heap_range.size;
+  for (std::uintptr_t at = (low + mask) & ~mask; at + mask < high; at += sizeof(std::uintptr_t)) {
+    const std::uintptr_t word = *reinterpret_cast<const volatile std::uintptr_t*>(at);
+    if (word - base >= size) [[likely]] continue;
+    if (count_ == capacity_ && !grow()) return false;
+    words_[count_++] = word;
+  }
+  return true;
+}
+
+}  // namespace lull::gc

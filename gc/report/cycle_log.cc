@@ -1,0 +1,87 @@
+// Remembers what cycles did (gc/cycle/cycle_events.h), for mem_stats and gctrace.
+#include "gc/report/cycle_log.h"
+
+#include <unistd.h>
+
+#include "alloc/os/clock.h"
+#include "alloc/os/lock.h"
+#include "alloc/os/thread.h"
+#include "gc/cycle/crew.h"
+#include "gc/cycle/cycle_events.h"
+#include "gc/cycle/pacing.h"
+#include "gc/mark/assist.h"
+#include "gc/model/options.h"
+#include "gc/mutator/handshake.h"
+#include "gc/report/gctrace.h"
+
+namespace lull::gc {
+namespace {
+
+constinit os::Lock lock{os::LockRank::reports};
+constinit CycleTotals totals;           // lock
+constinit std::uint64_t started_ns = 0;  // written once, before the first cycle
+
+double ms(std::uint64_t ns) { return static_cast<double>(ns) * 1e-6; }
+
+double cpu_percent_locked(std::uint64_t now) {
+  const double available = static_cast<double>(now - started_ns) * os::processors();
+  return available <= 0 ? 0 : static_cast<double>(totals.gc_cpu_ns + totals.assist_cpu_ns) / available * 100;
+}
+
+void trace_locked(const Cycle& cycle, const CycleRun& run, std::uint64_t assist_ns) {
+  const CycleTimes& t = cycle.times();
+  const histogram pauses = handshake_stats.pause.snapshot();
+  CycleReport report{.number = totals.cycles,
+                     .start_seconds = static_cast<double>(t.begin - started_ns) * 1e-9,
+                     .gc_cpu_percent = cpu_percent_locked(os::monotonic_ns()),
+                     .handshake_on_ms = ms(t.marking - t.begin),
+                     .mark_clock_ms = ms(t.terminating - t.marking),
+                     .terminate_ms = ms(t.end - t.terminating),
+                     .assist_cpu_ms = ms(assist_ns),
+                     .background_cpu_ms = ms(run.driver_ns),
+                     .heap_start = cycle.heap_at_start(),
+                     .heap_end = cycle.heap_peak(),
+                     .heap_marked = cycle.heap_at_end(),
+                     .goal = cycle.goal(),
+                     .stack_bytes = cycle.stack_bytes(),
+                     .root_bytes = cycle.root_bytes(),
+                     .workers = os::processors(),
+                     .forced = run.forced,
+                     .handshake_p999_ns = pauses.quantile_ns(0.999),
+                     .handshake_max_ns = handshake_stats.longest_this_cycle.load(std::memory_order_relaxed),
+                     .flush_rounds = cycle.flush_rounds(),
+                     .global_stops = handshake_stats.global_stops.load(std::memory_order_relaxed)};
+  char line[kGctraceLineSize];
+  const std::size_t length = format_gctrace(report, line, sizeof line);
+  [[maybe_unused]] auto written = ::write(STDERR_FILENO, line, length);
+}
+
+}  // namespace
+
+void note_program_start() { started_ns = os::monotonic_ns(); }
+
+void log_cycle(const Cycle& cycle, const CycleRun& run) {
+  const std::uint64_t assist_ns = assists.time_ns.load(std::memory_order_relaxed);
+  os::Locked locked(lock);
+  const std::size_t index = totals.cycles % totals.pause_ns.size();
+  ++totals.cycles;
+  totals.forced += run.forced ? 1 : 0;
+  totals.last_end_wall_ns = os::wall_ns();
+  totals.flush_rounds += cycle.flush_rounds();
+  totals.heap_live = cycle.heap_at_end();
+  totals.marked_objects = cycle.marked_objects();
+  totals.gc_cpu_ns += run.driver_ns;
+  totals.assist_cpu_ns += assist_ns;
+  totals.pause_ns[index] = handshake_stats.longest_this_cycle.load(std::memory_order_relaxed);
+  totals.pause_end[index] = totals.last_end_wall_ns;
+  if (options.gctrace != 0) trace_locked(cycle, run, assist_ns);
+}
+
+CycleTotals cycle_totals() {
+  os::Locked locked(lock);
+  CycleTotals copy = totals;
+  copy.uptime_ns = started_ns == 0 ? 0 : os::monotonic_ns() - started_ns;
+  return copy;
+}
+
+}  // namespace lull::gc

@@ -1,0 +1,108 @@
+// Spans for thread caches (gc/mutator/services.h): partly free swept spans first, then unswept ones, swept on the way,
+// then fresh ones.
+//
+// Which spans a thread may take depends on how far it is in a cycle:
+//   its barriers are on          only spans from swept sets: nothing is being swept
+//   between its handshake 3 and  only fresh spans: every other one still has to be swept with this cycle's marks
+//     the opening of the sweep
+//   otherwise                    all
+// A span taken by a thread whose stack is black gets its snapshot at once, before anything is allocated in it: what is
+// born from now on is no candidate (rule 11).
+#include "alloc/pages/purger.h"
+#include "alloc/pages/span_table.h"
+#include "gc/model/colour.h"
+#include "gc/model/kinds.h"
+#include "gc/mutator/allocation_stats.h"
+#include "gc/mutator/services.h"
+#include "gc/sweep/sweeper.h"
+
+#include "alloc/pages/span_geometry.h"
+
+namespace lull::gc {
+
+constinit HeapCounters heap_counters;
+
+namespace {
+
+constexpr int kMostFullSpansSwept = 16;  // more delays the allocation, fewer grows the heap while full spans hold garbage
+
+// Of the calling thread; see above.
+struct Stage {
+  bool born_black;  // objects allocated now are no candidates of the running cycle
+  bool fresh_only;
+};
+
+Stage stage_of(const Mutator& m) {
+  const std::uint32_t cycle = current_cycle.load(std::memory_order_relaxed);
+  // acquire: pairs with open_sweep
+  const bool opened = opened_cycle.load(std::memory_order_acquire) == cycle;
+  return {m.scanned_cycle == cycle && !opened, m.left_cycle == cycle && !opened};
+}
+
+void take_over(Span& span, const Stage& stage) {
+  if (stage.born_black) take_snapshot(span, current_cycle.load(std::memory_order_relaxed), 0, 0);
+}
+
+class SpanSupply final : public cache::SpanSource {
+ public:
+  Span* acquire(SpanClass& c) override {
+    Mutator& m = *self_or_null();
+    const Stage stage = stage_of(m);
+    Span* span = stage.fresh_only ? nullptr : take_partly_free(m, c);
+    if (span == nullptr) span = pages::create_span(c.geometry, owner_of(c));
+    if (span != nullptr) take_over(*span, stage);
+    return span;
+  }
+
+  // Also by the driver for a blocked thread.
+  void release(SpanClass& c, Span* span) override { c.put(span, sweep_generation.load(std::memory_order_relaxed)); }
+
+  void note_hole(std::size_t bytes) override {
+    heap_counters.live.fetch_add(bytes, std::memory_order_relaxed);
+    heap_counters.handed.fetch_add(bytes, std::memory_order_relaxed);
+    self_or_null()->handed_bytes += bytes;
+  }
+
+ private:
+  static Span* take_partly_free(Mutator& m, SpanClass& c) {
+    const std::uint32_t generation = sweep_generation.load(std::memory_order_relaxed);
+    if (Span* span = c.take_partial(generation)) return span;
+    SweepingSection section(m.sweeping);
+    return section.allowed() ? sweep_for_room(c, sweep_generation.load(std::memory_order_relaxed)) : nullptr;
+  }
+
+  static Span* sweep_for_room(SpanClass& c, std::uint32_t generation) {
+    while (Span* span = c.take_partial(generation - 1))
+      if (sweep_span(*span) < span->slots) return span;
+      else c.put(span, generation);
+    for (int i = 0; i < kMostFullSpansSwept; ++i) {
+      Span* span = c.take_full(generation - 1);
+      if (span == nullptr) return nullptr;
+      if (sweep_span(*span) < span->slots) return span;
+      c.put(span, generation);
+    }
+    return nullptr;
+  }
+};
+
+constinit SpanSupply supply;
+
+}  // namespace
+
+cache::SpanSource& span_supply() { return supply; }
+
+Span* make_large_span(Mutator& m, SpanClass& c, std::size_t bytes) {
+  const pages::SpanGeometry geometry = pages::large_geometry(bytes);
+  Span* span = pages::create_span(geometry, owner_of(c));
+  if (span == nullptr) return nullptr;
+  if (c.zero_slots && span->needs_zero) __builtin_memset(reinterpret_cast<void*>(span->base), 0, geometry.slot_bytes);
+  take_over(*span, stage_of(m));
+  cache::note_allocated(*span, c, 0, 1);
+  supply.note_hole(geometry.slot_bytes);
+  supply.release(c, span);
+  return span;
+}
+
+void release_span_async(SpanClass& c, Span* span) { supply.release(c, span); }
+
+}  // namespace lull::gc

@@ -1,0 +1,116 @@
+#include "gc/sweep/sweeper.h"
+
+#include <cstring>
+
+#include "alloc/os/lock.h"
+#include "alloc/pages/purger.h"
+#include "alloc/pages/span_table.h"
+#include "gc/model/colour.h"
+#include "gc/model/options.h"
+#include "gc/model/phase.h"
+#include "gc/mutator/handshake.h"
+
+namespace lull::gc {
+
+constinit std::atomic<std::uint32_t> opened_cycle{0};
+constinit SweepStats sweep_stats;
+
+namespace {
+
+constexpr int kScribble = 0xdb;  // words of it lie outside of the heap's range, so nobody takes them for pointers
+
+void scribble(const pages::Span& span, std::uint32_t word, std::uint64_t freed) {
+  for (; freed != 0; freed &= freed - 1) {
+    const std::uint32_t slot = word * 64 + static_cast<std::uint32_t>(std::countr_zero(freed));
+    std::memset(reinterpret_cast<void*>(span.slot_address(slot)), kScribble, span.slot_bytes);
+  }
+}
+
+void note_freed(SpanClass& c, const pages::Span& span, std::uint32_t freed) {
+  const std::uint64_t bytes = std::uint64_t{freed} * span.slot_bytes;
+  c.freed_objects.fetch_add(freed, std::memory_order_relaxed);
+  c.freed_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  sweep_stats.spans.fetch_add(1, std::memory_order_relaxed);
+  sweep_stats.freed_objects.fetch_add(freed, std::memory_order_relaxed);
+  sweep_stats.freed_bytes.fetch_add(bytes, std::memory_order_relaxed);
+}
+
+void sweep_class(SpanClass& c, std::uint32_t generation) {
+  for (;;) {
+    pages::Span* span = c.take_partial(generation - 1);
+    if (span == nullptr) span = c.take_full(generation - 1);
+    if (span == nullptr) return;
+    if (sweep_span(*span) == 0) {
+      pages::destroy_span(span);
+      sweep_stats.spans_released.fetch_add(1, std::memory_order_relaxed);
+    } else {
+      c.put(span, generation);
+    }
+  }
+}
+
+bool anyone_sweeping() {
+  bool any = false;
+  for_each_mutator([&](Mutator& m) {
+    // seq_cst: the driver's half of the Dekker handshake, after its store to sweep_open
+    any |= m.sweeping.load(std::memory_order_seq_cst) != 0;
+  });
+  return any;
+}
+
+}  // namespace
+
+std::uint32_t sweep_span(pages::Span& span) {
+  const std::uint32_t cycle = current_cycle.load(std::memory_order_relaxed), epoch = mark_epoch.load(std::memory_order_relaxed);
+  const bool has_snapshot = span.snapshot_cycle.load(std::memory_order_relaxed) == cycle;
+  const bool has_marks = span.mark_cycle.load(std::memory_order_relaxed) == epoch;
+  const BitWord* candidates = has_snapshot ? span.snapshot_bits() : span.alloc_bits();
+  std::uint32_t freed = 0;
+  for (std::uint32_t w = 0; w < span.words; ++w) {
+    const std::uint64_t marks = has_marks ? span.mark_bits()[w].load(std::memory_order_relaxed) : 0;
+    const std::uint64_t dead = candidates[w].load(std::memory_order_relaxed) & ~marks;
+    if (dead == 0) continue;
+    if (options.scribble != 0) scribble(span, w, dead);
+    BitWord& alloc = span.alloc_bits()[w];
+    alloc.store(alloc.load(std::memory_order_relaxed) & ~dead, std::memory_order_relaxed);
+    freed += static_cast<std::uint32_t>(std::popcount(dead));
+  }
+  if (freed != 0) {
+    span.needs_zero = 1;
+    span.allocated -= freed;
+    note_freed(class_of(span), span, freed);
+  }
+  return span.allocated;
+}
+
+SweepingSection::SweepingSection(std::atomic<std::uint32_t>& word) : word_(word) {
+  // seq_cst: the thread's half of the Dekker handshake
+  word_.exchange(1, std::memory_order_seq_cst);
+  allowed_ = sweep_open.load(std::memory_order_seq_cst);
+}
+
+void open_sweep() {
+  sweep_generation.fetch_add(1, std::memory_order_relaxed);
+  // release: pairs with the acquire in span_supply.cc: whoever sees the cycle opened sees the new generation
+  opened_cycle.store(current_cycle.load(std::memory_order_relaxed), std::memory_order_release);
+  sweep_open.store(true, std::memory_order_seq_cst);
+}
+
+void sweep_everything() {
+  const std::uint32_t generation = sweep_generation.load(std::memory_order_relaxed);
+  for (SpanClass* c = first_class(); c != nullptr; c = c->next) sweep_class(*c, generation);
+  pages::nudge_purger();
+}
+
+void close_sweep() {
+  sweep_everything();
+  sweep_open.store(false, std::memory_order_seq_cst);
+  while (anyone_sweeping()) os::pause_cpu();
+}
+
+void reopen_without_sweeping() {
+  opened_cycle.store(current_cycle.load(std::memory_order_relaxed), std::memory_order_release);
+  sweep_open.store(true, std::memory_order_seq_cst);
+}
+
+}  // namespace lull::gc

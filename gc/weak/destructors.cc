@@ -1,0 +1,163 @@
+#include "gc/weak/destructors.h"
+
+#include <pthread.h>
+
+#include "alloc/os/futex.h"
+#include "alloc/os/meta_arena.h"
+#include "alloc/os/thread.h"
+#include "alloc/pages/span_table.h"
+#include "gc/model/options.h"
+#include "gc/mutator/handshake.h"
+#include "gc/mutator/runtime_section.h"
+#include "gc/mutator/shade.h"
+#include "lull/collect.h"
+#include "lull/thread.h"
+
+namespace lull::gc {
+namespace {
+
+// A piece of the queue; pieces are reused.
+struct Batch {
+  static constexpr std::uint32_t kCapacity = 508;
+  Batch* next = nullptr;
+  std::uint32_t first = 0, end = 0;
+  std::uintptr_t objects[kCapacity] = {};
+};
+
+constinit os::Lock lock{os::LockRank::roots};
+constinit Batch* head = nullptr;        // lock; oldest
+constinit Batch* tail = nullptr;        // lock
+constinit Batch* free_batches = nullptr;  // lock
+constinit std::atomic<std::uint64_t> queued{0}, run{0};
+constinit std::atomic<std::uint32_t> wake{0};      // finalizer thread sleeps on it
+constinit std::atomic<std::uint32_t> progress{0};  // waiters for it sleep on this one
+constinit std::atomic<bool> thread_started{false};
+constinit pthread_t finalizer_thread{};
+
+bool append_locked(std::uintptr_t object) {
+  if (tail == nullptr || tail->end == Batch::kCapacity) {
+    Batch* fresh = free_batches;
+    if (fresh != nullptr) free_batches = fresh->next;
+    else fresh = static_cast<Batch*>(os::allocate_meta(sizeof(Batch)));
+    if (fresh == nullptr) return false;
+    fresh->next = nullptr;
+    fresh->first = fresh->end = 0;
+    (tail == nullptr ? head : tail->next) = fresh;
+    tail = fresh;
+  }
+  tail->objects[tail->end++] = object;
+  return true;
+}
+
+std::uintptr_t take_locked() {
+  if (head == nullptr) return 0;
+  const std::uintptr_t object = head->objects[head->first++];
+  if (head->first == head->end) {
+    Batch* done = head;
+    head = done->next;
+    if (head == nullptr) tail = nullptr;
+    done->next = free_batches;
+    free_batches = done;
+  }
+  return object;
+}
+
+// Taking an object out of the queue deletes a root: the barrier's work is done here (rule 6).
+std::uintptr_t take_next() {
+  Mutator& m = self();
+  RuntimeSection refuse(m);
+  lock.lock();
+  const std::uintptr_t object = take_locked();
+  lock.unlock();
+  if (object != 0 && m.block->barrier_on != 0) shade(m, object);
+  return object;
+}
+
+void run_one(std::uintptr_t object) noexcept {
+  kind_of(*resolve(object).span).destroy(reinterpret_cast<void*>(object));
+  asm volatile("" ::"r"(object) : "memory");
+  run.fetch_add(1, std::memory_order_release);
+  progress.fetch_add(1, std::memory_order_release);
+  os::futex_wake_all(progress);
+}
+
+void* finalizer_main(void*) {
+  attach_thread();
+  for (;;) {
+    const std::uint32_t seen = wake.load(std::memory_order_acquire);
+    while (const std::uintptr_t object = take_next()) run_one(object);
+    blocking_region waiting;
+    os::futex_wait(wake, seen);
+  }
+  return nullptr;
+}
+
+void queue_dead_of(pages::Span& span, Marker& marker) {
+  const std::uint32_t cycle = current_cycle.load(std::memory_order_relaxed), epoch = mark_epoch.load(std::memory_order_relaxed);
+  for (std::uint32_t slot = next_set(span.destroy_bits(), 0, span.slots); slot < span.slots;
+       slot = next_set(span.destroy_bits(), slot + 1, span.slots)) {
+    const ObjectRef object{&span, slot};
+    if (!is_candidate(object, cycle) || is_marked(object, epoch)) continue;
+    // acquire: pairs with the release in note_constructed
+    if (!(span.destroy_bits()[slot / 64].load(std::memory_order_acquire) & bit_of(slot))) continue;
+    lock.lock();
+    const bool appended = append_locked(object.address());
+    lock.unlock();
+    if (appended) {
+      span.destroy_bits()[slot / 64].fetch_and(~bit_of(slot), std::memory_order_relaxed);
+      queued.fetch_add(1, std::memory_order_relaxed);
+    } else {
+      marker.mark_word(object.address());  // no memory to remember it: it lives until the next cycle
+    }
+  }
+}
+
+}  // namespace
+
+void queue_unreachable(Marker& marker) {
+  pages::for_each_span([&](pages::Span* span) {
+    if (span->kind != nullptr && kind_of(*span).destroy != nullptr) queue_dead_of(*span, marker);
+  });
+  mark_queue(marker);
+}
+
+void mark_queue(Marker& marker) {
+  os::Locked locked(lock);
+  for (Batch* batch = head; batch != nullptr; batch = batch->next)
+    for (std::uint32_t i = batch->first; i < batch->end; ++i) marker.mark_word(batch->objects[i]);
+}
+
+void start_finalizer_if_needed() {
+  if (options.manual_finalizers != 0 || queued.load(std::memory_order_relaxed) == run.load(std::memory_order_relaxed)) return;
+  if (!thread_started.exchange(true) && !os::start_thread(finalizer_thread, finalizer_main, nullptr, "lull-finalize"))
+    thread_started.store(false);
+  wake.fetch_add(1, std::memory_order_release);
+  os::futex_wake_all(wake);
+}
+
+DestructorCounts destructor_counts() { return {queued.load(std::memory_order_relaxed), run.load(std::memory_order_acquire)}; }
+
+}  // namespace lull::gc
+
+namespace lull {
+
+std::size_t run_finalizers() {
+  std::size_t n = 0;
+  while (const std::uintptr_t object = gc::take_next()) {
+    gc::run_one(object);
+    ++n;
+  }
+  return n;
+}
+
+void wait_for_finalizers() {
+  const std::uint64_t due = gc::queued.load(std::memory_order_acquire);
+  for (;;) {
+    const std::uint32_t seen = gc::progress.load(std::memory_order_acquire);
+    if (gc::run.load(std::memory_order_acquire) >= due) return;
+    blocking_region waiting;
+    os::futex_wait(gc::progress, seen);
+  }
+}
+
+}  // namespace lull

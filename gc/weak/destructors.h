@@ -1,0 +1,25 @@
+// Destructors of managed objects.
+//
+// A bit per object says that it was constructed and still has to be destroyed. In state done, after the weak cells were
+// emptied, the driver takes every white object with the bit set, clears the bit, queues the object, and marks its
+// closure, so that the destructor may look at what it refers to. Queued objects are roots until their destructor has
+// run; the memory goes with a later cycle, as an ordinary dead object without the bit.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "gc/mark/marker.h"
+
+namespace lull::gc {
+
+void queue_unreachable(Marker& marker);  // driver, state done
+void mark_queue(Marker& marker);         // driver: the queue as roots
+void start_finalizer_if_needed();        // driver, outside of a cycle
+
+struct DestructorCounts {
+  std::uint64_t queued = 0, run = 0;
+};
+DestructorCounts destructor_counts();
+
+}  // namespace lull::gc
