@@ -49,7 +49,6 @@ void run_cycle(bool forced) {
 }
 
 void* driver_main(void*) {
-  os::make_background();
   for (;;) {
     const std::uint32_t requested = driver.requested.load(std::memory_order_acquire);
     const std::uint32_t done = driver.completed.load(std::memory_order_relaxed);

@@ -1,4 +1,4 @@
-#include "gc/report/histogram.h"
+#include "gc/model/histogram.h"
 
 #include <gtest/gtest.h>
 
