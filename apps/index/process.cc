@@ -1,0 +1,52 @@
+#include "apps/index/process.h"
+
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <fstream>
+#include <string>
+
+namespace index_service {
+namespace {
+
+std::uint64_t status_kilobytes(const char* field) {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    std::uint64_t kilobytes = 0;
+    if (word == field && status >> kilobytes) return kilobytes;
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::uint64_t resident_bytes() { return status_kilobytes("VmRSS:") * 1024; }
+std::uint64_t peak_resident_bytes() { return status_kilobytes("VmHWM:") * 1024; }
+
+double process_cpu_seconds() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+std::int64_t now_ns() {
+  timespec t{};
+  ::clock_gettime(CLOCK_MONOTONIC, &t);
+  return std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
+}
+
+void sleep_until_ns(std::int64_t time) {
+  thread_local const int slack_set = ::prctl(PR_SET_TIMERSLACK, 1UL);
+  static_cast<void>(slack_set);
+  const timespec until{time / 1'000'000'000, time % 1'000'000'000};
+  while (::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) == EINTR) {
+  }
+}
+
+}  // namespace index_service

@@ -1,0 +1,18 @@
+// What the kernel says about this process.
+#pragma once
+
+#include <cstdint>
+
+namespace index_service {
+
+std::uint64_t resident_bytes();
+std::uint64_t peak_resident_bytes();
+/// User and system time of all threads.
+double process_cpu_seconds();
+
+/// Monotonic.
+std::int64_t now_ns();
+/// Sleeps until the time, with the least timer slack the kernel allows this thread.
+void sleep_until_ns(std::int64_t time);
+
+}  // namespace index_service

@@ -1,0 +1,59 @@
+// What one run measured. Travels from the child process that ran it to the parent that prints it (as text,
+// see write_result), so everything in it is plain values.
+#pragma once
+
+#include <cstdint>
+#include <iosfwd>
+#include <string>
+#include <vector>
+
+#include "lull/histogram.h"
+
+namespace index_service {
+
+/// How long one kind of interruption held a thread up.
+struct PauseFigures {
+  std::string kind;
+  std::uint64_t count = 0;
+  std::uint64_t p50_ns = 0, p99_ns = 0, p999_ns = 0, max_ns = 0;
+};
+
+/// What the memory policy knows of its collector, since the process started. All zero without a collector.
+struct CollectorFigures {
+  std::uint64_t collections = 0;
+  std::uint64_t global_stops = 0;
+  std::uint64_t heap_bytes = 0;  // allocated objects, garbage not yet swept included
+  double cpu_seconds = 0;        // of the collector, assists by the program's threads included
+  std::vector<PauseFigures> pauses;
+};
+
+struct MemorySample {
+  double seconds = 0;  // since the run began, loading included
+  std::uint64_t resident_bytes = 0;
+  std::uint64_t heap_bytes = 0;  // 0 without a collector
+};
+
+struct RunResult {
+  std::string memory;  // name of the policy
+  double load_seconds = 0;
+  double seconds = 0;  // of the measured time, after loading
+  double cpu_seconds = 0;
+  double collector_cpu_seconds = 0;
+  std::uint64_t documents = 0;
+  std::uint64_t queries = 0;
+  std::uint64_t late_queries = 0;  // due before the end and not begun by then; their wait counts as latency
+  std::uint64_t unsteady_answers = 0;  // answers that differ from the first one to the same query
+  std::uint64_t peak_bytes = 0;        // resident
+  std::uint64_t final_bytes = 0;       // resident, one second after the work stopped, index still there
+  lull::histogram latency;             // from the scheduled time to the answer
+  lull::histogram start_delay;  // from the scheduled time to the begin, of queries whose thread was idle
+  CollectorFigures collector;
+  std::vector<MemorySample> memory_over_time;
+  std::vector<std::uint64_t> digests;  // by query; 0: never asked
+};
+
+void write_result(std::ostream& out, const RunResult& result);
+/// False if the text is not a complete result.
+bool read_result(std::istream& in, RunResult& result);
+
+}  // namespace index_service
