@@ -130,10 +130,11 @@ void park(Mutator& m, const Stopped& at) {
   m.blocked_async = false;
 }
 
-// The thread itself answers, at a poll or in its handler.
+// The thread itself answers, at a poll or in its handler: one request, and after a stop whatever came meanwhile.
 void answer_self(Mutator& m, const Stopped& at) {
-  for (;;) {
-    const HandshakeOp op = m.pending.load(std::memory_order_acquire);
+  HandshakeOp op;
+  do {
+    op = m.pending.load(std::memory_order_acquire);
     if (op == HandshakeOp::none) return;
     const std::uint64_t start = os::monotonic_ns();
     if (op == HandshakeOp::park) {
@@ -144,7 +145,7 @@ void answer_self(Mutator& m, const Stopped& at) {
     }
     if (at.async) handshake_stats.async_answers.fetch_add(1, std::memory_order_relaxed);
     note_pause(os::monotonic_ns() - start);
-  }
+  } while (op == HandshakeOp::park);
 }
 
 // While performing, the thread is in a runtime section, so that the handler does not answer the same request again.
@@ -217,6 +218,7 @@ void handshake(HandshakeOp op) {
   if (op == HandshakeOp::barriers_off) {
     mutators.barriers_on = false;
     mutators.black_cycle = 0;
+    mutators.off_cycle = current_cycle.load(std::memory_order_relaxed);
   }
   request_and_wait_locked(op);
   if (!stopped) mutators.lock.unlock();

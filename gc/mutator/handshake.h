@@ -50,6 +50,7 @@ class MutatorList {
   std::atomic<std::uint32_t> count{0};  // written under lock
   bool barriers_on = false;           // lock: what a thread that attaches now starts with
   std::uint32_t black_cycle = 0;      // lock: stacks of this cycle were asked to be scanned; 0: none
+  std::uint32_t off_cycle = 0;        // lock: handshake 3 of this cycle was asked for
   bool world_stopped = false;         // driver
   std::uint32_t count_now() const { return count.load(std::memory_order_relaxed); }
 };

@@ -100,7 +100,7 @@ Mutator* attach_slow() {
     link_locked(*m);
     detail::thread_block = {m->cache.slots(), mutators.barriers_on || options.barrier_always_on(), m};
     if (mutators.black_cycle != 0) join_cycle(*m, mutators.black_cycle);
-    else if (!mutators.barriers_on) m->left_cycle = current_cycle.load(std::memory_order_relaxed);
+    else m->scanned_cycle = m->left_cycle = mutators.off_cycle;  // as one that has answered handshake 3 of that cycle
   }
   m->runtime_depth = 0;
   poll(*m);

@@ -28,9 +28,9 @@ namespace detail {
 // The word and its barrier; ptr<T> and ptr<T[]> differ only in how they look at it.
 class Slot {
  public:
-  Slot() noexcept { store_word(&word_, 0); }
-  explicit Slot(Word word) noexcept { store_word(&word_, word); }
-  Slot(const Slot& other) noexcept { store_word(&word_, other.word()); }
+  Slot() noexcept { construct_word(&word_, 0); }
+  explicit Slot(Word word) noexcept { construct_word(&word_, word); }
+  Slot(const Slot& other) noexcept { construct_word(&word_, other.word()); }
   Slot& operator=(const Slot& other) noexcept {
     store_word(&word_, other.word());
     return *this;

@@ -42,6 +42,13 @@ inline void store_word(Word* slot, Word new_value) {
   after_store(slot, old_value, new_value);
 }
 
+// A store that constructs the slot: what was there before is overwritten like any old value, since a container may build
+// over memory that held another pointer. The asm statement hides that a local slot holds nothing yet.
+inline void construct_word(Word* slot, Word new_value) {
+  asm("" : "+r"(slot));
+  store_word(slot, new_value);
+}
+
 inline Word exchange_word(Word* slot, Word new_value) {
   const Word old_value = __atomic_exchange_n(slot, new_value, __ATOMIC_ACQ_REL);
   after_store(slot, old_value, new_value);
