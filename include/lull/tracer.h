@@ -3,7 +3,8 @@
 //   void trace(lull::tracer& t) const { t(left, right, children); }
 //
 // trace() runs on collector threads while the program goes on: it must only pass member pointers (or arrays and
-// aggregates of them with a trace() of their own), take no lock, allocate nothing and follow no pointer.
+// aggregates of them with a trace() of their own), take no lock, allocate nothing and follow no pointer. It may run
+// before the constructor has: the object is all zero then, so trace() is called without virtual dispatch.
 #pragma once
 
 #include <array>
@@ -37,7 +38,7 @@ class tracer {
 
   template <class Member>
   void member(const Member& m) {
-    if constexpr (detail::HasTrace<Member>) m.trace(*this);
+    if constexpr (detail::HasTrace<Member>) m.Member::trace(*this);
     else static_assert(no_pointers<Member>::value, "trace() was given something that has no trace() of its own");
   }
   template <class Member, std::size_t N>

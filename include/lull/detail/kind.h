@@ -81,9 +81,10 @@ constexpr std::string_view type_name() {
   return text.substr(from, to - from);
 }
 
+// Qualified, hence never virtual: the marker may meet an object whose constructor has not set its vptr yet.
 template <class T>
 void trace_object(const void* object, tracer& t) {
-  if constexpr (HasTrace<T>) static_cast<const T*>(object)->trace(t);
+  if constexpr (HasTrace<T>) static_cast<const T*>(object)->T::trace(t);
 }
 template <class T>
 void destroy_object(void* object) { std::destroy_at(static_cast<T*>(object)); }
