@@ -84,11 +84,9 @@ void Cycle::scan_stacks(Marker& marker) {
 
 void Cycle::mark_roots(Marker& marker) {
   for (RootChunk* chunk = first_root_chunk(); chunk != nullptr; chunk = chunk->next)
-    for (std::uintptr_t& cell : chunk->cells) {
+    for (std::uintptr_t& cell : chunk->cells)
       // acquire: pairs with the release in detail::store_word
-      const std::uintptr_t word = __atomic_load_n(&cell, __ATOMIC_ACQUIRE);
-      if (!is_free_cell(word)) marker.mark_word(word);
-    }
+      marker.mark_word(__atomic_load_n(&cell, __ATOMIC_ACQUIRE));
   mark_queue(marker);
   reach(Step::roots_marked);
 }

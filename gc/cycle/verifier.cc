@@ -42,8 +42,7 @@ class Verifier : private tracer {
   void add_roots() {
     parent_ = kRootCell;
     for (RootChunk* chunk = first_root_chunk(); chunk != nullptr; chunk = chunk->next)
-      for (std::uintptr_t cell : chunk->cells)
-        if (!is_free_cell(cell)) meet(cell);
+      for (std::uintptr_t cell : chunk->cells) meet(cell);
     parent_ = kStack;
     for_each_mutator([&](Mutator& m) {
       m.words.clear();

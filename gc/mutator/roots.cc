@@ -13,13 +13,13 @@ namespace {
 
 constinit os::Lock lock{os::LockRank::roots};
 constinit std::atomic<RootChunk*> chunks{nullptr};  // written under lock
-constinit std::uintptr_t* free_cells = nullptr;     // lock; linked through the cells, see is_free_cell
+constinit std::uintptr_t* free_cells = nullptr;     // lock; linked through the cells
 constinit std::size_t in_use = 0;                   // lock
 
 std::uintptr_t* take_cell_locked() {
   if (free_cells != nullptr) {
     std::uintptr_t* cell = free_cells;
-    free_cells = reinterpret_cast<std::uintptr_t*>(__atomic_load_n(cell, __ATOMIC_RELAXED) & ~std::uintptr_t{1});
+    free_cells = reinterpret_cast<std::uintptr_t*>(__atomic_load_n(cell, __ATOMIC_RELAXED));
     __atomic_store_n(cell, 0, __ATOMIC_RELAXED);
     return cell;
   }
@@ -69,7 +69,7 @@ void release_root_cell(Word* cell) noexcept {
   store_word(cell, 0);  // a deletion like any other: the barrier sees the old value
   gc::RuntimeSection section(gc::self());
   os::Locked locked(gc::lock);
-  __atomic_store_n(cell, reinterpret_cast<Word>(gc::free_cells) | 1, __ATOMIC_RELAXED);
+  __atomic_store_n(cell, reinterpret_cast<Word>(gc::free_cells), __ATOMIC_RELAXED);
   gc::free_cells = cell;
   --gc::in_use;
 }

@@ -17,9 +17,8 @@ struct RootChunk {  // 64 KiB
   std::uintptr_t cells[kRootChunkCells] = {};
 };
 
-// A free cell's word is its link to the next free cell, marked by bit 0: never an object, and ignored by the scan.
-constexpr bool is_free_cell(std::uintptr_t word) { return word & 1; }
-
+// A free cell's word is its link to the next free cell, which lies outside of the heap: scans ignore it as they ignore
+// every word that points to no object. No bit of a word tells the two apart: a root may point to an odd address.
 RootChunk* first_root_chunk();  // chunks are never freed; acquire
 bool is_root_cell(std::uintptr_t address);
 std::size_t root_cells_in_use();
