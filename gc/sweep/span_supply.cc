@@ -92,6 +92,7 @@ constinit SpanSupply supply;
 cache::SpanSource& span_supply() { return supply; }
 
 Span* make_large_span(Mutator& m, SpanClass& c, std::size_t bytes) {
+  if (bytes > pages::reservation.size) return nullptr;  // page counts have 32 bits
   const pages::SpanGeometry geometry = pages::large_geometry(bytes);
   Span* span = pages::create_span(geometry, owner_of(c));
   if (span == nullptr) return nullptr;
