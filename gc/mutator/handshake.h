@@ -29,7 +29,8 @@ class [[nodiscard]] WorldStopped {
 struct HandshakeStats {
   std::atomic<std::uint64_t> rounds{0}, async_answers{0}, global_stops{0};
   std::atomic<std::uint64_t> longest_this_cycle{0};
-  HistogramRecorder pause;  // time a mutator spent in one operation
+  HistogramRecorder pause;      // time a mutator spent in one operation, by the clock
+  HistogramRecorder pause_cpu;  // the processor time of it: without what the kernel gave to others meanwhile
 };
 extern HandshakeStats handshake_stats;
 
@@ -64,6 +65,7 @@ void for_each_mutator(Visit&& visit) {
 }
 
 void install_signal_handler();  // idempotent
+void unblock_handshake_signal();  // for the calling thread, when it attaches
 bool signal_thread(Mutator& m);
 void answer_signal(Mutator& m, std::uintptr_t sp);
 

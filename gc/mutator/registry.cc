@@ -102,6 +102,7 @@ Mutator* attach_slow() {
     if (mutators.black_cycle != 0) join_cycle(*m, mutators.black_cycle);
     else m->scanned_cycle = m->left_cycle = mutators.off_cycle;  // as one that has answered handshake 3 of that cycle
   }
+  unblock_handshake_signal();
   m->runtime_depth = 0;
   poll(*m);
   return m;

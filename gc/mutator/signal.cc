@@ -43,6 +43,16 @@ void install_signal_handler() {
   if (options.noasync == 0) pthread_once(&install_once, install);
 }
 
+// A thread that blocks the signal and does not poll would hold up every cycle. Our own finalizer thread starts with all
+// signals blocked, and so do the workers of programs that leave signals to one thread.
+void unblock_handshake_signal() {
+  if (options.noasync != 0) return;
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, kHandshakeSignal);
+  LULL_CHECK(::pthread_sigmask(SIG_UNBLOCK, &set, nullptr) == 0, "cannot unblock the handshake signal");
+}
+
 bool signal_thread(Mutator& m) { return pthread_kill(m.thread, kHandshakeSignal) == 0; }
 
 }  // namespace lull::gc

@@ -1,4 +1,5 @@
-// Threads. A thread attaches by itself at its first allocation or pointer store, and detaches when it exits.
+// Threads. A thread attaches by itself at its first allocation or pointer store, and detaches when it exits. Attaching
+// unblocks SIGURG, with which the collector interrupts a thread that neither polls nor blocks; leave it unblocked.
 #pragma once
 
 namespace lull {
