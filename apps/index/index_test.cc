@@ -52,7 +52,7 @@ TEST(DocumentWords, GroupsPositionsByWordInAlphabeticalOrder) {
 
 TEST(DocumentWords, HoldsMoreDistinctWordsThanItsFirstTable) {
   std::string text;
-  for (int i = 0; i < 5000; ++i) text += "w" + std::to_string(i) + " w1 ";
+  for (int i = 0; i < 5000; ++i) text.append("w").append(std::to_string(i)).append(" w1 ");
   DocumentWords words;
   words.assign(text);
   EXPECT_EQ(words.distinct(), 5000u);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 
 #include "apps/index/format.h"
 
@@ -22,7 +23,7 @@ double along(const Axis& axis, double value) {
 class Svg {
  public:
   Svg(const Axis& x, const Axis& y) : x_(x), y_(y) {
-    text_ = "<svg viewBox=\"0 0 " + number(kWidth) + " " + number(kHeight) + "\" role=\"img\">\n";
+    out_ << "<svg viewBox=\"0 0 " << number(kWidth) << ' ' << number(kHeight) << "\" role=\"img\">\n";
   }
 
   void grid() {
@@ -37,25 +38,21 @@ class Svg {
     line(kLeft, kHeight - kBottom, kWidth - kRight, kHeight - kBottom, "class=\"axis\"");
     line(kLeft, kTop, kLeft, kHeight - kBottom, "class=\"axis\"");
     label((kLeft + kWidth - kRight) / 2, kHeight - 8, x_.label, "text-anchor=\"middle\"");
-    const double middle = (kTop + kHeight - kBottom) / 2;
-    label(14, middle, y_.label, "text-anchor=\"middle\" transform=\"rotate(-90 14 " + number(middle) + ")\"");
+    upright_label(14, (kTop + kHeight - kBottom) / 2, y_.label);
   }
 
   void draw(const Series& series) {
     if (series.points.empty()) return;
-    std::string path;
-    for (const auto& [x, y] : series.points) {
-      path += (path.empty() ? "M" : "L") + number(px(x)) + "," + number(py(y));
-    }
+    const std::string path = path_through(series.points);
     if (series.fill == Fill::kToBottom) {
       const std::string bottom = number(kHeight - kBottom);
-      text_ += "<path d=\"" + path + "L" + number(px(series.points.back().first)) + "," + bottom + "L" +
-               number(px(series.points.front().first)) + "," + bottom + "Z\" fill=\"" + series.colour +
-               "\" fill-opacity=\"0.13\"/>\n";
+      out_ << "<path d=\"" << path << 'L' << number(px(series.points.back().first)) << ',' << bottom << 'L'
+           << number(px(series.points.front().first)) << ',' << bottom << "Z\" fill=\"" << series.colour
+           << "\" fill-opacity=\"0.13\"/>\n";
     }
     const char* dashes = series.style == LineStyle::kDashed ? " stroke-dasharray=\"5 4\"" : "";
-    text_ += "<path d=\"" + path + "\" fill=\"none\" stroke-width=\"1.6\" stroke=\"" + series.colour + "\"" +
-             dashes + "/>\n";
+    out_ << "<path d=\"" << path << "\" fill=\"none\" stroke-width=\"1.6\" stroke=\"" << series.colour << '"'
+         << dashes << "/>\n";
   }
 
   void mark(const Marker& marker, int row) {
@@ -64,24 +61,42 @@ class Svg {
     label(px(marker.x) + 4, kHeight - kBottom - 8 - 14 * row, marker.text, "fill=\"" + marker.colour + "\"");
   }
 
-  std::string take() { return std::move(text_) + "</svg>\n"; }
+  std::string finish() {
+    out_ << "</svg>\n";
+    return out_.str();
+  }
 
  private:
   double px(double value) const { return kLeft + along(x_, value) * (kWidth - kLeft - kRight); }
   double py(double value) const { return kHeight - kBottom - along(y_, value) * (kHeight - kTop - kBottom); }
 
+  std::string path_through(const std::vector<std::pair<double, double>>& points) const {
+    std::ostringstream path;
+    char command = 'M';
+    for (const auto& [x, y] : points) {
+      path << command << number(px(x)) << ',' << number(py(y));
+      command = 'L';
+    }
+    return path.str();
+  }
+
   void line(double x1, double y1, double x2, double y2, const std::string& attributes) {
-    text_ += "<line x1=\"" + number(x1) + "\" y1=\"" + number(y1) + "\" x2=\"" + number(x2) + "\" y2=\"" +
-             number(y2) + "\" " + attributes + "/>\n";
+    out_ << "<line x1=\"" << number(x1) << "\" y1=\"" << number(y1) << "\" x2=\"" << number(x2) << "\" y2=\""
+         << number(y2) << "\" " << attributes << "/>\n";
   }
   void label(double x, double y, const std::string& text, const std::string& attributes) {
-    text_ += "<text x=\"" + number(x) + "\" y=\"" + number(y) + "\" " + attributes + ">" + escape_html(text) +
-             "</text>\n";
+    out_ << "<text x=\"" << number(x) << "\" y=\"" << number(y) << "\" " << attributes << '>'
+         << escape_html(text) << "</text>\n";
+  }
+  void upright_label(double x, double y, const std::string& text) {
+    std::ostringstream turn;
+    turn << "text-anchor=\"middle\" transform=\"rotate(-90 " << number(x) << ' ' << number(y) << ")\"";
+    label(x, y, text, turn.str());
   }
 
   const Axis& x_;
   const Axis& y_;
-  std::string text_;
+  std::ostringstream out_;
 };
 
 std::string legend(const std::vector<Series>& series) {
@@ -102,7 +117,7 @@ std::string plot_as_svg(const Axis& x, const Axis& y, const std::vector<Series>&
   svg.grid();
   for (const Series& s : series) svg.draw(s);
   for (std::size_t i = 0; i < markers.size(); ++i) svg.mark(markers[i], static_cast<int>(i));
-  return legend(series) + svg.take();
+  return legend(series) + svg.finish();
 }
 
 std::vector<Tick> round_ticks(double high, int count) {

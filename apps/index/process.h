@@ -12,6 +12,9 @@ double process_cpu_seconds();
 
 /// Monotonic.
 std::int64_t now_ns();
+/// Asks that this thread get the processor soon after it wakes up, in exchange for short turns (Linux 6.12
+/// and later; needs no privilege; without effect elsewhere).
+void request_short_turns();
 /// Sleeps until the time, with the least timer slack the kernel allows this thread.
 void sleep_until_ns(std::int64_t time);
 

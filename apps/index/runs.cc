@@ -47,6 +47,7 @@ int run_and_wait(const std::vector<std::string>& arguments) {
   std::vector<std::string> copies{"index_service"};
   copies.insert(copies.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
+  pointers.reserve(copies.size() + 1);
   for (std::string& copy : copies) pointers.push_back(copy.data());
   pointers.push_back(nullptr);
   std::fflush(nullptr);

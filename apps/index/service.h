@@ -1,14 +1,16 @@
 // One run with one memory policy:
 //   1. the indexer thread indexes every document once (loading, not measured)
-//   2. it goes on re-indexing all documents, over and over, while the query threads answer queries at a fixed
-//   rate
+//   2. it goes on re-indexing all documents, over and over, while query threads answer queries at a fixed rate
 //   3. one second after all stopped, the memory that is left is read
 //
 // Queries are scheduled at fixed times, start + i / rate, whether or not the one before was answered; latency
-// counts from there, so a stall shows in every query it delays. A query thread sleeps until kSpinNs before
-// the scheduled time and spins from there: sleeping alone is late by tens of microseconds, and spinning all
-// the time makes the scheduler take the processor away from the thread when the indexer and the collector
-// want it, too, for milliseconds.
+// counts from there, so a stall shows in every query it delays.
+//
+// A query thread sleeps until kSpinNs before the scheduled time, spins from there, and asks the scheduler for
+// short turns. Sleeping alone wakes up tens of microseconds late; spinning all the time makes the scheduler take
+// the processor away for milliseconds when the indexer and the collector want it, too. Measured with two busy
+// threads on two cores (which had other load): how late a thread comes that is due each millisecond, medians of
+// six runs of p50 / p99: spinning all the time 5 / 20 ms; sleeping and spinning 0 / 7 ms; with short turns 0 / 4 ms.
 #pragma once
 
 #include <algorithm>
@@ -110,6 +112,7 @@ class Service {
 
   void answer_queries(unsigned thread) {
     M::attach_thread();
+    request_short_turns();
     QueryWorker& worker = *workers_[thread];
     for (std::uint64_t i = thread;; i += options_.threads) {
       const std::int64_t due = due_ns(i);
