@@ -40,9 +40,10 @@ void for_each_span(Visit&& visit) {
       continue;
     }
     Span* span = span_with(static_cast<SpanId>(reservation.owners[at.value].load(std::memory_order_relaxed)));
-    const std::uint32_t pages = span->page_count;
+    // The end is not counted from `at`: a span that was being published may have shown a later page first.
+    const PageIndex span_end = span->first_page() + PageCount{span->page_count};
     visit(span);
-    at = at + PageCount{pages == 0 ? 1 : pages};
+    at = span_end > at ? span_end : at + PageCount{1};
   }
 }
 
