@@ -46,6 +46,8 @@ bool start_thread(pthread_t& thread, void* (*entry)(void*), void* argument, cons
   return started;
 }
 
+void yield() { ::sched_yield(); }
+
 void make_background() {
   sched_param parameters{};
   ::sched_setscheduler(0, SCHED_BATCH, &parameters);

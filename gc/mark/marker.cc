@@ -69,6 +69,17 @@ bool Marker::refill() {
   return true;
 }
 
+// So that helpers and assists find work while this marker has plenty.
+void Marker::share_when_pool_is_dry() {
+  until_share_ = kShareEvery;
+  if (local_ == nullptr || local_->count < kShareAtLeast || !grey_pool.empty()) return;
+  Segment* half = grey_pool.fresh();
+  if (half == nullptr) return;
+  const std::uint32_t kept = local_->count / 2;
+  while (local_->count > kept && !half->full()) half->entries[half->count++] = local_->entries[--local_->count];
+  grey_pool.put(half);  // termination was cancelled before their marks
+}
+
 std::uintptr_t Marker::take_from_ring() {
   for (std::uint32_t i = 0; i < kRing; ++i) {
     std::uintptr_t& place = ring_[(ring_at_ + i) % kRing];
@@ -102,6 +113,7 @@ bool Marker::drain(std::uint64_t budget) {
       continue;
     }
     scan(entry);
+    if (--until_share_ == 0) share_when_pool_is_dry();
   }
   return false;
 }

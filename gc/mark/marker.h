@@ -40,11 +40,15 @@ class Marker : private tracer {
   static constexpr std::uint32_t kWords = 256;
   static constexpr std::uint32_t kRing = 8;  // entries in flight: deeper exceeds the processor's line fill buffers
 
+  static constexpr std::uint32_t kShareEvery = 64;   // objects between two looks at the pool
+  static constexpr std::uint32_t kShareAtLeast = 32;  // entries: fewer are scanned before anybody could take them
+
   static void words_full(tracer& t);
   void process_words();
   void push(std::uintptr_t entry);
   bool make_room();
   bool refill();
+  void share_when_pool_is_dry();
   std::uintptr_t next_entry();
   std::uintptr_t take_from_ring();
   void scan(std::uintptr_t entry);
@@ -53,7 +57,7 @@ class Marker : private tracer {
   void check_traced(const Kind& kind, std::uintptr_t object, std::size_t bytes);
 
   Segment* local_ = nullptr;
-  std::uint32_t cycle_, epoch_, ring_at_ = 0;
+  std::uint32_t cycle_, epoch_, ring_at_ = 0, until_share_ = kShareEvery;
   std::uint64_t marked_objects_ = 0, marked_bytes_ = 0, scanned_bytes_ = 0;
   std::uintptr_t ring_[kRing] = {};
   std::uintptr_t words_[kWords];

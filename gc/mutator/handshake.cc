@@ -20,7 +20,7 @@ namespace {
 constexpr std::uint64_t kSignalAfterNs = 100'000;    // sooner signals threads that were about to poll, later stretches the cycle
 constexpr std::uint64_t kResendAfterNs = 20'000'000;  // a signal can be lost only to a handler somebody else installed
 
-constinit std::atomic<std::uint32_t> answers{0};  // bumped at each answer; the driver sleeps on it
+constinit std::atomic<std::uint32_t> missing{0};  // answers still to come; the driver sleeps on it
 constinit std::atomic<std::uint32_t> resumed{0};  // bumped when the world resumes; parked threads sleep on it
 
 // Where the operation finds the thread.
@@ -102,10 +102,13 @@ void note_pause(std::uint64_t ns) {
 }
 
 void note_answer(Mutator& m) {
-  // acq_rel, locked: drains the store buffer; pairs with the acquire in all_answered()
+  // acq_rel, locked: drains the store buffer; pairs with the acquire in help_blocked()
   m.pending.exchange(HandshakeOp::none, std::memory_order_acq_rel);
-  answers.fetch_add(1, std::memory_order_release);
-  os::futex_wake_one(answers);
+}
+
+// Only the last answer wakes the driver: a wake-up often costs the waker its processor.
+void wake_driver_if_last() {
+  if (missing.fetch_sub(1, std::memory_order_acq_rel) == 1) os::futex_wake_one(missing);
 }
 
 void become_running(Mutator& m) {
@@ -125,6 +128,7 @@ void park(Mutator& m, const Stopped& at) {
   m.blocked_async = at.async;
   m.state.store(ThreadState::blocked, std::memory_order_seq_cst);
   note_answer(m);
+  wake_driver_if_last();
   while (resumed.load(std::memory_order_acquire) == epoch) os::futex_wait(resumed, epoch);
   become_running(m);
   m.blocked_async = false;
@@ -136,15 +140,17 @@ void answer_self(Mutator& m, const Stopped& at) {
   do {
     op = m.pending.load(std::memory_order_acquire);
     if (op == HandshakeOp::none) return;
-    const std::uint64_t start = os::monotonic_ns();
+    const std::uint64_t start = os::monotonic_ns(), cpu = os::thread_cpu_ns();
+    if (at.async) handshake_stats.async_answers.fetch_add(1, std::memory_order_relaxed);
     if (op == HandshakeOp::park) {
       park(m, at);
     } else {
       perform(m, op, at);
       note_answer(m);
     }
-    if (at.async) handshake_stats.async_answers.fetch_add(1, std::memory_order_relaxed);
+    handshake_stats.pause_cpu.record(os::thread_cpu_ns() - cpu);
     note_pause(os::monotonic_ns() - start);
+    if (op != HandshakeOp::park) wake_driver_if_last();
   } while (op == HandshakeOp::park);
 }
 
@@ -166,6 +172,7 @@ bool answer_for(Mutator& m, HandshakeOp op) {
   if (m.pending.load(std::memory_order_acquire) == op) {
     perform(m, op, {m.blocked_sp, m.blocked_async, true});
     m.pending.store(HandshakeOp::none, std::memory_order_release);
+    missing.fetch_sub(1, std::memory_order_relaxed);
   }
   if (op == HandshakeOp::park) m.held = true;
   if (m.held) return true;
@@ -174,13 +181,9 @@ bool answer_for(Mutator& m, HandshakeOp op) {
   return true;
 }
 
-std::uint32_t collect_answers(HandshakeOp op) {
-  std::uint32_t missing = 0;
-  for (Mutator* m = mutators.first; m != nullptr; m = m->next) {
-    if (m->pending.load(std::memory_order_acquire) == HandshakeOp::none) continue;
-    if (!answer_for(*m, op)) ++missing;
-  }
-  return missing;
+void help_blocked(HandshakeOp op) {
+  for (Mutator* m = mutators.first; m != nullptr; m = m->next)
+    if (m->pending.load(std::memory_order_acquire) != HandshakeOp::none) answer_for(*m, op);
 }
 
 void signal_stragglers() {
@@ -190,18 +193,21 @@ void signal_stragglers() {
 
 void request_and_wait_locked(HandshakeOp op) {
   handshake_stats.rounds.fetch_add(1, std::memory_order_relaxed);
+  missing.store(mutators.count_now(), std::memory_order_relaxed);
   for (Mutator* m = mutators.first; m != nullptr; m = m->next)
     m->pending.store(op, std::memory_order_seq_cst);  // release: pairs with poll(); seq_cst: ordered before reading `state`
   std::uint64_t next_signal = os::monotonic_ns() + kSignalAfterNs;
   for (;;) {
-    const std::uint32_t seen = answers.load(std::memory_order_acquire);
-    if (collect_answers(op) == 0) return;
+    help_blocked(op);
+    // acquire: pairs with the release in wake_driver_if_last, so that every answer's effects are visible
+    const std::uint32_t seen = missing.load(std::memory_order_acquire);
+    if (seen == 0) return;
     const std::uint64_t now = os::monotonic_ns();
     if (now >= next_signal) {
       if (options.noasync == 0) signal_stragglers();
       next_signal = now + kResendAfterNs;
     }
-    os::futex_wait_for(answers, seen, next_signal - now < kSignalAfterNs ? next_signal - now : kSignalAfterNs);
+    os::futex_wait_for(missing, seen, next_signal - now < kSignalAfterNs ? next_signal - now : kSignalAfterNs);
   }
 }
 

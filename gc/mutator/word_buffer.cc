@@ -5,11 +5,18 @@
 
 namespace lull::gc {
 namespace {
-constexpr std::size_t kFirstBytes = 64 * 1024;  // 8192 pointers into the heap: more than a stack of 64 KiB can hold
+constexpr std::size_t kFirstBytes = 32 * 1024;  // 4096 pointers: as many as a stack of 64 KiB usually holds, and more
+constexpr std::size_t kSystemPage = 4096;
 constexpr std::size_t kGrowth = 8;
 }  // namespace
 
-bool WordBuffer::reserve() { return words_ != nullptr || grow(); }
+bool WordBuffer::reserve() {
+  if (words_ != nullptr) return true;
+  if (!grow()) return false;
+  // Touched now: a page fault costs more than copying a page's worth of words during the pause.
+  for (std::size_t at = 0; at < kFirstBytes; at += kSystemPage) reinterpret_cast<volatile char*>(words_)[at] = 0;
+  return true;
+}
 
 bool WordBuffer::grow() {
   const std::size_t bytes = words_ == nullptr ? kFirstBytes : capacity_ * sizeof(*words_) * kGrowth;

@@ -87,6 +87,7 @@ void add_cycles(mem_stats& out) {
 
 void add_handshakes(mem_stats& out) {
   out.handshake = handshake_stats.pause.snapshot();
+  out.handshake_cpu = handshake_stats.pause_cpu.snapshot();
   out.assist = assists.duration.snapshot();
   out.alloc_slow = slow_allocations.snapshot();
   out.pause_total_ns = out.handshake.sum_ns;

@@ -51,10 +51,10 @@ struct mem_stats {
   std::uint64_t verifier_errors = 0;
   std::uint32_t threads = 0;
   double gc_cpu_seconds = 0, assist_cpu_seconds = 0;
-  histogram handshake;   // one handshake operation on one mutator: its pause
+  histogram handshake;      // one handshake operation on one mutator, by the clock: its pause
+  histogram handshake_cpu;  // the processor time of the same: the pause without the kernel's scheduling
   histogram assist;      // one assist of one allocation
   histogram alloc_slow;  // one allocation slow path, assists included
-  histogram barrier_slow_handover;  // one hand-over of a full barrier buffer
 };
 
 // Stops nobody. Takes some microseconds per attached thread.
