@@ -1,0 +1,74 @@
+// Memory policy: the Boehm-Demers-Weiser collector with its defaults (conservative, parallel marking, stops the world).
+#pragma once
+
+#define GC_THREADS 1
+#include <gc.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+#include "bench/report.h"
+
+namespace bench {
+
+// Objects of which the collector may know that they hold no pointers.
+template <class T>
+inline constexpr bool is_plain = false;
+template <class T, std::size_t N>
+inline constexpr bool is_plain<std::array<T, N>> = std::is_arithmetic_v<T>;
+
+struct Memory {
+  static constexpr const char* name = "bdwgc";
+  static constexpr bool explicit_free = false;
+
+  template <class T>
+  using Field = T*;
+  template <class T>
+  using Local = T*;
+
+  template <class T, class... Arguments>
+  static Local<T> make(Arguments&&... arguments) {
+    void* memory = is_plain<T> ? GC_MALLOC_ATOMIC(sizeof(T)) : GC_MALLOC(sizeof(T));
+    if (memory == nullptr) throw std::bad_alloc();
+    return std::construct_at(static_cast<T*>(memory), std::forward<Arguments>(arguments)...);
+  }
+  static void collect() { GC_gcollect(); }
+
+  static void begin() {
+    GC_INIT();
+    GC_allow_register_threads();
+    GC_set_on_collection_event(on_event);
+  }
+  // std::thread calls pthread_create inside of the C++ library, where the collector's macros do not reach.
+  struct ThreadScope {
+    ThreadScope() {
+      GC_stack_base base;
+      GC_get_stack_base(&base);
+      GC_register_my_thread(&base);
+    }
+    ThreadScope(const ThreadScope&) = delete;
+    ThreadScope& operator=(const ThreadScope&) = delete;
+    ~ThreadScope() { GC_unregister_my_thread(); }
+  };
+
+  static void add_statistics(Report& report) {
+    report.add("cycles", GC_get_gc_no());
+    report.add("stop_max_us", longest_stop_s_ * 1e6);
+  }
+
+ private:
+  // Called under the collector's lock.
+  static void on_event(GC_EventType event) {
+    if (event == GC_EVENT_PRE_STOP_WORLD) stop_ = Stopwatch();
+    if (event == GC_EVENT_POST_START_WORLD) longest_stop_s_ = std::max(longest_stop_s_, stop_.seconds());
+  }
+  static inline Stopwatch stop_;
+  static inline double longest_stop_s_ = 0;
+};
+
+}  // namespace bench

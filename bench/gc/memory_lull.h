@@ -1,0 +1,42 @@
+// Memory policy: managed objects, used as a programmer who minds speed would: lull::ptr in objects, plain pointers on
+// the stack, where they are roots.
+#pragma once
+
+#include <utility>
+
+#include "bench/report.h"
+#include "lull/lull.h"
+
+namespace bench {
+
+struct Memory {
+  static constexpr const char* name = "lull";
+  static constexpr bool explicit_free = false;
+
+  template <class T>
+  using Field = lull::ptr<T>;
+  template <class T>
+  using Local = T*;
+
+  template <class T, class... Arguments>
+  static Local<T> make(Arguments&&... arguments) {
+    return lull::make<T>(std::forward<Arguments>(arguments)...).get();
+  }
+  static void collect() { lull::collect(); }
+
+  static void begin() {}
+  struct ThreadScope {  // threads attach by themselves
+    ThreadScope() {}
+  };
+
+  static void add_statistics(Report& report) {
+    const lull::mem_stats stats = lull::read_mem_stats();
+    report.add("cycles", stats.num_gc);
+    report.add("gc_cpu_s", stats.gc_cpu_seconds);
+    report.add("assist_cpu_s", stats.assist_cpu_seconds);
+    report.add("stop_max_us", static_cast<double>(stats.handshake.max_ns) / 1000);
+    report.add("stop_p999_us", static_cast<double>(stats.handshake.quantile_ns(.999)) / 1000);
+  }
+};
+
+}  // namespace bench
