@@ -89,6 +89,10 @@ void add_costs(TableBuilder& table) {
   });
   table.row("CPU time used, cores",
             [](const RunResult& run) { return format_fixed(run.cpu_seconds / run.seconds, 2); });
+  table.row("CPU time of other processes, cores",
+            [](const RunResult& run) { return format_fixed(run.others_cpu_seconds / run.seconds, 2); });
+  table.row("CPU time withheld by the host, cores",
+            [](const RunResult& run) { return format_fixed(run.withheld_cpu_seconds / run.seconds, 2); });
   table.row("collections", [](const RunResult& run) -> std::string {
     return has_collector(run) ? format_count(static_cast<double>(run.collector.collections)) : "-";
   });
@@ -111,6 +115,8 @@ std::vector<TableRow> compare_runs(const std::vector<RunResult>& runs) {
   add_work(table);
   table.heading("query latency, from the scheduled time");
   table.latency_rows(&RunResult::latency);
+  table.heading("work on a query, from its begin to the answer");
+  table.latency_rows(&RunResult::work);
   table.heading("late begin of a query whose thread was idle (kernel, collector)");
   table.latency_rows(&RunResult::start_delay);
   add_pauses(table, runs);

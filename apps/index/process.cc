@@ -50,6 +50,15 @@ double process_cpu_seconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
+MachineTime machine_time() {
+  std::ifstream stat("/proc/stat");
+  std::string label;
+  double user = 0, nice = 0, system = 0, idle = 0, io_wait = 0, irq = 0, soft_irq = 0, steal = 0;
+  stat >> label >> user >> nice >> system >> idle >> io_wait >> irq >> soft_irq >> steal;
+  const auto ticks_per_second = static_cast<double>(::sysconf(_SC_CLK_TCK));
+  return {(user + nice + system + irq + soft_irq) / ticks_per_second, steal / ticks_per_second};
+}
+
 std::int64_t now_ns() {
   timespec t{};
   ::clock_gettime(CLOCK_MONOTONIC, &t);

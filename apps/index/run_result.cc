@@ -92,6 +92,8 @@ void visit_fields(Archive& archive, Result& r) {
   archive.field("seconds", r.seconds);
   archive.field("cpu_seconds", r.cpu_seconds);
   archive.field("collector_cpu_seconds", r.collector_cpu_seconds);
+  archive.field("others_cpu_seconds", r.others_cpu_seconds);
+  archive.field("withheld_cpu_seconds", r.withheld_cpu_seconds);
   archive.field("documents", r.documents);
   archive.field("queries", r.queries);
   archive.field("late_queries", r.late_queries);
@@ -100,6 +102,7 @@ void visit_fields(Archive& archive, Result& r) {
   archive.field("final_bytes", r.final_bytes);
   archive.field("latency", r.latency);
   archive.field("start_delay", r.start_delay);
+  archive.field("work", r.work);
   archive.field("collections", r.collector.collections);
   archive.field("global_stops", r.collector.global_stops);
   archive.field("heap_bytes", r.collector.heap_bytes);

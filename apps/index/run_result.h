@@ -39,6 +39,8 @@ struct RunResult {
   double seconds = 0;  // of the measured time, after loading
   double cpu_seconds = 0;
   double collector_cpu_seconds = 0;
+  double others_cpu_seconds = 0;    // of other processes meanwhile
+  double withheld_cpu_seconds = 0;  // taken by the host of a virtual machine meanwhile
   std::uint64_t documents = 0;
   std::uint64_t queries = 0;
   std::uint64_t late_queries = 0;  // due before the end and not begun by then; their wait counts as latency
@@ -47,6 +49,7 @@ struct RunResult {
   std::uint64_t final_bytes = 0;       // resident, one second after the work stopped, index still there
   lull::histogram latency;             // from the scheduled time to the answer
   lull::histogram start_delay;  // from the scheduled time to the begin, of queries whose thread was idle
+  lull::histogram work;         // from the begin to the answer
   CollectorFigures collector;
   std::vector<MemorySample> memory_over_time;
   std::vector<std::uint64_t> digests;  // by query; 0: never asked

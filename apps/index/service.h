@@ -1,16 +1,17 @@
 // One run with one memory policy:
 //   1. the indexer thread indexes every document once (loading, not measured)
-//   2. it goes on re-indexing all documents, over and over, while query threads answer queries at a fixed rate
+//   2. it goes on re-indexing all documents, over and over; query threads answer queries at a fixed rate
 //   3. one second after all stopped, the memory that is left is read
 //
 // Queries are scheduled at fixed times, start + i / rate, whether or not the one before was answered; latency
 // counts from there, so a stall shows in every query it delays.
 //
 // A query thread sleeps until kSpinNs before the scheduled time, spins from there, and asks the scheduler for
-// short turns. Sleeping alone wakes up tens of microseconds late; spinning all the time makes the scheduler take
-// the processor away for milliseconds when the indexer and the collector want it, too. Measured with two busy
-// threads on two cores (which had other load): how late a thread comes that is due each millisecond, medians of
-// six runs of p50 / p99: spinning all the time 5 / 20 ms; sleeping and spinning 0 / 7 ms; with short turns 0 / 4 ms.
+// short turns. Sleeping alone wakes up tens of microseconds late; spinning all the time makes the scheduler
+// take the processor away for milliseconds when the indexer and the collector want it, too. Measured with two
+// busy threads on two cores (which had other load): how late a thread comes that is due each millisecond,
+// medians of six runs of p50 / p99: spinning all the time 5 / 20 ms; sleeping and spinning 0 / 7 ms; with
+// short turns 0 / 4 ms.
 #pragma once
 
 #include <algorithm>
@@ -68,7 +69,7 @@ class Service {
 
   /// What one query thread records; read by the main thread at any time.
   struct QueryWorker {
-    LatencyRecorder latency, start_delay;
+    LatencyRecorder latency, start_delay, work;
     std::atomic<std::uint64_t> late{0}, unsteady{0};
     std::thread thread;
   };
@@ -128,7 +129,9 @@ class Service {
         worker.start_delay.record(static_cast<std::uint64_t>(now - due));
       }
       answer_one(worker, i);
-      worker.latency.record(static_cast<std::uint64_t>(now_ns() - due));
+      const std::int64_t done = now_ns();
+      worker.work.record(static_cast<std::uint64_t>(done - now));
+      worker.latency.record(static_cast<std::uint64_t>(done - due));
     }
   }
 
@@ -160,6 +163,7 @@ class Service {
   void measure() {
     const std::uint64_t documents_before = documents_.load(std::memory_order_relaxed);
     const double cpu_before = process_cpu_seconds();
+    const MachineTime machine_before = machine_time();
     const double collector_before = M::read_figures().cpu_seconds;
     start_ns_ = now_ns() + kSecond / 100;
     end_ns_ = start_ns_ + static_cast<std::int64_t>(options_.seconds * 1e9);
@@ -170,6 +174,9 @@ class Service {
     result_.seconds = static_cast<double>(now_ns() - start_ns_) * 1e-9;
     result_.documents = documents_.load(std::memory_order_relaxed) - documents_before;
     result_.cpu_seconds = process_cpu_seconds() - cpu_before;
+    const MachineTime machine = machine_time();
+    result_.others_cpu_seconds = std::max(0.0, machine.busy - machine_before.busy - result_.cpu_seconds);
+    result_.withheld_cpu_seconds = machine.withheld - machine_before.withheld;
     result_.collector_cpu_seconds = M::read_figures().cpu_seconds - collector_before;
     for (auto& worker : workers_) join(worker->thread);
   }
@@ -209,6 +216,7 @@ class Service {
     result_.latency = latency();
     for (const auto& worker : workers_) {
       result_.start_delay.merge(worker->start_delay.read());
+      result_.work.merge(worker->work.read());
       result_.late_queries += worker->late.load(std::memory_order_relaxed);
       result_.unsteady_answers += worker->unsteady.load(std::memory_order_relaxed);
     }
