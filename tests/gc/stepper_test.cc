@@ -172,7 +172,10 @@ TEST_F(StepperTest, AGreyStackMayPublishIntoAnObjectThatWasBornBlack) {
   {
     lull::blocking_region scanned_on_behalf;
     while (stage != 2) std::this_thread::yield();
-    while (lull::gc::self().scanned_cycle != lull::gc::current_cycle.load()) std::this_thread::yield();
+  }
+  while (lull::gc::self().scanned_cycle != lull::gc::current_cycle.load()) {
+    lull::blocking_region scanned_on_behalf;
+    std::this_thread::yield();
   }
   born_black = lull::make<Node>();  // this stack is black
   stage = 3;

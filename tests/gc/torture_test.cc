@@ -207,9 +207,10 @@ void run_torture() {
   std::uint64_t n = seed;
   for (auto* role : {mutate, mutate, churn_threads, block_often, spin_without_polls, use_deep_stacks, collect_often, mutate})
     threads.emplace_back(role, ++n);
-  std::thread([&] { std::this_thread::sleep_for(seconds); stop = true; }).join();
   {
     lull::blocking_region joining;
+    std::this_thread::sleep_for(seconds);
+    stop = true;
     for (auto& thread : threads) thread.join();
   }
 }
@@ -234,7 +235,10 @@ void report() {
 void expect_everything_reclaimed() {
   const std::uint64_t before = lull::read_mem_stats().heap_objects;
   shared = nullptr;
-  std::thread([] { lull::collect(); lull::collect(); }).join();
+  {
+    lull::blocking_region joining;
+    std::thread([] { lull::collect(); lull::collect(); }).join();
+  }
   const std::uint64_t after = lull::read_mem_stats().heap_objects;
   std::printf("objects %llu -> %llu\n", static_cast<unsigned long long>(before), static_cast<unsigned long long>(after));
   EXPECT_LE(after, before / 50 + 100) << "stale stack words may keep some, not many";
@@ -270,7 +274,6 @@ TEST_F(TortureTest, RageModeWithTinyBuffersAndRandomDelays) {
   run_torture();
   report();
   EXPECT_EQ(corrupt, 0u);
-  lull::gc::options.rage = 0;
   expect_everything_reclaimed();
 }
 

@@ -34,6 +34,7 @@ class Hidden {
 // Runs `body` on a thread of its own, so that this thread's stack and registers never see what it handles.
 template <class Body>
 void elsewhere(Body&& body) {
+  blocking_region joining;
   std::thread([&] { body(); }).join();
 }
 
