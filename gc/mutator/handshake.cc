@@ -30,7 +30,7 @@ struct Stopped {
   bool on_behalf;  // by the collector: the thread is blocked
 };
 
-void scan_signal_stack(Mutator& m, const Stopped& at, bool& complete) {
+[[gnu::no_sanitize_address, gnu::no_sanitize_thread]] void scan_signal_stack(Mutator& m, const Stopped& at, bool& complete) {
   // The thread runs a handler of the program on its alternate stack. That stack holds the interrupted registers, the
   // main stack pointer among them, so the lowest word on it that points into the main stack bounds the live part.
   const os::StackBounds alternate = os::active_signal_stack();
@@ -254,7 +254,7 @@ namespace {
 
 // Frames between here and the caller of blocking_region go away when it returns: keep what they hold, callee-saved
 // registers above all.
-void publish_stack(void* argument, std::uintptr_t sp) {
+[[gnu::no_sanitize_address, gnu::no_sanitize_thread]] void publish_stack(void* argument, std::uintptr_t sp) {
   auto& m = *static_cast<Mutator*>(argument);
   const std::uintptr_t caller = m.blocked_sp;
   std::uint32_t n = 0;

@@ -41,7 +41,7 @@ enum class HandshakeOp : std::uint32_t {
 };
 
 struct Mutator {
-  static constexpr std::size_t kSavedWords = 64;
+  static constexpr std::size_t kSavedWords = 256;  // the frames of enter_blocked, also in a sanitizer build
 
   // Constant while attached.
   pthread_t thread{};
