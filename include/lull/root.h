@@ -7,7 +7,10 @@
 // one root written by two threads needs atomic_root. std::bad_alloc when the root table cannot grow.
 #pragma once
 
+#include <compare>
 #include <cstddef>
+#include <functional>
+#include <type_traits>
 #include <utility>
 
 #include "lull/detail/barrier.h"
@@ -29,9 +32,21 @@ class root {
   constexpr root() noexcept = default;
   constexpr root(std::nullptr_t) noexcept {}
   root(const ptr<T>& p) { assign(p.get()); }
+  template <class U>
+    requires std::is_convertible_v<ptr<U>, ptr<T>>
+  root(const ptr<U>& p) { assign(p.get()); }
   root(const root& other) { assign(other.get()); }
+  template <class U>
+    requires std::is_convertible_v<ptr<U>, ptr<T>>
+  root(const root<U>& other) { assign(other.get()); }
   root(root&& other) noexcept : cell_(std::exchange(other.cell_, nullptr)) {}
   root& operator=(const ptr<T>& p) {
+    assign(p.get());
+    return *this;
+  }
+  template <class U>
+    requires std::is_convertible_v<ptr<U>, ptr<T>>
+  root& operator=(const ptr<U>& p) {
     assign(p.get());
     return *this;
   }
@@ -39,8 +54,16 @@ class root {
     assign(other.get());
     return *this;
   }
+  template <class U>
+    requires std::is_convertible_v<ptr<U>, ptr<T>>
+  root& operator=(const root<U>& other) {
+    assign(other.get());
+    return *this;
+  }
   root& operator=(root&& other) noexcept {
-    std::swap(cell_, other.cell_);
+    if (this == &other) return *this;
+    std::swap(cell_, other.cell_);  // no lock: the cell stays in use for the next assignment to `other`
+    other.reset();
     return *this;
   }
   root& operator=(std::nullptr_t) noexcept {
@@ -58,10 +81,15 @@ class root {
   operator ptr<T>() const noexcept { return load(); }
   std::add_lvalue_reference_t<element_type> operator*() const noexcept { return *get(); }
   element_type* operator->() const noexcept { return get(); }
+  element_type& operator[](std::size_t i) const noexcept requires std::is_array_v<T> { return get()[i]; }
+  std::size_t size() const noexcept requires std::is_array_v<T> { return load().size(); }
+  element_type* begin() const noexcept requires std::is_array_v<T> { return get(); }
+  element_type* end() const noexcept requires std::is_array_v<T> { return load().end(); }
   explicit operator bool() const noexcept { return get() != nullptr; }
   void reset() noexcept {
     if (cell_ != nullptr) detail::store_word(cell_, 0);
   }
+  void swap(root& other) noexcept { std::swap(cell_, other.cell_); }
 
  private:
   void assign(element_type* object) {
@@ -74,6 +102,26 @@ class root {
 
   detail::Word* cell_ = nullptr;
 };
+
+template <class T, class U>
+bool operator==(const root<T>& a, const root<U>& b) noexcept { return a.get() == b.get(); }
+template <class T, class U>
+bool operator==(const root<T>& a, const ptr<U>& b) noexcept { return a.get() == b.get(); }
+template <class T>
+bool operator==(const root<T>& a, std::nullptr_t) noexcept { return !a; }
+template <class T, class U>
+std::strong_ordering operator<=>(const root<T>& a, const root<U>& b) noexcept { return a.load() <=> b.load(); }
+template <class T, class U>
+std::strong_ordering operator<=>(const root<T>& a, const ptr<U>& b) noexcept { return a.load() <=> b; }
+template <class T>
+void swap(root<T>& a, root<T>& b) noexcept { a.swap(b); }
+
+template <class T, class U>
+ptr<T> static_pointer_cast(const root<U>& p) noexcept { return static_pointer_cast<T>(p.load()); }
+template <class T, class U>
+ptr<T> dynamic_pointer_cast(const root<U>& p) noexcept { return dynamic_pointer_cast<T>(p.load()); }
+template <class T, class U>
+ptr<T> const_pointer_cast(const root<U>& p) noexcept { return const_pointer_cast<T>(p.load()); }
 
 // A root that several threads may read and write at the same time. Loads acquire, stores release.
 template <class T>
@@ -105,3 +153,8 @@ class atomic_root {
 };
 
 }  // namespace lull
+
+template <class T>
+struct std::hash<lull::root<T>> {
+  std::size_t operator()(const lull::root<T>& p) const noexcept { return std::hash<lull::ptr<T>>{}(p.load()); }
+};

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <type_traits>
 
 #include "lull/ptr.h"
 
@@ -33,7 +34,17 @@ class weak_ptr {
   weak_ptr(const ptr<T>& p) {
     if (p) cell_ = ptr<detail::WeakCell>(detail::make_weak_cell(p.get()));
   }
+  // From a pointer or weak pointer to a derived type: a cell of its own, since the base part may lie elsewhere.
+  template <class U>
+    requires std::is_convertible_v<ptr<U>, ptr<T>>
+  weak_ptr(const ptr<U>& p) : weak_ptr(ptr<T>(p)) {}
+  template <class U>
+    requires std::is_convertible_v<ptr<U>, ptr<T>>
+  weak_ptr(const weak_ptr<U>& other) : weak_ptr(ptr<T>(other.lock())) {}
   weak_ptr& operator=(const ptr<T>& p) { return *this = weak_ptr(p); }
+  template <class U>
+    requires std::is_convertible_v<ptr<U>, ptr<T>>
+  weak_ptr& operator=(const ptr<U>& p) { return *this = weak_ptr(ptr<T>(p)); }
   weak_ptr(const weak_ptr&) noexcept = default;
   weak_ptr& operator=(const weak_ptr&) noexcept = default;
 
