@@ -1,0 +1,1057 @@
+// The protocol: every step a mutator or the collector can take from a state, for one choice of variants.
+#pragma once
+#include "state.h"
+
+namespace model {
+
+enum class Handshake { cooperative, asynchronous, refuse_in_barrier };
+// hoisted: the flag is read before the slot is written
+enum class BarrierOrder { post_store, pre_store, flag_hoisted };
+// cleaned_late: after the stack scans, clean, then read.
+// cleaned_between: clean after all threads passed HS1 and before HS2, read after HS2.
+// cleaned_early: clean before HS1 (a mutant).
+// epoch: stamps, never cleaned.
+enum class Cards { none, cleaned_late, cleaned_between, cleaned_early, epoch };
+enum class Insertion { always, grey_stack, never };
+// two threads storing to one slot: excluded / xchg / plain load+store
+enum class Writers { exclusive, exchange, racy };
+enum class Rounds { until_quiet_cas, until_quiet, one };
+
+struct Config {
+  Shape sh;
+  Handshake hs = Handshake::cooperative;
+  // asynchronous handshakes that fall between two instructions also scan
+  bool scan_at_hs1 = false, scan_at_flush = false;
+  bool keep_alive = true;          // the barrier's values are in scanned registers until its end
+  bool poll_in_slow_path = false;  // the slow path polls on entry, before it shades (wrong on purpose)
+  bool recheck = true;             // the slow path reads the flag again once it refuses handshakes
+  bool global_flag = false;        // one flag for all threads instead of one each
+  BarrierOrder order = BarrierOrder::post_store;
+  Cards card = Cards::cleaned_late;
+  bool card_first = false;   // card store before slot store
+  bool card_test = false;    // "if (card != dirty) card = dirty"
+  bool clean_fence = true;   // false: the reads overtake the cleaning
+  bool lossy_clean = false;  // list the dirty cards, later zero all (stores in between are lost)
+  bool redirty_scan = true, redirty_mark = true, full_cleans = false;
+  bool only_current_epoch = false, epoch_at_hs2 = false, epoch_global = false;
+  Insertion ins = Insertion::always;
+  bool deletion = true;
+  bool promote_at_birth = false;   // objects born during a cycle are born marked
+  bool early_snapshot = false;     // a span's snapshot may be taken any time between HS1 and its owner's HS2
+  bool merged_handshakes = false;  // HS1 and HS2 in one
+  bool publish_first = false;      // alloc bit set before the address is in a register
+  bool move_new = false;           // a store may consume the register that held the new value
+  bool split_alloc = false;        // address in a register, then alloc bit, as two instructions
+  Writers wr = Writers::exclusive;
+  Rounds term = Rounds::until_quiet_cas;
+  bool cancel_first = true;  // a shade cancels a termination round before it sets the mark bit
+  bool raw_buffers = false;  // a shade only records the pointer; marks are set when the buffer is handed over
+  bool helper = false;       // a second marker; mutators may hand buffers over at any poll
+  bool cancel_on_handover = true;  // handing over grey objects cancels a termination round too
+  bool weak = false, lock_shades = true, lock_cancels = true, lock_checks_done = true;
+  bool abort = false;  // the collector may give a cycle up; the next one is full
+  bool aborted_forces_full = true;
+  bool young = true, full = true;
+  bool check_live = true;
+  bool use_global = true;
+};
+
+enum MutatorPc : u8 {
+  idle,
+  st_slot,
+  st_epoch,
+  st_card,
+  st_flag,
+  st_test,
+  st_enter,
+  st_old,
+  st_old_cas,
+  st_new,
+  st_new_cas,
+  al_bit,
+  lk_act,
+  lk_cas,
+  lk_shade
+};
+enum CollectorPc : u8 {
+  c_idle,
+  c_hs1,
+  c_clean,
+  c_hs2,
+  c_cards,
+  c_mark,
+  c_term,
+  c_flush,
+  c_decide,
+  c_weak,
+  c_off_start,
+  c_off,
+  c_sweep
+};
+enum MarkState : u8 { marking, terminating, done };
+
+enum class Fault { none, lost, leaked, dangling, late_grey };
+inline const char* name(Fault f) {
+  switch (f) {
+    case Fault::none:
+      return "-";
+    case Fault::lost:
+      return "REACHABLE OBJECT FREED";
+    case Fault::leaked:
+      return "GARBAGE KEPT BY A FULL CYCLE";
+    case Fault::dangling:
+      return "DANGLING POINTER LOADED";
+    case Fault::late_grey:
+      return "GREY OBJECT AFTER TERMINATION";
+  }
+  return "?";
+}
+
+struct Step {
+  const char* what;
+  int a = 0, b = 0, c = 0;
+  Fault f = Fault::none;
+};
+
+class Protocol {
+ public:
+  explicit Protocol(const Config& c) : c_(c), n_(c.sh.n), global_(u8(c.sh.n + 1)) {}
+
+  State initial() const {
+    State s;
+    std::memset(&s, 0, sizeof s);
+    for (Mutator& m : s.m) m.epoch = 2;
+    return s;
+  }
+
+  // calls emit(next_state, step) for every step that is possible in s
+  // Steps that nobody else can see or influence are taken together with the one before them ("settled").
+  template <class Emit>
+  void successors(const State& s, Emit&& emit) const {
+    auto settled = [&](const State& x, const Step& st) {
+      State y = x;
+      settle(y);
+      emit(y, st);
+    };
+    for (int t = 0; t < kThreads; ++t) {
+      mutate(s, t, settled);
+      answer(s, t, settled);
+      drain(s, t, settled);
+    }
+    collect(s, settled);
+  }
+
+ private:
+  const Config& c_;
+  int n_;
+  u8 global_;
+
+  static u8 bit(int o) { return u8(1u << (o - 1)); }
+  bool young_kept_apart() const { return c_.card != Cards::none; }
+  bool k2() const { return c_.card == Cards::epoch; }
+
+  // ---- memory as a thread sees it
+  u8 read(const State& s, int t, int slot, int f) const {
+    const Mutator& m = s.m[t];
+    for (int i = m.sbn - 1; i >= 0; --i)
+      if (!m.sb[i].card && m.sb[i].target == slot && m.sb[i].field == f) return m.sb[i].value;
+    return slot == global_ ? s.global : s.field[slot - 1][f];
+  }
+  int card_of(int o) const { return c_.sh.one_card ? 0 : o - 1; }
+  static void write_now(State& s, int slot, int f, u8 v, u8 global) {
+    if (slot == global)
+      s.global = v;
+    else
+      s.field[slot - 1][f] = v;
+  }
+  bool room(const State& s, int t) const { return !c_.sh.tso || s.m[t].sbn < c_.sh.sb; }
+  bool drained(const State& s, int t) const { return s.m[t].sbn == 0; }
+  void write(State& s, int t, int slot, int f, u8 v) const {
+    Mutator& m = s.m[t];
+    if (c_.sh.tso)
+      m.sb[m.sbn++] = {0, u8(slot), u8(f), v};
+    else
+      write_now(s, slot, f, v, global_);
+  }
+  void write_card(State& s, int t, int o, u8 v) const {
+    Mutator& m = s.m[t];
+    if (c_.sh.tso)
+      m.sb[m.sbn++] = {1, u8(o), 0, v};
+    else
+      s.card[card_of(o)] = v;
+  }
+  u8 read_card(const State& s, int t, int o) const {
+    const Mutator& m = s.m[t];
+    for (int i = m.sbn - 1; i >= 0; --i)
+      if (m.sb[i].card && card_of(m.sb[i].target) == card_of(o)) return m.sb[i].value;
+    return s.card[card_of(o)];
+  }
+  template <class Emit>
+  void drain(const State& s, int t, Emit&& emit) const {
+    if (!s.m[t].sbn) return;
+    State x = s;
+    Mutator& m = x.m[t];
+    StoreBufferEntry e = m.sb[0];
+    for (int i = 1; i < m.sbn; ++i) m.sb[i - 1] = m.sb[i];
+    m.sb[--m.sbn] = {};
+    if (e.card)
+      x.card[card_of(e.target)] = e.value;
+    else
+      write_now(x, e.target, e.field, e.value, global_);
+    emit(x, Step{e.card ? "T%d's buffered card store of o%d becomes visible"
+                        : "T%d's buffered store to o%d becomes visible (value o%d)",
+                 t, e.target, e.value});
+  }
+
+  // ---- colours
+  static bool candidate(const State& s, int o) { return o && (s.alloc & bit(o)) && !(s.born & bit(o)); }
+  static bool white(const State& s, int o) { return candidate(s, o) && !(s.mark & bit(o)); }
+  bool flag(const State& s, int t) const { return c_.global_flag ? s.m[0].flag : s.m[t].flag; }
+
+  bool in_barrier(const Mutator& m) const { return m.pc >= st_slot && m.pc <= st_new_cas; }
+  bool in_runtime(const Mutator& m) const { return (m.pc >= st_old && m.pc <= st_new_cas) || m.pc >= lk_act; }
+
+  // ---- the barrier as a sequence of program counters
+  u8 after_slow(const Mutator& m) const {
+    return c_.order == BarrierOrder::pre_store ? first_store(m) : u8(idle);
+  }
+  u8 card_start(const Mutator& m) const {
+    return c_.card == Cards::none || m.slot == global_ ? after_card(m) : u8(k2() ? st_epoch : st_card);
+  }
+  u8 first_store(const Mutator& m) const {
+    return c_.card_first && m.slot != global_ && c_.card != Cards::none ? u8(k2() ? st_epoch : st_card)
+                                                                        : u8(st_slot);
+  }
+  u8 after_stores() const {
+    return c_.order == BarrierOrder::post_store  ? st_flag
+           : c_.order == BarrierOrder::pre_store ? idle
+                                                 : st_test;
+  }
+  u8 after_card(const Mutator& m) const {
+    return c_.card_first && m.slot != global_ ? u8(st_slot) : after_stores();
+  }
+  u8 after_slot(const Mutator& m) const { return c_.card_first ? after_stores() : card_start(m); }
+  bool stored(const Mutator& m) const {  // has the slot been written already?
+    bool at_card = m.pc == st_epoch || m.pc == st_card;
+    if (m.pc == st_slot) return false;
+    if (at_card) return !c_.card_first || m.slot == global_;
+    if (m.pc == st_test) return true;
+    if (m.pc == st_flag) return c_.order == BarrierOrder::post_store;
+    return c_.order != BarrierOrder::pre_store;
+  }
+  static void finish(Mutator& m) {
+    if (m.pc == idle) {
+      m.slot = m.field = m.old = m.neu = m.tmp = 0;
+    }
+  }
+
+  void settle(State& x) const {
+    for (int t = 0; t < kThreads; ++t)
+      for (bool moved = true; moved;) {
+        Mutator& m = x.m[t];
+        moved = false;
+        auto go = [&](u8 pc) {
+          m.pc = pc;
+          finish(m);
+          moved = true;
+        };
+        // nothing can come between two barrier instructions
+        bool alone = c_.hs != Handshake::asynchronous && !c_.global_flag;
+        if (alone && m.pc == st_flag) {
+          if (c_.order == BarrierOrder::flag_hoisted) {
+            m.tmp = m.flag;
+            go(first_store(m));
+          } else
+            go(m.flag ? u8(st_enter) : after_slow(m));
+        } else if (alone && m.pc == st_test) {
+          bool f = m.tmp;
+          m.tmp = 0;
+          go(f ? u8(st_enter) : u8(idle));
+        } else if (alone && m.pc == st_enter)
+          go(!c_.recheck || m.flag ? u8(st_old) : after_slow(m));
+        else if (m.pc == st_old && m.flag && !c_.poll_in_slow_path && (!c_.deletion || !white(x, m.old)))
+          go(st_new);  // not white now: not white later
+        else if (m.pc == st_new && m.flag &&
+                 (c_.ins == Insertion::never || (c_.ins == Insertion::grey_stack && m.black) ||
+                  !white(x, m.neu)))
+          go(after_slow(m));
+      }
+    if (x.cpc == c_mark && x.rooted && !x.list && !x.todo && !x.work && !x.cur && c_.term != Rounds::one)
+      x.cpc = c_term;
+    if (x.cpc == c_term && c_.term != Rounds::one) {
+      x.term = terminating;
+      x.hadwork = 0;
+      x.cpc = c_flush;
+      x.pend = 3;
+    }
+    if (x.cpc == c_weak && !c_.weak) x.cpc = c_off_start;
+    if (x.cpc == c_off_start && !c_.weak) {
+      x.cpc = c_off;
+      x.pend = 3;
+      if (c_.global_flag) x.m[0].flag = 0;
+    }
+    if (x.cpc == c_cards && x.full && !c_.full_cleans) x.cpc = c_mark;
+  }
+
+  // ---- mutators
+  template <class Emit>
+  void mutate(const State& s, int t, Emit&& emit) const {
+    const Mutator& m = s.m[t];
+    switch (m.pc) {
+      case idle:
+        idle_steps(s, t, emit);
+        return;
+      case st_slot: {
+        if (c_.wr == Writers::exchange ? !drained(s, t) : !room(s, t)) return;
+        State x = s;
+        Mutator& y = x.m[t];
+        if (c_.wr == Writers::exchange) {
+          y.old = read(s, t, m.slot, m.field);
+          write_now(x, m.slot, m.field, m.neu, global_);
+        } else
+          write(x, t, m.slot, m.field, m.neu);
+        y.pc = after_slot(y);
+        Step st{
+            m.slot == global_ ? "T%d stores to the global cell%.0d value o%d" : "T%d stores to o%d value o%d",
+            t, m.slot == global_ ? 0 : m.slot, m.neu};
+        finish(y);
+        emit(x, st);
+        return;
+      }
+      case st_epoch: {
+        State x = s;
+        x.m[t].tmp = c_.epoch_global ? u8(2) : m.epoch;
+        x.m[t].pc = st_card;
+        emit(x, Step{"T%d reads the epoch", t});
+        return;
+      }
+      case st_card: {
+        u8 v = k2() ? m.tmp : u8(1);
+        bool skip = c_.card_test && read_card(s, t, m.slot) == v;
+        if (!skip && !room(s, t)) return;
+        State x = s;
+        Mutator& y = x.m[t];
+        if (!skip) write_card(x, t, m.slot, v);
+        if (k2()) y.tmp = 0;
+        y.pc = after_card(y);
+        finish(y);
+        emit(x, Step{skip ? "T%d sees the card of o%d dirty already" : "T%d dirties the card of o%d", t,
+                     m.slot});
+        return;
+      }
+      case st_flag: {
+        State x = s;
+        Mutator& y = x.m[t];
+        bool f = flag(s, t);
+        if (c_.order == BarrierOrder::flag_hoisted) {
+          y.tmp = f;
+          y.pc = first_store(y);
+        } else
+          y.pc = f ? u8(st_enter) : after_slow(y);
+        finish(y);
+        emit(x, Step{f ? "T%d reads flag: on" : "T%d reads flag: off", t});
+        return;
+      }
+      case st_test: {
+        State x = s;
+        Mutator& y = x.m[t];
+        y.pc = m.tmp ? u8(st_enter) : u8(idle);
+        y.tmp = 0;
+        finish(y);
+        emit(x, Step{"T%d tests the flag it read", t});
+        return;
+      }
+      case st_enter: {
+        State x = s;
+        Mutator& y = x.m[t];
+        bool go = !c_.recheck || flag(s, t);
+        y.pc = go ? u8(st_old) : after_slow(y);
+        finish(y);
+        emit(x, Step{go ? "T%d enters the slow path" : "T%d enters the slow path, finds the flag off", t});
+        return;
+      }
+      case st_old:
+        shade_step(s, t, c_.deletion ? m.old : u8(0), st_old_cas, st_new, "T%d shades old o%d", emit);
+        return;
+      case st_old_cas:
+        after_cancel(s, t, m.old, st_new, "T%d shades old o%d", emit);
+        return;
+      case st_new: {
+        bool on = c_.ins == Insertion::always || (c_.ins == Insertion::grey_stack && !m.black);
+        shade_step(s, t, on ? m.neu : u8(0), st_new_cas, after_slow(m), "T%d shades new o%d", emit);
+        return;
+      }
+      case st_new_cas:
+        after_cancel(s, t, m.neu, after_slow(m), "T%d shades new o%d", emit);
+        return;
+      case al_bit: {
+        State x = s;
+        Mutator& y = x.m[t];
+        u8 o = y.old;
+        y.old = 0;
+        if (!c_.publish_first) born(x, t, o, false);
+        put(y, t, o);
+        y.pc = idle;
+        emit(x, Step{c_.publish_first ? "T%d gets the address of o%d into a register"
+                                      : "T%d sets alloc bit of o%d",
+                     t, o});
+        return;
+      }
+      default:
+        lock_steps(s, t, emit);
+        return;
+    }
+  }
+
+  void put(Mutator& m, int t, u8 o) const {
+    for (int r = 0; r < c_.sh.regs[t]; ++r)
+      if (!m.reg[r]) {
+        m.reg[r] = o;
+        return;
+      }
+  }
+
+  void born(State& x, int t, u8 o, bool outside_snapshot) const {
+    x.alloc |= bit(o);
+    bool late = x.m[t].black || outside_snapshot;
+    if (late) {
+      x.born |= bit(o);
+      if (c_.promote_at_birth && flag(x, t)) x.mark |= bit(o);
+    }
+  }
+
+  template <class Emit>
+  void idle_steps(const State& s, int t, Emit&& emit) const {
+    const Mutator& m = s.m[t];
+    int regs = c_.sh.regs[t];
+    int free_reg = -1;
+    for (int r = 0; r < regs; ++r)
+      if (!m.reg[r]) {
+        free_reg = r;
+        break;
+      }
+    auto held = [&](int o) {
+      for (int r = 0; r < regs; ++r)
+        if (m.reg[r] == o) return true;
+      return false;
+    };
+    for (int r = 0; r < regs; ++r)
+      if (m.reg[r]) {
+        State x = s;
+        x.m[t].reg[r] = 0;
+        emit(x, Step{"T%d drops o%d", t, m.reg[r]});
+      }
+    // loads: into an empty register, or over one that holds something (then the other is the base, or itself)
+    for (int src = 1; src <= n_ + 1; ++src) {
+      if (src == global_ ? !c_.use_global : !held(src)) continue;
+      for (int f = 0; f < (src == global_ ? 1 : c_.sh.f); ++f) {
+        u8 v = read(s, t, src, f);
+        if (!v || held(v)) continue;
+        for (int r = 0; r < regs; ++r) {
+          if (free_reg >= 0 && r != free_reg && m.reg[r] != src) continue;
+          State x = s;
+          x.m[t].reg[r] = v;
+          Fault ft = s.alloc & bit(v) ? Fault::none : Fault::dangling;
+          if (src == global_)
+            emit(x, Step{"T%d loads o%d from the global cell", t, v, 0, ft});
+          else
+            emit(x, Step{"T%d loads o%d from o%d", t, v, src, ft});
+        }
+      }
+    }
+    // stores
+    for (int dst = 1; dst <= n_ + 1; ++dst) {
+      if (dst == global_ ? !c_.use_global : !held(dst)) continue;
+      for (int f = 0; f < (dst == global_ ? 1 : c_.sh.f); ++f) {
+        const Mutator& other = s.m[1 - t];
+        if (c_.wr == Writers::exclusive && in_barrier(other) && other.slot == dst && other.field == f)
+          continue;
+        if (c_.wr == Writers::exclusive &&
+            c_.sh.tso) {  // the lock that excludes the other writer drains its buffer
+          bool pending = false;
+          for (int i = 0; i < other.sbn; ++i)
+            if (!other.sb[i].card && other.sb[i].target == dst) pending = true;
+          if (pending) continue;
+        }
+        u8 old = read(s, t, dst, f);
+        for (int v = 0; v <= n_; ++v) {
+          if (v && !held(v)) continue;
+          if (v == old && c_.wr == Writers::exclusive) continue;
+          for (int move = 0; move <= (c_.move_new && v ? 1 : 0); ++move) {
+            State x = s;
+            Mutator& y = x.m[t];
+            y.slot = u8(dst);
+            y.field = u8(f);
+            y.neu = u8(v);
+            y.old = c_.wr == Writers::exchange ? u8(0) : old;
+            if (move)
+              for (int r = 0; r < regs; ++r)
+                if (y.reg[r] == v) y.reg[r] = 0;
+            y.pc = c_.order == BarrierOrder::post_store ? first_store(y) : u8(st_flag);
+            if (dst == global_)
+              emit(x, Step{"T%d begins global cell := o%d (old value o%d)", t, v, old});
+            else
+              emit(x, Step{"T%d begins o%d.f := o%d", t, dst, v});
+          }
+        }
+      }
+    }
+    // allocation
+    if (free_reg >= 0)
+      for (int o = 1; o <= n_; ++o) {
+        if (s.alloc & bit(o)) continue;
+        if (s.m[1 - t].pc == al_bit && s.m[1 - t].old == o) continue;
+        if (c_.publish_first) {
+          State x = s;
+          Mutator& y = x.m[t];
+          born(x, t, u8(o), false);
+          y.old = u8(o);
+          y.pc = al_bit;
+          emit(x, Step{"T%d sets alloc bit of o%d, address not yet in a register", t, o});
+        } else if (c_.split_alloc) {
+          State x = s;
+          Mutator& y = x.m[t];
+          y.old = u8(o);
+          y.pc = al_bit;
+          emit(x, Step{"T%d has the address of free cell o%d in a register", t, o});
+        } else {
+          for (int out = 0; out <= (c_.early_snapshot && s.cpc == c_hs2 && !s.m[t].black ? 1 : 0); ++out) {
+            State x = s;
+            born(x, t, u8(o), out);
+            x.m[t].reg[free_reg] = u8(o);
+            emit(x, Step{out ? "T%d allocates o%d, after an early snapshot" : "T%d allocates o%d", t, o});
+          }
+        }
+      }
+    // handing a barrier buffer over before it is asked for
+    if (c_.helper && m.buf && (s.cpc >= c_hs2 && s.cpc <= c_decide)) {
+      State x = s;
+      bool any = take_buffer(x, t);
+      if (c_.cancel_on_handover && any && x.term == terminating) x.term = marking;
+      emit(x, Step{"T%d hands its full buffer over", t});
+    }
+    if (c_.weak) {
+      for (int r = 0; r < regs; ++r)
+        if (m.reg[r] && !s.weak) {
+          State x = s;
+          x.weak = m.reg[r];
+          emit(x, Step{"T%d makes a weak reference to o%d", t, m.reg[r]});
+        }
+      if (s.weak && free_reg >= 0 &&
+          !held(s.weak)) {  // lock(): load the reference and the collector's state, then act on it
+        State x = s;
+        Mutator& y = x.m[t];
+        y.old = s.weak;
+        y.tmp = flag(s, t) ? s.term : u8(3);
+        y.pc = lk_act;
+        emit(x, Step{"T%d begins lock() of o%d, collector state %d", t, s.weak, y.tmp});
+      }
+    }
+  }
+
+  template <class Emit>
+  void lock_steps(const State& s, int t, Emit&& emit) const {
+    const Mutator& m = s.m[t];
+    State x = s;
+    Mutator& y = x.m[t];
+    auto give = [&](u8 o, const char* why) {
+      y.old = y.tmp = 0;
+      y.pc = idle;
+      Fault ft = Fault::none;
+      if (o) {
+        put(y, t, o);
+        if (!(s.alloc & bit(o))) ft = Fault::dangling;
+      }
+      emit(x, Step{why, t, o, 0, ft});
+    };
+    if (m.pc == lk_shade) {
+      if (!c_.lock_shades) {
+        give(m.old, "T%d: lock() returns o%d unshaded");
+        return;
+      }
+      if (white(s, m.old)) {
+        if (!drained(s, t)) return;
+        grey(x, t, m.old);
+      }
+      give(m.old, "T%d: lock() shades and returns o%d");
+      return;
+    }
+    if (m.pc == lk_cas) {
+      if (!drained(s, t)) return;
+      if (s.term == terminating) x.term = marking;
+      if (s.term == done) {
+        y.tmp = done;
+        y.pc = lk_act;
+        emit(x, Step{"T%d: lock() comes too late to cancel termination", t});
+      } else {
+        y.pc = lk_shade;
+        emit(x, Step{"T%d: lock() cancels termination", t});
+      }
+      return;
+    }
+    switch (m.tmp) {
+      case 3:
+        give(m.old, "T%d: lock() returns o%d");
+        return;
+      case marking:
+        y.pc = lk_shade;
+        emit(x, Step{"T%d: lock() sees marking", t});
+        return;
+      case terminating:
+        y.pc = c_.lock_cancels ? lk_cas : lk_shade;
+        emit(x, Step{"T%d: lock() sees termination", t});
+        return;
+      default:
+        give(c_.lock_checks_done && white(s, m.old) ? u8(0) : m.old,
+             "T%d: lock() after termination returns o%d");
+        return;
+    }
+  }
+
+  void grey(State& x, int t, u8 o) const {
+    if (!c_.raw_buffers) x.mark |= bit(o);
+    x.m[t].buf |= bit(o);
+  }
+
+  // cancel_first: cancel, then mark.  Otherwise mark, then cancel.
+  template <class Emit>
+  void shade_step(const State& s, int t, u8 o, u8 cas, u8 next, const char* what, Emit&& emit) const {
+    State x = s;
+    Mutator& y = x.m[t];
+    y.pc = next;
+    if (white(s, o)) {
+      if (!c_.raw_buffers && !drained(s, t)) return;  // a locked instruction drains the store buffer
+      bool cancel = c_.term == Rounds::until_quiet_cas && s.term == terminating;
+      if (cancel && !drained(s, t)) return;
+      if (cancel) y.pc = cas;
+      if (cancel && c_.cancel_first) {
+        x.term = marking;
+        emit(x, Step{"T%d cancels termination", t});
+        return;
+      }
+      grey(x, t, o);
+    }
+    finish(y);
+    emit(x, Step{what, t, o});
+  }
+  template <class Emit>
+  void after_cancel(const State& s, int t, u8 o, u8 next, const char* what, Emit&& emit) const {
+    State x = s;
+    Mutator& y = x.m[t];
+    y.pc = next;
+    if (c_.cancel_first) {
+      if (white(s, o)) grey(x, t, o);
+    } else {
+      if (x.term == terminating) x.term = marking;
+      what = "T%d cancels termination";
+    }
+    finish(y);
+    emit(x, Step{what, t, o});
+  }
+
+  // ---- handshakes, seen from the thread that answers
+  bool may_answer(const State& s, int t) const {
+    const Mutator& m = s.m[t];
+    if (!(s.pend >> t & 1) || !drained(s, t)) return false;
+    if (m.pc == idle) return true;
+    if (c_.poll_in_slow_path && m.pc == st_old) return true;
+    if (in_runtime(m)) return false;
+    if (c_.hs == Handshake::asynchronous) return true;
+    if (c_.hs == Handshake::refuse_in_barrier) return !in_barrier(m);
+    return false;
+  }
+  void scan(State& x, int t) const {
+    const Mutator& m = x.m[t];
+    auto see = [&](u8 o) {
+      if (o && o <= n_ && white(x, o)) grey(x, t, o);
+    };
+    for (int r = 0; r < c_.sh.regs[t]; ++r) see(m.reg[r]);
+    if (c_.keep_alive && in_barrier(m)) {
+      see(m.old);
+      see(m.neu);
+      if (m.slot != global_) see(m.slot);
+    }
+  }
+  bool take_buffer(State& x, int t) const {  // true if it held anything newly grey
+    u8 b = x.m[t].buf;
+    x.m[t].buf = 0;
+    if (c_.raw_buffers) {
+      b &= u8(x.alloc & ~x.born & ~x.mark);
+      x.mark |= b;
+    }
+    x.work |= b;
+    return b != 0;
+  }
+  template <class Emit>
+  void answer(const State& s, int t, Emit&& emit) const {
+    if (!may_answer(s, t)) return;
+    State x = s;
+    Mutator& y = x.m[t];
+    bool inside = s.m[t].pc != idle;  // fell between two instructions
+    auto hand_over = [&] {
+      if (take_buffer(x, t) && s.cpc == c_flush) x.hadwork = 1;
+    };
+    const char* what = "";
+    switch (s.cpc) {
+      case c_hs1:
+        y.flag = 1;
+        if (!c_.epoch_at_hs2) y.epoch = 2;
+        if (inside && c_.scan_at_hs1) scan(x, t);
+        what = inside ? "T%d answers HS1 (flag on) inside an operation" : "T%d answers HS1 (flag on)";
+        if (c_.merged_handshakes) {
+          scan(x, t);
+          y.black = 1;
+          y.epoch = 2;
+          hand_over();
+        }
+        break;
+      case c_hs2:
+        scan(x, t);
+        y.black = 1;
+        y.epoch = 2;
+        hand_over();
+        what = inside ? "T%d answers HS2 (scan) inside an operation" : "T%d answers HS2 (scan)";
+        break;
+      case c_flush:
+        if (inside && c_.scan_at_flush) scan(x, t);
+        hand_over();
+        what = inside ? "T%d answers a flush inside an operation" : "T%d answers a flush";
+        break;
+      case c_off:
+        y.flag = 0;
+        what = inside ? "T%d answers HS3 (flag off) inside an operation" : "T%d answers HS3 (flag off)";
+        break;
+      default:
+        return;
+    }
+    Fault ft = Fault::none;
+    if (s.cpc == c_off && y.buf) {
+      if (!s.aborted && (!c_.raw_buffers || (y.buf & s.alloc & ~s.born & ~s.mark))) ft = Fault::late_grey;
+      y.buf = 0;
+    }
+    x.pend &= u8(~(1u << t));
+    if (!x.pend) all_answered(x);
+    emit(x, Step{what, t, 0, 0, ft});
+  }
+  void all_answered(State& x) const {
+    switch (x.cpc) {
+      case c_hs1:
+        if (c_.merged_handshakes)
+          x.cpc = c_cards;
+        else if (c_.card == Cards::cleaned_between && !x.full)
+          x.cpc = c_clean;
+        else {
+          x.cpc = c_hs2;
+          x.pend = 3;
+        }
+        break;
+      case c_hs2:
+        x.cpc = c_cards;
+        break;
+      case c_flush:
+        x.cpc = c_decide;
+        break;
+      case c_off:
+        x.cpc = c_sweep;
+        break;
+    }
+  }
+
+  // ---- the collector
+  void collect_cards(State& x, bool clean) const {
+    for (int o = 1; o <= n_; ++o) {
+      bool dirty = k2() ? x.card[card_of(o)] >= (c_.only_current_epoch ? 2 : 1) : x.card[card_of(o)] != 0;
+      if (dirty) x.list |= bit(o);
+    }
+    if (clean)
+      for (u8& k : x.card) k = 0;
+  }
+  // scan one field of an object that is old or becomes old
+  void visit(State& x, int o, int f, bool redirty, bool cancel) const {
+    u8 v = x.field[o - 1][f];
+    if (white(x, v)) {
+      x.mark |= bit(v);
+      x.work |= bit(v);
+      if (cancel && c_.term == Rounds::until_quiet_cas && x.term == terminating) x.term = marking;
+    } else if (v && redirty && !k2() && young_kept_apart() && (x.born & bit(v)) && !(x.mark & bit(v)) &&
+               (!x.full || c_.full_cleans))
+      x.card[card_of(o)] = 1;
+  }
+  template <class Emit>
+  void mark_steps(const State& s, bool helper, Emit&& emit) const {
+    if (s.cur) {
+      State x = s;
+      x.cur = 0;
+      visit(x, s.cur, 1, c_.redirty_mark, helper);
+      emit(x, Step{"collector scans the second field of o%d", s.cur});
+      return;
+    }
+    for (int o = 1; o <= n_; ++o)
+      if (s.work & bit(o)) {
+        State x = s;
+        x.work &= u8(~bit(o));
+        visit(x, o, 0, c_.redirty_mark, helper);
+        if (c_.sh.f > 1) x.cur = u8(o);
+        emit(x, Step{helper ? "helper scans o%d" : "collector scans o%d", o});
+      }
+  }
+  u8 reachable(const State& s) const {
+    u8 r = 0;
+    auto add = [&](int o) {
+      if (o >= 1 && o <= n_) r |= bit(o);
+    };
+    if (c_.use_global) add(s.global);
+    for (int t = 0; t < kThreads; ++t) {
+      const Mutator& m = s.m[t];
+      for (int k = 0; k < c_.sh.regs[t]; ++k) add(m.reg[k]);
+      if (in_barrier(m) && !stored(m)) {
+        add(m.slot);
+        add(m.neu);
+      }
+      if (m.pc == al_bit) add(m.old);
+      for (int i = 0; i < m.sbn; ++i)
+        if (!m.sb[i].card) {
+          add(m.sb[i].target);
+          add(m.sb[i].value);
+        }
+    }
+    for (u8 before = 0; before != r;) {
+      before = r;
+      for (int o = 1; o <= n_; ++o)
+        if (r & bit(o))
+          for (int f = 0; f < c_.sh.f; ++f) add(s.field[o - 1][f]);
+    }
+    return r;
+  }
+  u8 closure_with(const State& s, u8 extra) const {
+    u8 r = extra;
+    for (u8 before = 0; before != r;) {
+      before = r;
+      for (int o = 1; o <= n_; ++o)
+        if (r & bit(o))
+          for (int f = 0; f < c_.sh.f; ++f)
+            if (u8 v = s.field[o - 1][f]) r |= bit(v);
+    }
+    return r;
+  }
+  void off(State& x) const { x.cpc = c_off_start; }
+
+  template <class Emit>
+  void collect(const State& s, Emit&& emit) const {
+    switch (s.cpc) {
+      case c_idle:
+        for (int full = 0; full <= 1; ++full) {
+          if (full ? !c_.full : (!c_.young || (s.aborted && c_.aborted_forces_full))) continue;
+          State x = s;
+          x.full = u8(full);
+          x.aborted = 0;
+          x.term = marking;
+          x.rooted = !c_.use_global;
+          x.hadwork = 0;
+          if (full) x.mark = 0;
+          if (k2()) {
+            auto age = [](u8& v) {
+              if (v) --v;
+            };
+            for (u8& k : x.card) age(k);
+            for (Mutator& m : x.m) {
+              age(m.epoch);
+              if (m.pc == st_card) age(m.tmp);
+              for (int i = 0; i < m.sbn; ++i)
+                if (m.sb[i].card) age(m.sb[i].value);
+            }
+          }
+          if (c_.card == Cards::cleaned_early && !full) collect_cards(x, true);
+          if (full && c_.check_live) {
+            u8 temps = 0;
+            for (const Mutator& m : s.m) {
+              if (m.old) temps |= bit(m.old);
+              if (m.neu) temps |= bit(m.neu);
+            }
+            if (s.weak) temps |= bit(s.weak);
+            x.doomed = s.alloc & u8(~closure_with(s, u8(reachable(s) | temps)));
+          }
+          if (c_.global_flag) x.m[0].flag = 1;
+          x.cpc = c_hs1;
+          x.pend = 3;
+          emit(x, Step{full ? "== full cycle starts" : "== young cycle starts"});
+        }
+        return;
+      case c_clean: {
+        State x = s;
+        if (c_.lossy_clean && !s.hadwork) {
+          collect_cards(x, false);
+          x.hadwork = 1;
+          emit(x, Step{"collector lists the dirty cards"});
+          return;
+        }
+        if (c_.lossy_clean) {
+          for (u8& k : x.card) k = 0;
+          x.hadwork = 0;
+        } else
+          collect_cards(x, true);
+        x.cpc = c_hs2;
+        x.pend = 3;
+        emit(x, Step{c_.lossy_clean ? "collector zeroes all cards"
+                                    : "collector lists and cleans the dirty cards"});
+        return;
+      }
+      case c_cards: {
+        State x = s;
+        x.cpc = c_mark;
+        if (!x.full) {
+          if (c_.card == Cards::cleaned_late) {
+            collect_cards(x, c_.clean_fence);
+            if (!c_.clean_fence) x.todo = x.list;
+          }
+          if (c_.card == Cards::epoch) collect_cards(x, false);
+        } else if (c_.full_cleans && young_kept_apart())
+          for (u8& k : x.card) k = 0;
+        emit(x, Step{c_.card == Cards::cleaned_late && !s.full
+                         ? "collector lists the dirty cards and cleans them"
+                         : "collector starts marking"});
+        return;
+      }
+      case c_mark: {
+        bool idle_now = true;
+        if (c_.abort) {
+          State x = s;
+          x.aborted = 1;
+          x.work = x.list = x.todo = 0;
+          x.cur = 0;
+          x.rooted = 0;
+          off(x);
+          if (c_.global_flag) x.m[0].flag = 0;
+          emit(x, Step{"== collector gives the cycle up"});
+        }
+        if (!s.rooted) {
+          idle_now = false;
+          State x = s;
+          x.rooted = 1;
+          if (white(s, s.global)) {
+            x.mark |= bit(s.global);
+            x.work |= bit(s.global);
+          }
+          emit(x, Step{"collector scans the global cell (o%d)", s.global});
+        }
+        if (!s.cur)
+          for (int o = 1; o <= n_; ++o)
+            if (s.list & bit(o)) {
+              idle_now = false;
+              State x = s;
+              x.list &= u8(~bit(o));
+              bool old = s.mark & bit(o);
+              if (old)
+                for (int f = 0; f < c_.sh.f; ++f) visit(x, o, f, c_.redirty_scan, false);
+              emit(x, Step{old ? "collector scans the old object o%d on a dirty card"
+                               : "collector skips young o%d on a dirty card",
+                           o});
+            }
+        for (int o = 1; o <= n_; ++o)
+          if ((s.todo & bit(o)) && !(s.list & bit(o))) {  // cleaning overtaken by the reads
+            idle_now = false;
+            State x = s;
+            x.todo &= u8(~bit(o));
+            x.card[card_of(o)] = 0;
+            emit(x, Step{"the cleaning of o%d's card becomes visible", o});
+          }
+        if (s.work || s.cur) {
+          idle_now = false;
+          mark_steps(s, false, emit);
+        }
+        if (idle_now) {
+          State x = s;
+          x.cpc = c_term;
+          emit(x, Step{"collector: worklist empty"});
+        }
+        return;
+      }
+      case c_term: {
+        State x = s;
+        if (c_.term == Rounds::one && s.hadwork == 1 && s.todo == 0 && s.pend == 0 && s.term == terminating) {
+          x.term = done;
+          x.cpc = c_weak;
+          emit(x, Step{"collector: marking declared done after one round"});
+          return;
+        }
+        x.term = terminating;
+        x.hadwork = 0;
+        x.cpc = c_flush;
+        x.pend = 3;
+        emit(x, Step{"collector starts a flush round"});
+        return;
+      }
+      case c_flush:
+        if (c_.helper) mark_steps(s, true, emit);
+        return;
+      case c_decide: {
+        if (c_.helper && (s.work || s.cur)) mark_steps(s, true, emit);
+        State x = s;
+        if (c_.term == Rounds::one) {
+          x.hadwork = 1;
+          x.cpc = c_mark;
+          emit(x, Step{"collector takes what the only flush brought"});
+          return;
+        }
+        bool quiet =
+            !s.work && !s.cur && !s.hadwork && (c_.term != Rounds::until_quiet_cas || s.term == terminating);
+        if (quiet) {
+          x.term = done;
+          x.cpc = c_weak;
+          emit(x, Step{"collector: marking is done"});
+        } else {
+          x.term = marking;
+          x.cpc = c_mark;
+          emit(x, Step{"collector: round found work, marks on"});
+        }
+        return;
+      }
+      case c_weak: {
+        State x = s;
+        if (c_.weak && white(s, s.weak)) x.weak = 0;
+        off(x);
+        emit(x, Step{"collector clears dead weak references"});
+        return;
+      }
+      case c_off_start: {
+        State x = s;
+        x.cpc = c_off;
+        x.pend = 3;
+        if (c_.global_flag) x.m[0].flag = 0;
+        emit(x, Step{"collector starts HS3 (barriers off)"});
+        return;
+      }
+      case c_sweep: {
+        State x = s;
+        Fault ft = Fault::none;
+        if (!s.aborted) {
+          u8 dead = s.alloc & u8(~s.born) & u8(~s.mark);
+          if (dead & reachable(s))
+            ft = Fault::lost;
+          else if (s.doomed & u8(~dead))
+            ft = Fault::leaked;
+          x.alloc &= u8(~dead);
+          for (int o = 1; o <= n_; ++o)
+            if (dead & bit(o))
+              for (int f = 0; f < c_.sh.f; ++f) x.field[o - 1][f] = 0;
+          if (s.weak && (dead & bit(s.weak))) ft = Fault::dangling;
+        }
+        x.born = 0;
+        x.doomed = 0;
+        x.hadwork = 0;
+        x.work = x.list = x.todo = 0;
+        x.rooted = 0;
+        x.cur = 0;
+        x.term = marking;
+        x.full = 0;
+        for (Mutator& m : x.m) m.black = 0;
+        x.cpc = c_idle;
+        emit(x, Step{s.aborted ? "== nothing swept" : "== sweep (frees o-set %d)",
+                     int(s.alloc & u8(~s.born) & u8(~s.mark)), 0, 0, ft});
+        return;
+      }
+    }
+  }
+};
+
+}  // namespace model

@@ -1,0 +1,36 @@
+#!/bin/sh
+# usage: suite.sh MODEL SUITE [MAX_SECONDS]
+# Explores every case of the file SUITE, prints a line for each, and fails if any verdict differs from the one the file wants.
+# MAX_SECONDS limits each case; a case cut short by it counts as wrong.
+set -uf
+model=$1 suite=$2 limit=${3:-460}
+cases=0 wrong=0
+
+verdict_of() {
+  case $1 in
+    'holds '*) echo holds ;;
+    'FAILS '*'| REACHABLE OBJECT FREED |'*) echo lost ;;
+    'FAILS '*'| GREY OBJECT AFTER TERMINATION |'*) echo late ;;
+    'FAILS '*'| GARBAGE KEPT BY A FULL CYCLE |'*) echo leak ;;
+    'FAILS '*'| DANGLING POINTER LOADED |'*) echo dangling ;;
+    'no fault found (bounded)'*) echo bounded ;;
+    *) echo nothing ;;
+  esac
+}
+
+while read -r want options || [ -n "$want" ]; do
+  case $want in '' | '#'*) continue ;; esac
+  cases=$((cases + 1))
+  # $options is split into words on purpose; the case's own options come later and so win over live=0.
+  out=$("$model" -q live=0 $options max_seconds="$limit" </dev/null)
+  got=$(verdict_of "$out")
+  if [ "$got" = "$want" ]; then
+    echo "ok    $want | ${out#*| }"
+  else
+    wrong=$((wrong + 1))
+    echo "WRONG wanted $want, got $got: $options | $out"
+  fi
+done <"$suite" || exit 1
+
+echo "$cases cases, $wrong wrong"
+[ "$cases" -gt 0 ] && [ "$wrong" -eq 0 ]
