@@ -236,8 +236,8 @@ void report() {
 
 void expect_everything_reclaimed() {
   const std::uint64_t before = lull::read_mem_stats().heap_objects;
+  lull::testing::elsewhere([] { shared = nullptr; });
   lull::testing::elsewhere([] {
-    shared = nullptr;
     lull::collect();
     lull::collect();
   });
