@@ -13,9 +13,10 @@
 
 namespace bench {
 
-inline double processor_seconds() {
+// who: RUSAGE_SELF or RUSAGE_THREAD.
+inline double processor_seconds(int who = RUSAGE_SELF) {
   rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
+  getrusage(who, &usage);
   const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <memory>
 #include <new>
+#include <span>
 #include <type_traits>
 #include <utility>
 
@@ -31,12 +32,23 @@ struct Memory {
   template <class T>
   using Local = T*;
 
+  template <class T>
+  using Table = std::span<T*>;
+
   template <class T, class... Arguments>
   static Local<T> make(Arguments&&... arguments) {
     void* memory = is_plain<T> ? GC_MALLOC_ATOMIC(sizeof(T)) : GC_MALLOC(sizeof(T));
     if (memory == nullptr) throw std::bad_alloc();
     return std::construct_at(static_cast<T*>(memory), std::forward<Arguments>(arguments)...);
   }
+  template <class T>
+  static Table<T> make_table(std::size_t length) {
+    void* memory = GC_MALLOC(length * sizeof(T*));
+    if (memory == nullptr) throw std::bad_alloc();
+    return Table<T>(static_cast<T**>(memory), length);
+  }
+  template <class T>
+  static void free(const T&) {}
   static void collect() { GC_gcollect(); }
 
   static void begin() {

@@ -2,6 +2,7 @@
 // the stack, where they are roots.
 #pragma once
 
+#include <cstddef>
 #include <utility>
 
 #include "bench/report.h"
@@ -18,10 +19,17 @@ struct Memory {
   template <class T>
   using Local = T*;
 
+  template <class T>
+  using Table = lull::ptr<lull::ptr<T>[]>;
+
   template <class T, class... Arguments>
   static Local<T> make(Arguments&&... arguments) {
     return lull::make<T>(std::forward<Arguments>(arguments)...).get();
   }
+  template <class T>
+  static Table<T> make_table(std::size_t length) { return lull::make_array<lull::ptr<T>>(length); }
+  template <class T>
+  static void free(const T&) {}
   static void collect() { lull::collect(); }
 
   static void begin() {}
