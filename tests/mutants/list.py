@@ -1,0 +1,66 @@
+"""Mutants: one deliberate defect each, and the test that has to notice it.
+
+Each entry: name, file, text to replace (must occur exactly once), replacement, test program, test filter.
+"""
+
+MUTANTS = [
+    # Rule 7 of the barrier: the deletion shade (Yuasa).
+    ('no shade of the old value', 'gc/mutator/barrier.cc', '      gc::shade(m, old_value);\n', '',
+     'stepper_test', '*ABlackStackMayTakeTheLastReference*'),
+    # The insertion shade (Dijkstra).
+    ('no shade of the new value', 'gc/mutator/barrier.cc', '      gc::shade(m, new_value);\n', '',
+     'stepper_test', '*AGreyStackMayPublish*'),
+    # Rule 11: candidates come from the snapshot.
+    ('no snapshot at the stack scan', 'gc/mutator/handshake.cc',
+     'take_snapshot(span, cycle, first, end);', 'static_cast<void>(span), static_cast<void>(first), static_cast<void>(end);',
+     'stepper_test', '*ObjectsBornAfterTheScanAreNotFreed*'),
+    ('no snapshot of spans taken after the scan', 'gc/sweep/span_supply.cc',
+     'if (stage.born_black) take_snapshot', 'if (false) take_snapshot',
+     'stepper_test', '*ObjectsBornInSpansTakenAfterTheScan*'),
+    ('any span between handshake 3 and the sweep', 'gc/sweep/span_supply.cc',
+     'stage.fresh_only ? nullptr : take_partly_free(m, c)', 'take_partly_free(m, c)',
+     'stepper_test', '*ObjectsBornBetweenHandshake3*'),
+    # Rule 9: a flush round.
+    ('no flush round', 'gc/cycle/cycle.cc', '  handshake(HandshakeOp::flush);\n  reach(Step::flushed);', '  reach(Step::flushed);',
+     'stepper_test', '*TerminationWaitsForWhatBarriersHaveGreyed*'),
+    # Rule 3: keep-alive. What is kept is not the pointer but a form of it that no scan recognises.
+    ('the old value is kept in a disguised form only', 'include/lull/detail/barrier.h',
+     '''  const Word old_value = load_word(slot);
+  // release: publishes the object's contents to the marker, pairs with the acquire in tracer::visit
+  __atomic_store_n(slot, new_value, __ATOMIC_RELEASE);
+  after_store(slot, old_value, new_value);''',
+     '''  Word disguised = ~load_word(slot);
+  asm volatile("" : "+r"(disguised));
+  __atomic_store_n(slot, new_value, __ATOMIC_RELEASE);
+  dirty_card(slot);
+  asm volatile("" : "+r"(disguised)::"memory");
+  if (thread_block.barrier_on) barrier_slow(slot, ~disguised, new_value);''',
+     'single_step_test', '*AStoreKeepsBothValues*'),
+    # Rule 12: address first, then visible.
+    ('the object is visible before its address is in a register', 'include/lull/make.h',
+     '''  asm volatile("" : "+r"(object));
+  slot.cursor = next;
+  asm volatile("" : "+r"(object)::"memory");''',
+     '''  object = ~object;
+  asm volatile("" : "+r"(object));
+  slot.cursor = next;
+  asm volatile("" : "+r"(object)::"memory");
+  object = ~object;''',
+     'single_step_test', '*AnAllocationHasTheAddress*'),
+    ('weak lock does not shade', 'gc/weak/weak_cells.cc', '    shade(m, word);\n    return word;', '    return word;',
+     'stepper_test', '*LockWhileMarkingKeepsTheObject*'),
+    ('weak lock ignores the state done', 'gc/weak/weak_cells.cc', '  if (is_white(word)) return 0;\n', '',
+     'stepper_test', '*LockAfterTerminationYieldsNothing*'),
+    ('weak cells are not cleared', 'gc/cycle/cycle.cc', '  clear_weak_cells();\n', '',
+     'stepper_test', '*LockAfterTerminationYieldsNothing*'),
+    ('stacks are not scanned', 'gc/mutator/handshake.cc', '  scan_stack(m, at);\n  hand_grey_over(m);\n}\n\nvoid do_flush',
+     '  hand_grey_over(m);\n}\n\nvoid do_flush', 'stepper_test', '*AReferenceThatMoves*'),
+    ('registers of a blocked thread are not kept', 'gc/mutator/handshake.cc', '    m.saved[n++] = ', '    m.saved[n++] = 0 & ',
+     'stack_scan_test', '*'),
+    ('the sweep frees marked objects', 'gc/sweep/sweeper.cc', 'const bool has_marks = ', 'const bool has_marks = false && ',
+     'stepper_test', '*AReferenceThatMoves*'),
+    ('a new thread forgets which cycle it came into', 'gc/mutator/registry.cc',
+     'else m->scanned_cycle = m->left_cycle = mutators.off_cycle;', 'else m->scanned_cycle = m->left_cycle = 0;',
+     'stepper_test', '*ThreadsComeAndGoAtAnyStep*'),
+    ('roots are not marked', 'gc/cycle/cycle.cc', '  mark_roots(marker);\n  do {', '  do {', 'stepper_test', '*'),
+]
