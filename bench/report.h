@@ -2,7 +2,7 @@
 // the report was made and the peak memory of the process. tools/bench reads it.
 #pragma once
 
-#include <sys/resource.h>
+#include <time.h>
 
 #include <chrono>
 #include <cstdio>
@@ -13,12 +13,11 @@
 
 namespace bench {
 
-// who: RUSAGE_SELF or RUSAGE_THREAD.
-inline double processor_seconds(int who = RUSAGE_SELF) {
-  rusage usage{};
-  getrusage(who, &usage);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+// User and system time. Not getrusage: for a running thread that is as old as the last timer tick.
+inline double processor_seconds(clockid_t clock = CLOCK_PROCESS_CPUTIME_ID) {
+  timespec time{};
+  clock_gettime(clock, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
 // VmHWM, not ru_maxrss: the latter survives exec, so it can be the parent's.

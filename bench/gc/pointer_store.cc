@@ -83,9 +83,10 @@ NsPerStore measure(const Table& table, std::size_t objects, std::uint64_t stores
   const std::size_t passes = std::max<std::size_t>(1, stores / objects);
   const double ns_per_store = 1e9 / static_cast<double>(passes * objects);
   const bench::Stopwatch watch;
-  const double cpu_before = bench::processor_seconds(RUSAGE_THREAD);
+  const double cpu_before = bench::processor_seconds(CLOCK_THREAD_CPUTIME_ID);
   for (std::size_t pass = 0; pass < passes; ++pass) store_once_into_each(table, objects, 1 + pass % kTargets);
-  return {watch.seconds() * ns_per_store, (bench::processor_seconds(RUSAGE_THREAD) - cpu_before) * ns_per_store};
+  const double cpu = bench::processor_seconds(CLOCK_THREAD_CPUTIME_ID) - cpu_before;
+  return {watch.seconds() * ns_per_store, cpu * ns_per_store};
 }
 
 // What the objects point to is every object once again.

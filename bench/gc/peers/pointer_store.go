@@ -52,11 +52,11 @@ func measure(table []*object, objects, stores int) (wall, ownCPU float64) {
 		passes = 1
 	}
 	nsPerStore := 1e9 / float64(passes*objects)
-	start, cpu := time.Now(), processorSecondsOf(rusageThread)
+	start, cpu := time.Now(), processorSeconds(threadClock)
 	for pass := 0; pass < passes; pass++ {
 		storeOnceIntoEach(table, objects, 1+pass%targets)
 	}
-	return time.Since(start).Seconds() * nsPerStore, (processorSecondsOf(rusageThread) - cpu) * nsPerStore
+	return time.Since(start).Seconds() * nsPerStore, (processorSeconds(threadClock) - cpu) * nsPerStore
 }
 
 func argument(i int, otherwise string) string {
