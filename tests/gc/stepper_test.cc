@@ -153,7 +153,7 @@ lull::root<Node> born_black;
 TEST_F(StepperTest, AGreyStackMayPublishIntoAnObjectThatWasBornBlack) {
   lull::gc::options.noasync = 1;  // the grey thread answers where this test wants it to
   build_list(1);
-  const Hidden published = make_hidden();
+  Hidden published;
   std::atomic<int> stage{0};
   std::thread grey([&] {
     lull::attach_thread();
@@ -167,7 +167,7 @@ TEST_F(StepperTest, AGreyStackMayPublishIntoAnObjectThatWasBornBlack) {
     while (lull::gc::self().block->barrier_on != 0) lull::safepoint();  // answers the others
   });
   while (stage != 1) std::this_thread::yield();
-  clear_stack_below();
+  elsewhere([&] { published = make_hidden(); });  // now: the grey thread must not get this thread's stack, stale words and all
   lull::gc::request_cycle();
   {
     lull::blocking_region scanned_on_behalf;
