@@ -150,6 +150,13 @@ lull::root<Node> born_black;
   born_black->next = lull::ptr<Node>(value.as<Node>());
 }
 
+// Well below the caller's frame, where clear_stack_below reaches every word.
+[[gnu::noinline]] void store_deep_down(const Hidden& value) {
+  volatile char padding[1024] = {};
+  store_into_born_black(value);
+  EXPECT_EQ(padding[0], 0);
+}
+
 TEST_F(StepperTest, AGreyStackMayPublishIntoAnObjectThatWasBornBlack) {
   lull::gc::options.noasync = 1;  // the grey thread answers where this test wants it to
   build_list(1);
@@ -162,8 +169,12 @@ TEST_F(StepperTest, AGreyStackMayPublishIntoAnObjectThatWasBornBlack) {
     stage = 2;
     while (stage != 3) {  // does not poll: grey
     }
-    store_into_born_black(published);
-    clear_stack_below();
+    {
+      // The store's own poll would answer handshake 2 with the new value still in a register.
+      lull::gc::RuntimeSection later(lull::gc::self());
+      store_deep_down(published);
+      clear_stack_below();
+    }
     while (lull::gc::self().block->barrier_on != 0) lull::safepoint();  // answers the others
   });
   while (stage != 1) std::this_thread::yield();
