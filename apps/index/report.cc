@@ -154,8 +154,9 @@ bool write_report(const std::string& path, const std::vector<RunResult>& runs, c
       << section("Latency by share of queries",
                  "Lower is better; where a line bends up, the slow queries begin.", latency_percentiles(runs))
       << section("Memory over time",
-                 "After loading, each line should stay level: the index is replaced all the time "
-                 "but does not grow.",
+                 "After loading, no line should climb for long, since the index is replaced and does not "
+                 "grow; the teeth of "
+                 "the dashed line are garbage and its collections.",
                  memory_over_time(runs))
       << section("Figures",
                  "Latency counts from the time a query was scheduled; pauses are those of single threads, "
