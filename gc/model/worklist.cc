@@ -3,7 +3,6 @@
 #include <new>
 
 #include "alloc/os/vm.h"
-#include "gc/model/options.h"
 #include "gc/model/phase.h"
 
 namespace lull::gc {
@@ -12,10 +11,7 @@ constinit GreyPool grey_pool;
 
 namespace {
 constexpr std::size_t kChunkSegments = 16;
-constexpr std::uint32_t kRageCapacity = 4;
 }  // namespace
-
-std::uint32_t Segment::limit() { return options.rage != 0 ? kRageCapacity : kCapacity; }
 
 Segment* GreyPool::fresh() {
   os::Locked locked(lock_);

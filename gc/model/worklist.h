@@ -9,10 +9,12 @@
 #include <cstdint>
 
 #include "alloc/os/lock.h"
+#include "gc/model/options.h"
 
 namespace lull::gc {
 
 struct Segment {
+  static constexpr std::uint32_t kRageCapacity = 4;
   static constexpr std::uint32_t kCapacity = 510;  // 4 KiB a segment: larger hides work from others, smaller takes the lock oftener
   Segment* next = nullptr;
   std::uint32_t count = 0;
@@ -20,7 +22,8 @@ struct Segment {
   std::uintptr_t entries[kCapacity];
 
   bool full() const { return count >= limit(); }
-  static std::uint32_t limit();  // kCapacity, or 4 in rage mode
+  // Rage mode hands over after a few entries.
+  static std::uint32_t limit() { return options.rage == 0 ? kCapacity : kRageCapacity; }
 };
 static_assert(sizeof(Segment) == 4096);
 

@@ -55,7 +55,7 @@ void* allocate_array_of(std::size_t length) {
   constexpr std::size_t most = (std::size_t{1} << 46) / sizeof(T);
   if (length > most) throw std::bad_array_new_length();
   void* memory = allocate_array(KindOf<T>::array, array_offset<T> + length * sizeof(T) + 1);
-  array_header(reinterpret_cast<T*>(static_cast<char*>(memory) + array_offset<T>))->length = length;
+  array_header(reinterpret_cast<T*>(static_cast<char*>(memory) + array_offset<T>))->store(length);
   return memory;
 }
 

@@ -28,7 +28,7 @@ namespace detail {
 // The word and its barrier; ptr<T> and ptr<T[]> differ only in how they look at it.
 class Slot {
  public:
-  Slot() noexcept { construct_word(&word_, 0); }
+  Slot() noexcept { construct_null(&word_); }
   explicit Slot(Word word) noexcept { construct_word(&word_, word); }
   Slot(const Slot& other) noexcept { construct_word(&word_, other.word()); }
   Slot& operator=(const Slot& other) noexcept {
@@ -107,7 +107,7 @@ class ptr<T[]> {
 
   T* get() const noexcept { return reinterpret_cast<T*>(slot_.word()); }
   T& operator[](std::size_t i) const noexcept { return get()[i]; }
-  std::size_t size() const noexcept { return get() == nullptr ? 0 : detail::array_header(get())->length; }
+  std::size_t size() const noexcept { return get() == nullptr ? 0 : detail::array_header(get())->load(); }
   T* begin() const noexcept { return get(); }
   T* end() const noexcept { return get() + size(); }
   explicit operator bool() const noexcept { return slot_.word() != 0; }

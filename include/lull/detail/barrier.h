@@ -49,6 +49,12 @@ inline void construct_word(Word* slot, Word new_value) {
   store_word(slot, new_value);
 }
 
+// Null over null, as in a fresh object, deletes nothing and publishes nothing: there is nothing to do.
+inline void construct_null(Word* slot) {
+  asm("" : "+r"(slot));
+  if (load_word(slot) != 0) store_word(slot, 0);
+}
+
 inline Word exchange_word(Word* slot, Word new_value) {
   const Word old_value = __atomic_exchange_n(slot, new_value, __ATOMIC_ACQ_REL);
   after_store(slot, old_value, new_value);

@@ -53,7 +53,10 @@ inline constexpr std::size_t kLargestSmallObject = 32 * 1024;
 // An array object: its length, then the elements. The byte behind the last element keeps one-past-the-end pointers
 // inside the object.
 struct ArrayHeader {
-  std::size_t length;
+  std::size_t length;  // atomic: the marker may meet the array between its allocation and the store of its length
+
+  std::size_t load() const { return __atomic_load_n(&length, __ATOMIC_RELAXED); }
+  void store(std::size_t n) { __atomic_store_n(&length, n, __ATOMIC_RELAXED); }
 };
 template <class T>
 inline constexpr std::size_t array_offset = alignof(T) > sizeof(ArrayHeader) ? alignof(T) : sizeof(ArrayHeader);
@@ -91,7 +94,7 @@ void destroy_object(void* object) { std::destroy_at(static_cast<T*>(object)); }
 
 template <class T>
 std::size_t array_length_of(const void* object) {
-  return reinterpret_cast<const ArrayHeader*>(static_cast<const char*>(object) + array_offset<T> - sizeof(ArrayHeader))->length;
+  return reinterpret_cast<const ArrayHeader*>(static_cast<const char*>(object) + array_offset<T> - sizeof(ArrayHeader))->load();
 }
 template <class T>
 void trace_array(const void* object, tracer& t) {
