@@ -37,9 +37,15 @@ class Lock {
     // release: pairs with the acquire in lock()
     if (word_.exchange(0, std::memory_order_release) == 2) futex_wake_one(word_);
   }
+  // Held over a fork, so that the child finds what it guards whole. Several locks of one rank may be.
+  void lock_across_fork() {
+    while (word_.exchange(2, std::memory_order_acquire) != 0) futex_wait(word_, std::uint32_t{2});
+  }
+  void unlock_across_fork() {
+    word_.store(0, std::memory_order_release);
+    futex_wake_all(word_);
+  }
   bool is_held() const { return word_.load(std::memory_order_relaxed) != 0; }
-  // In a forked child: the holder is gone.
-  void reset_after_fork() { word_.store(0, std::memory_order_relaxed); }
 
  private:
   void lock_slow();

@@ -35,6 +35,7 @@ void* allocate_meta(std::size_t bytes) {
   return result;
 }
 
+Lock& meta_lock_for_fork() { return lock; }
 std::size_t meta_bytes() { return mapped.load(std::memory_order_relaxed); }
 
 }  // namespace lull::os

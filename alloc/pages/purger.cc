@@ -46,6 +46,8 @@ void nudge_purger() {
   else if (!os::start_thread(thread, run, nullptr, "lull-purge")) state.store(kNone, std::memory_order_seq_cst);
 }
 
+void forget_purger_after_fork() { state.store(kNone, std::memory_order_relaxed); }
+
 unsigned long purge_now() { return page_heap.purge(0, ~std::size_t{0}); }
 
 }  // namespace lull::pages

@@ -9,4 +9,7 @@ void nudge_purger();
 // Gives every idle page back now; returns the bytes. Thread-safe.
 unsigned long purge_now();
 
+// In a forked child: the thread is gone, the next nudge starts another.
+void forget_purger_after_fork();
+
 }  // namespace lull::pages

@@ -105,6 +105,7 @@ SpanStats span_stats() {
   return {descriptors.spans, descriptors.used_cells * kCellBytes, std::uint64_t{descriptors.next_cell} * kCellBytes};
 }
 
+os::Lock& span_table_lock_for_fork() { return descriptors.lock; }
 PageIndex heap_end() { return page_heap.end(); }
 
 }  // namespace lull::pages

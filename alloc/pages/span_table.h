@@ -1,6 +1,7 @@
 // Makes and retires spans: pages from the page heap, a descriptor from the descriptor table, and the page tables.
 #pragma once
 
+#include "alloc/os/lock.h"
 #include "alloc/pages/span.h"
 
 namespace lull::pages {
@@ -27,6 +28,7 @@ struct SpanStats {
   std::uint64_t spans = 0, descriptor_bytes_used = 0, descriptor_bytes_reserved = 0;
 };
 SpanStats span_stats();
+os::Lock& span_table_lock_for_fork();
 
 PageIndex heap_end();  // one past the last committed page
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "alloc/os/lock.h"
 #include "gc/cycle/cycle.h"
 
 namespace lull::gc {
@@ -13,6 +14,7 @@ struct CycleRun {
 };
 
 void note_program_start();
+os::Lock& cycle_log_lock_for_fork();
 void log_cycle(const Cycle& cycle, const CycleRun& run);  // driver, when the cycle is over
 
 }  // namespace lull::gc

@@ -10,6 +10,7 @@
 #include "gc/cycle/crew.h"
 #include "gc/cycle/cycle.h"
 #include "gc/cycle/cycle_events.h"
+#include "gc/cycle/fork.h"
 #include "gc/cycle/pacing.h"
 #include "gc/cycle/stepper.h"
 #include "gc/mark/assist.h"
@@ -35,9 +36,13 @@ struct DriverState {
 };
 constinit DriverState driver;
 
+constinit os::Lock gate{os::LockRank::driver};  // held while a cycle runs
+constinit std::atomic<bool> no_cycles{false};   // a forked child that lost threads in the middle of what they did
+
 constexpr int kTriesAfterAbort = 3;
 
 void run_cycle(bool forced) {
+  os::Locked running(gate);
   for (int attempt = 0; attempt < kTriesAfterAbort; ++attempt) {
     Cycle cycle;
     const std::uint64_t cpu = os::thread_cpu_ns() + crew.helper_ns();
@@ -74,6 +79,7 @@ void start_driver() {
 }
 
 void request_up_to(std::uint32_t number) {
+  if (no_cycles.load(std::memory_order_relaxed)) return;
   start_driver();
   std::uint32_t requested = driver.requested.load(std::memory_order_relaxed);
   while (static_cast<std::int32_t>(number - requested) > 0)
@@ -103,6 +109,7 @@ void start() {
   install_signal_handler();
   pacing.set_gc_percent(static_cast<int>(options.gc_percent));
   note_program_start();
+  install_fork_handlers();
 }
 
 }  // namespace
@@ -119,7 +126,7 @@ void collect_and_wait() {
   while (static_cast<std::int32_t>(number - forced) > 0 && !driver.forced.compare_exchange_weak(forced, number)) {
   }
   request_up_to(number);
-  wait_until(number);
+  if (!no_cycles.load(std::memory_order_relaxed)) wait_until(number);
 }
 
 void wait_until_idle() {
@@ -129,6 +136,16 @@ void wait_until_idle() {
 
 CycleCounts cycle_counts() {
   return {driver.completed.load(std::memory_order_acquire), 0, driver.aborted.load(std::memory_order_relaxed)};
+}
+
+os::Lock& cycle_gate() { return gate; }
+
+void forget_driver_after_fork(bool usable) {
+  no_cycles.store(!usable, std::memory_order_relaxed);
+  driver.thread_started.store(false, std::memory_order_relaxed);
+  const std::uint32_t done = driver.completed.load(std::memory_order_relaxed);
+  driver.requested.store(done, std::memory_order_relaxed);
+  driver.started.store(done, std::memory_order_relaxed);
 }
 
 // Services to mutators (gc/mutator/services.h).

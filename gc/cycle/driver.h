@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "alloc/os/lock.h"
 #include "gc/pace/pacer.h"
 
 namespace lull::gc {
@@ -13,6 +14,11 @@ void request_cycle();
 void collect_and_wait();
 // Waits, blocked, until no cycle runs.
 void wait_until_idle();
+
+// Fork (gc/cycle/fork.cc). Held by the driver while a cycle runs.
+os::Lock& cycle_gate();
+// In a forked child: the driver's thread is gone. `usable`: cycles can run there.
+void forget_driver_after_fork(bool usable);
 
 struct CycleCounts {
   std::uint32_t completed = 0, forced = 0, aborted = 0;

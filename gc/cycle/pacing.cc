@@ -50,6 +50,8 @@ std::uint64_t Pacing::goal() {
   return pacer_locked().goal();
 }
 
+os::Lock& pacing_lock_for_fork() { return lock; }
+
 void Pacing::begin(const CycleStart& start) {
   os::Locked locked(lock);
   pacer_locked().begin_cycle(start);

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "alloc/os/lock.h"
 #include "gc/pace/pacer.h"
 
 namespace lull::gc {
@@ -27,5 +28,6 @@ class Pacing {
 };
 
 extern Pacing pacing;
+os::Lock& pacing_lock_for_fork();
 
 }  // namespace lull::gc

@@ -88,6 +88,7 @@ SpanClass* array_class(Kind& kind, std::size_t bytes) {
 }
 
 SpanClass* const* classes_by_index() { return by_index; }
+os::Lock& kinds_lock_for_fork() { return lock; }
 SpanClass* first_class() { return newest_class.load(std::memory_order_acquire); }
 
 }  // namespace lull::gc

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "alloc/cache/span_class.h"
+#include "alloc/os/lock.h"
 #include "alloc/pages/size_classes.h"
 #include "alloc/pages/span_table.h"
 #include "lull/detail/kind.h"
@@ -33,6 +34,7 @@ inline pages::SpanOwner owner_of(SpanClass& c) { return {&c, c.kind, c.page_clas
 inline SpanClass& class_of(const pages::Span& span) { return *static_cast<SpanClass*>(span.owner_class); }
 
 SpanClass* const* classes_by_index();  // for thread caches
+os::Lock& kinds_lock_for_fork();
 SpanClass* first_class();              // all classes, linked by SpanClass::next
 
 }  // namespace lull::gc

@@ -58,6 +58,7 @@ void trace_locked(const Cycle& cycle, const CycleRun& run, std::uint64_t assist_
 
 }  // namespace
 
+os::Lock& cycle_log_lock_for_fork() { return lock; }
 void note_program_start() { started_ns = os::monotonic_ns(); }
 
 void log_cycle(const Cycle& cycle, const CycleRun& run) {

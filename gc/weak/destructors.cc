@@ -135,6 +135,9 @@ void start_finalizer_if_needed() {
   os::futex_wake_all(wake);
 }
 
+os::Lock& destructor_lock_for_fork() { return lock; }
+void forget_finalizer_after_fork() { thread_started.store(false); }
+
 DestructorCounts destructor_counts() { return {queued.load(std::memory_order_relaxed), run.load(std::memory_order_acquire)}; }
 
 }  // namespace lull::gc

@@ -17,6 +17,9 @@ void queue_unreachable(Marker& marker);  // driver, state done
 void mark_queue(Marker& marker);         // driver: the queue as roots
 void start_finalizer_if_needed();        // driver, outside of a cycle
 
+os::Lock& destructor_lock_for_fork();
+void forget_finalizer_after_fork();
+
 struct DestructorCounts {
   std::uint64_t queued = 0, run = 0;
 };

@@ -1,0 +1,83 @@
+#include "gc/cycle/fork.h"
+
+#include <pthread.h>
+
+#include "alloc/base/check.h"
+#include "alloc/os/meta_arena.h"
+#include "alloc/pages/page_heap.h"
+#include "alloc/pages/purger.h"
+#include "alloc/pages/span_table.h"
+#include "gc/cycle/crew.h"
+#include "gc/cycle/cycle_events.h"
+#include "gc/cycle/driver.h"
+#include "gc/cycle/pacing.h"
+#include "gc/model/kinds.h"
+#include "gc/model/worklist.h"
+#include "gc/mutator/handshake.h"
+#include "gc/mutator/roots.h"
+#include "gc/mutator/runtime_section.h"
+#include "gc/weak/destructors.h"
+
+namespace lull::gc {
+namespace {
+
+// In rank order.
+os::Lock* const kLocks[] = {&cycle_gate(),
+                            &mutators.lock,
+                            &root_lock_for_fork(),
+                            &destructor_lock_for_fork(),
+                            &kinds_lock_for_fork(),
+                            &pacing_lock_for_fork(),
+                            &cycle_log_lock_for_fork(),
+                            &grey_pool.lock_for_fork(),
+                            &pages::page_heap.lock_for_fork(),
+                            &pages::span_table_lock_for_fork(),
+                            &os::meta_lock_for_fork()};
+
+void unlock_all() {
+  for (os::Lock* lock : kLocks) lock->unlock_across_fork();
+}
+
+// Blocked first: the cycle that is waited for may be waiting for this thread's answer.
+void before_fork() {
+  if (Mutator* m = self_or_null()) enter_blocked(*m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
+  for (os::Lock* lock : kLocks) lock->lock_across_fork();
+}
+
+void after_fork_in_parent() {
+  unlock_all();
+  if (Mutator* m = self_or_null()) {
+    leave_blocked(*m);
+    poll(*m);
+  }
+}
+
+// The records of the other threads stay where they are, unlinked: what they cached is lost to the child.
+void forget_other_mutators(Mutator* self) {
+  mutators.first = self;
+  mutators.count.store(self != nullptr ? 1 : 0, std::memory_order_relaxed);
+  if (self != nullptr) self->next = self->previous = nullptr;
+}
+
+void after_fork_in_child() {
+  Mutator* m = self_or_null();
+  const std::uint32_t attached = mutators.count_now();
+  forget_driver_after_fork(attached == 0 || (attached == 1 && m != nullptr));
+  forget_other_mutators(m);
+  forget_finalizer_after_fork();
+  pages::forget_purger_after_fork();
+  crew.forget_threads_after_fork();
+  unlock_all();
+  if (m == nullptr) return;
+  m->tid = os::current_thread_id();
+  m->pending.store(HandshakeOp::none, std::memory_order_relaxed);
+  leave_blocked(*m);
+}
+
+}  // namespace
+
+void install_fork_handlers() {
+  LULL_CHECK(pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0, "cannot install the fork handlers");
+}
+
+}  // namespace lull::gc

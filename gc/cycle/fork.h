@@ -1,0 +1,13 @@
+// fork() in a program that uses managed objects.
+//
+// The forking thread waits for the running cycle and then holds every lock of the library over the fork, so that the
+// child finds all shared structures whole. The child can read, store and allocate. It can also collect if the forking
+// thread was the only one attached; otherwise the other threads may have been lost in the middle of an allocation, and
+// the child runs no cycles: its heap only grows (docs/design/decisions.md). exec needs none of this.
+#pragma once
+
+namespace lull::gc {
+
+void install_fork_handlers();  // once
+
+}  // namespace lull::gc

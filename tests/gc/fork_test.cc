@@ -1,0 +1,79 @@
+// fork(): the parent goes on, the child allocates, and collects when the forking thread was the only one attached.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+#include "lull/lull.h"
+
+namespace {
+
+struct Node {
+  lull::ptr<Node> next;
+  std::uint64_t value = 0;
+  void trace(lull::tracer& t) const { t(next); }
+};
+
+lull::root<Node> anchor;
+
+int allocate_and_collect(bool collect) {
+  auto list = lull::make<Node>();
+  for (int i = 0; i < 200'000; ++i) {
+    auto node = lull::make<Node>();
+    node->value = static_cast<std::uint64_t>(i);
+    if (i % 1000 == 0) {
+      node->next = list;
+      list = node;
+    }
+  }
+  if (collect) lull::collect();
+  int length = 0;
+  for (Node* n = list.get(); n != nullptr; n = n->next.get()) ++length;
+  return length == 201 && anchor->value == 42 ? 0 : 1;
+}
+
+int status_of_child(bool collect) {
+  const pid_t child = fork();
+  if (child == 0) _exit(allocate_and_collect(collect));
+  int status = -1;
+  lull::blocking_region waiting;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  return status;
+}
+
+class ForkTest : public testing::Test {
+ protected:
+  void SetUp() override {
+#if defined(__SANITIZE_THREAD__)
+    GTEST_SKIP() << "TSan does not support threads after a fork of a threaded process";
+#endif
+    anchor = lull::make<Node>();
+    anchor->value = 42;
+  }
+};
+
+TEST_F(ForkTest, TheChildOfASingleMutatorCollects) {
+  lull::collect();
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(status_of_child(true), 0);
+  EXPECT_EQ(allocate_and_collect(true), 0);
+}
+
+TEST_F(ForkTest, UnderLoadParentAndChildrenGoOn) {
+  std::atomic<bool> stop{false};
+  std::thread busy[2];
+  for (auto& thread : busy)
+    thread = std::thread([&] {
+      while (!stop) allocate_and_collect(false);
+    });
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(status_of_child(true), 0);
+  stop = true;
+  {
+    lull::blocking_region joining;
+    for (auto& thread : busy) thread.join();
+  }
+  EXPECT_EQ(allocate_and_collect(true), 0);
+}
+
+}  // namespace
