@@ -89,7 +89,7 @@ bool ThreadCache::open_next_hole(AllocSlot& slot, SpanClass& c, SpanSource& sour
   const std::size_t bytes = (end - first) * span.slot_bytes;
   if (c.zero_slots && span.needs_zero) std::memset(reinterpret_cast<void*>(slot.begin), 0, bytes);
   slot.limit = slot.begin + bytes;
-  source.note_hole(bytes);
+  source.note_hole(slot.begin, bytes);
   return true;
 }
 

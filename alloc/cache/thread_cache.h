@@ -18,8 +18,8 @@ class SpanSource {
   // A span with free slots, owned by the caller from now on; nullptr when memory runs out.
   virtual pages::Span* acquire(SpanClass& span_class) = 0;
   virtual void release(SpanClass& span_class, pages::Span* span) = 0;
-  // `bytes` of free slots were handed to the thread.
-  virtual void note_hole(std::size_t bytes) = 0;
+  // The free slots [begin, begin + bytes) were handed to the thread.
+  virtual void note_hole(std::uintptr_t begin, std::size_t bytes) = 0;
 
  protected:
   ~SpanSource() = default;

@@ -13,6 +13,7 @@
 namespace lull::gc {
 
 void shade(Mutator& m, std::uintptr_t word) {
+  if (word - m.born_begin < m.born_bytes) return;
   const ObjectRef object = resolve(word);
   if (!object) return;
   // acquire: pairs with set_mark_state; an older state can only be `snapshot`, whose raw entries are right at any time
@@ -22,8 +23,10 @@ void shade(Mutator& m, std::uintptr_t word) {
     m.grey.push(raw_entry(word));
     return;
   }
+  // Candidate first: most values stored while marking were born during the cycle.
+  if (!is_candidate(object, current_cycle.load(std::memory_order_relaxed))) return;
   const std::uint32_t epoch = mark_epoch.load(std::memory_order_relaxed);
-  if (is_marked(object, epoch) || !is_candidate(object, current_cycle.load(std::memory_order_relaxed))) return;
+  if (is_marked(object, epoch)) return;
   cancel_termination();  // rule 7: first cancel, then mark, then push
   switch (try_mark(object, epoch)) {
     case MarkResult::newly:

@@ -79,6 +79,7 @@ void do_barriers_off(Mutator& m, const Stopped& at) {
   m.block->barrier_on = options.barrier_always_on();
   m.left_cycle = current_cycle.load(std::memory_order_relaxed);
   m.assist_debt = 0;
+  m.born_bytes = 0;
   if (at.async) m.cache.release_all_async(release_span_async);
   else m.cache.release_all(span_supply());
 }

@@ -65,6 +65,9 @@ struct Mutator {
   // The thread's part of a cycle. Written at handshakes and in runtime sections.
   std::uint32_t scanned_cycle = 0;  // its stack is black in this cycle
   std::uint32_t left_cycle = 0;     // it has answered barriers_off of this cycle
+  // The newest hole opened while the stack was black: what lies in it was born during the cycle and needs no shade.
+  std::uintptr_t born_begin = 0;
+  std::size_t born_bytes = 0;
   cache::ThreadCache cache;
   GreyBuffer grey;
   Segment* handed_over = nullptr;   // answer to scan_stack and flush, taken by the collector before the next handshake

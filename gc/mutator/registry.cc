@@ -91,6 +91,7 @@ Mutator* attach_slow() {
   m->has_words = false;
   m->words.clear();
   m->assist_debt = 0;
+  m->born_bytes = 0;
   m->state.store(ThreadState::running, std::memory_order_relaxed);
   m->pending.store(HandshakeOp::none, std::memory_order_relaxed);
   pthread_setspecific(exit_key, m);

@@ -57,10 +57,15 @@ class SpanSupply final : public cache::SpanSource {
   // Also by the driver for a blocked thread.
   void release(SpanClass& c, Span* span) override { c.put(span, sweep_generation.load(std::memory_order_relaxed)); }
 
-  void note_hole(std::size_t bytes) override {
+  void note_hole(std::uintptr_t begin, std::size_t bytes) override {
     heap_counters.live.fetch_add(bytes, std::memory_order_relaxed);
     heap_counters.handed.fetch_add(bytes, std::memory_order_relaxed);
-    self_or_null()->handed_bytes += bytes;
+    Mutator& m = *self_or_null();
+    m.handed_bytes += bytes;
+    if (stage_of(m).born_black) {
+      m.born_begin = begin;
+      m.born_bytes = bytes;
+    }
   }
 
  private:
@@ -99,7 +104,7 @@ Span* make_large_span(Mutator& m, SpanClass& c, std::size_t bytes) {
   if (c.zero_slots && span->needs_zero) __builtin_memset(reinterpret_cast<void*>(span->base), 0, geometry.slot_bytes);
   take_over(*span, stage_of(m));
   cache::note_allocated(*span, c, 0, 1);
-  supply.note_hole(geometry.slot_bytes);
+  supply.note_hole(span->base, geometry.slot_bytes);
   supply.release(c, span);
   return span;
 }
