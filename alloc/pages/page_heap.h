@@ -43,7 +43,7 @@ class PageHeap {
 
   PageStats stats();
   std::size_t dirty_bytes() const { return dirty_pages_.load(std::memory_order_relaxed) << kPageShift; }
-  PageIndex end() const { return {chunks_.load(std::memory_order_acquire) * kChunkPages}; }  // acquire: pairs with grow()
+  PageIndex end() const { return {chunks_.load(std::memory_order_acquire) * kChunkPages}; }  // acquire: pairs with grow_locked
   void check_invariants();
   os::Lock& lock_for_fork() { return lock_; }
 
@@ -68,7 +68,7 @@ class PageHeap {
   void give_locked(std::uint32_t first, std::uint32_t n, bool clean);
   void refresh_longest_locked(std::uint32_t chunk);
   std::uint32_t leading_free_locked(std::uint32_t chunk) const;
-  std::size_t purge_chunk(std::uint32_t chunk);
+  std::size_t purge_chunk(std::uint32_t chunk, std::size_t most);
 
   os::Lock lock_{os::LockRank::pages};
   Chunk* chunk_table_ = nullptr;        // all of these: lock_

@@ -92,7 +92,7 @@ inline Span* span_with(SpanId id) {
 inline Span* managed_span_of(std::uintptr_t word) {
   if (!in_heap(word)) return nullptr;
   const PageIndex page = page_of(word);
-  // acquire: pairs with the release in SpanTable::publish, so that the descriptor is complete
+  // acquire: pairs with the release in publish() of span_table.cc, so that the descriptor is complete
   if (reservation.classes[page.value].load(std::memory_order_acquire) != PageClass::managed) return nullptr;
   return span_with(static_cast<SpanId>(reservation.owners[page.value].load(std::memory_order_relaxed)));
 }

@@ -19,6 +19,8 @@
 namespace lull::gc {
 namespace {
 constexpr std::uint64_t kSliceBytes = 256 * 1024;  // scanned between two updates of credit and assist ratio
+
+constinit std::uint64_t last_stack_bytes = 0;  // driver: what the last cycle found on stacks
 }
 
 CycleResult Cycle::run() {
@@ -51,9 +53,9 @@ void Cycle::begin() {
   goal_ = pacing.goal();
   heap_at_start_ = heap_counters.live.load(std::memory_order_relaxed);
   handed_at_start_ = heap_counters.handed.load(std::memory_order_relaxed);
-  background_ns_ = os::thread_cpu_ns();
+  background_ns_ = os::thread_cpu_ns() + crew.helper_ns();
   root_bytes_ = root_cells_in_use() * sizeof(std::uintptr_t);
-  pacing.begin({heap_at_start_, stack_bytes_, root_bytes_});
+  pacing.begin({heap_at_start_, last_stack_bytes, root_bytes_});
   mark_totals.reset();
   assists.credit.store(0, std::memory_order_relaxed);
   assists.work.store(0, std::memory_order_relaxed);
@@ -80,6 +82,7 @@ void Cycle::scan_stacks(Marker& marker) {
   reach(Step::stacks_scanned);
   pacing.revise();
   take_answers(marker);
+  last_stack_bytes = stack_bytes_ = stack_words_ * sizeof(std::uintptr_t);
 }
 
 void Cycle::mark_roots(Marker& marker) {
@@ -149,7 +152,7 @@ bool Cycle::take_answers(Marker& marker) {
     m.words.shrink();
     m.has_words = false;
   });
-  stack_bytes_ = words * sizeof(std::uintptr_t);
+  stack_words_ = words;
   const bool newly_marked = marker.marked_objects() != marked_before;
   return work || newly_marked;
 }
@@ -186,7 +189,7 @@ void Cycle::report_to_pacer() {
               .allocated_during_mark = handed - handed_at_start_,
               .mark_seconds = static_cast<double>(now - times_.begin) * 1e-9,
               .assist_seconds = static_cast<double>(assists.time_ns.load(std::memory_order_relaxed)) * 1e-9,
-              .background_seconds = static_cast<double>(os::thread_cpu_ns() - background_ns_) * 1e-9});
+              .background_seconds = static_cast<double>(os::thread_cpu_ns() + crew.helper_ns() - background_ns_) * 1e-9});
 }
 
 void Cycle::sweep() {

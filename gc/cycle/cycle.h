@@ -44,7 +44,7 @@ class Cycle {
 
   CycleTimes times_;
   std::uint64_t heap_at_start_ = 0, heap_at_end_ = 0, heap_peak_ = 0, goal_ = 0, marked_objects_ = 0, handed_at_start_ = 0, handed_at_snapshot_ = 0;
-  std::uint64_t stack_bytes_ = 0, root_bytes_ = 0, background_ns_ = 0;
+  std::uint64_t stack_bytes_ = 0, stack_words_ = 0, root_bytes_ = 0, background_ns_ = 0;
   std::uint32_t flush_rounds_ = 0;
 };
 

@@ -47,8 +47,10 @@ void run_cycle(bool forced) {
     Cycle cycle;
     const std::uint64_t cpu = os::thread_cpu_ns() + crew.helper_ns();
     const CycleResult result = cycle.run();
-    log_cycle(cycle, {forced, os::thread_cpu_ns() + crew.helper_ns() - cpu});
-    if (result == CycleResult::completed) return;
+    if (result == CycleResult::completed) {
+      log_cycle(cycle, {forced, os::thread_cpu_ns() + crew.helper_ns() - cpu});
+      return;
+    }
     driver.aborted.fetch_add(1, std::memory_order_relaxed);
   }
 }
@@ -135,7 +137,7 @@ void wait_until_idle() {
 }
 
 CycleCounts cycle_counts() {
-  return {driver.completed.load(std::memory_order_acquire), 0, driver.aborted.load(std::memory_order_relaxed)};
+  return {driver.completed.load(std::memory_order_acquire), driver.aborted.load(std::memory_order_relaxed)};
 }
 
 os::Lock& cycle_gate() { return gate; }
@@ -172,7 +174,7 @@ void collect() {
 }
 
 int set_gc_percent(int percent) {
-  gc::start_runtime();
+  gc::RuntimeSection section(gc::self());
   return gc::pacing.set_gc_percent(percent);
 }
 

@@ -21,7 +21,7 @@ os::Lock& cycle_gate();
 void forget_driver_after_fork(bool usable);
 
 struct CycleCounts {
-  std::uint32_t completed = 0, forced = 0, aborted = 0;
+  std::uint32_t completed = 0, aborted = 0;
 };
 CycleCounts cycle_counts();
 

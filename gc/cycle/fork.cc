@@ -40,7 +40,9 @@ void unlock_all() {
 
 // Blocked first: the cycle that is waited for may be waiting for this thread's answer.
 void before_fork() {
-  if (Mutator* m = self_or_null()) enter_blocked(*m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
+  constexpr std::uintptr_t kReturnAddressAndFramePointer = 2 * sizeof(void*);
+  if (Mutator* m = self_or_null())
+    enter_blocked(*m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) + kReturnAddressAndFramePointer);
   for (os::Lock* lock : kLocks) lock->lock_across_fork();
 }
 

@@ -26,7 +26,7 @@ std::int64_t draw_credit(std::int64_t wanted) {
 }
 
 std::int64_t scan_for_a_quantum(std::int64_t debt) {
-  const std::uint64_t start = os::monotonic_ns();
+  const std::uint64_t start = os::monotonic_ns(), cpu = os::thread_cpu_ns();
   Marker marker;
   std::uint64_t now = start;
   bool empty = false;
@@ -38,7 +38,7 @@ std::int64_t scan_for_a_quantum(std::int64_t debt) {
   const auto scanned = static_cast<std::int64_t>(marker.scanned_bytes());
   publish_counts(marker);
   assists.work.fetch_add(static_cast<std::uint64_t>(scanned), std::memory_order_relaxed);
-  assists.time_ns.fetch_add(now - start, std::memory_order_relaxed);
+  assists.time_ns.fetch_add(os::thread_cpu_ns() - cpu, std::memory_order_relaxed);
   if (scanned > 0) assists.duration.record(now - start);
   return scanned;
 }

@@ -43,9 +43,10 @@ inline bool is_candidate(const ObjectRef& o, std::uint32_t cycle) {
 }
 
 inline bool is_marked(const ObjectRef& o, std::uint32_t epoch) {
-  // acquire: pairs with the release in clear_marks
+  // acquire: pairs with the release in claim_marks
   return o.span->mark_cycle.load(std::memory_order_acquire) == epoch &&
-         (o.span->mark_bits()[o.slot / 64].load(std::memory_order_relaxed) & bit_of(o.slot)) != 0;
+         // acquire: pairs with try_mark, for lock_cell in gc/weak/weak_cells.cc
+         (o.span->mark_bits()[o.slot / 64].load(std::memory_order_acquire) & bit_of(o.slot)) != 0;
 }
 
 enum class MarkResult { newly, already, busy };  // busy: somebody is clearing this span's marks; try again later

@@ -1,11 +1,12 @@
-// Where a cycle is. Two state machines, both written by the driver; the second also by whoever cancels a termination.
+// Where a cycle is. One state machine, written by the driver, and by whoever cancels a termination.
 //
 // MarkState, what a shade has to do (rule numbers: docs/design/protocol_model.md):
 //
-//        open_marking          begin_marking            driver, all quiet
-//   off -------------> snapshot -------------> marking <-----------------> terminating ------------> done
-//    ^                                            ^   cancel_termination (anyone, rule 7)            |
-//    +--------------------------------------------+---------------- close_marking ------------------+
+//      turn_barriers_on       scan_stacks             terminate                  finish_if_quiet
+//   off -------------> snapshot -------------> marking ----------------> terminating ------------> done
+//    ^                                            ^                          |                       |
+//    |                                            +--- cancel_termination ---+                       |
+//    +------------------------------- turn_barriers_off, or an abort --------------------------------+
 //
 //   off          flags are off (or on their way); a shade does nothing
 //   snapshot     handshakes 1 and 2: which objects are candidates is not known everywhere yet, so a shade records the
@@ -14,7 +15,7 @@
 //   terminating  as marking, but whoever is about to set a mark first moves the state back (rule 7)
 //   done         nothing reachable is white any more; white candidates are garbage
 //
-// SweepState, whether threads may sweep: open from the end of one cycle to the start of the next.
+// Apart from it, `sweep_open` says whether threads may sweep: from the end of one cycle to the start of the next.
 #pragma once
 
 #include <atomic>

@@ -127,8 +127,8 @@ void park(Mutator& m, const Stopped& at) {
   m.blocked_sp = at.sp;
   m.saved_count = 0;
   m.blocked_async = at.async;
+  note_answer(m);  // before the thread counts as blocked: the driver must not answer for it as well
   m.state.store(ThreadState::blocked, std::memory_order_seq_cst);
-  note_answer(m);
   wake_driver_if_last();
   while (resumed.load(std::memory_order_acquire) == epoch) os::futex_wait(resumed, epoch);
   become_running(m);
@@ -272,7 +272,7 @@ void enter_blocked(Mutator& m, std::uintptr_t caller_sp) {
   if (m.blocked_depth > 1) return;
   m.blocked_sp = caller_sp;
   lull_with_registers(publish_stack, &m);
-  // release: publishes stack, registers and cache to answer_for
+  // Publishes stack, registers and cache to answer_for; seq_cst, a locked instruction: drains the store buffer.
   m.state.store(ThreadState::blocked, std::memory_order_seq_cst);
 }
 

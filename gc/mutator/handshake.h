@@ -13,7 +13,7 @@
 
 namespace lull::gc {
 
-// Driver only. Returns when every mutator has performed it; `answered` is called for each right after.
+// Driver only. Returns when every mutator has performed it.
 void handshake(HandshakeOp op);
 
 // While it exists every mutator is parked or held in its blocking region, and no thread attaches. Handshakes in between

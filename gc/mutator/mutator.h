@@ -73,7 +73,7 @@ struct Mutator {
   Segment* handed_over = nullptr;   // answer to scan_stack and flush, taken by the collector before the next handshake
   WordBuffer words;                 // likewise
   bool has_words = false;
-  std::atomic<std::uint32_t> sweeping{0};  // Dekker with sweep_open: see gc/sweep/sweeper.cc
+  std::atomic<std::uint32_t> sweeping{0};  // Dekker with sweep_open: see gc/sweep/sweeper.h
   std::int64_t assist_debt = 0;            // bytes of scan work owed
   std::uint64_t handed_bytes = 0;          // holes opened since the last assist
   std::uint64_t slow_allocations = 0;      // checking mode stress

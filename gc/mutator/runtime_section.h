@@ -9,7 +9,7 @@ namespace lull::gc {
 void answer_poll(Mutator& m);  // a handshake is pending: performs it with the registers on the stack
 
 inline void poll(Mutator& m) {
-  // acquire: pairs with the release in request() of handshake.cc
+  // acquire: pairs with the store in request_and_wait_locked of handshake.cc
   if (m.pending.load(std::memory_order_acquire) != HandshakeOp::none) [[unlikely]] answer_poll(m);
 }
 

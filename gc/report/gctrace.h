@@ -35,8 +35,8 @@ struct CycleReport {
   bool forced = false;   // by collect()
 
   // What lull adds.
-  std::uint64_t handshake_p999_ns = 0;  // of this cycle's handshake operations on single mutators
-  std::uint64_t handshake_max_ns = 0;
+  std::uint64_t handshake_p999_ns = 0;  // of all handshake operations on single mutators since the start
+  std::uint64_t handshake_max_ns = 0;   // of this cycle's
   std::uint64_t flush_rounds = 0;  // until termination held
   std::uint64_t global_stops = 0;  // 0 in a normal cycle
 };

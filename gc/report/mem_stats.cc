@@ -35,7 +35,7 @@ void add_size(mem_stats& out, std::uint32_t size, std::uint64_t mallocs, std::ui
 void add_objects(mem_stats& out) {
   std::uint64_t freed_bytes = 0;
   for (SpanClass* c = first_class(); c != nullptr; c = c->next) {
-    // Frees first: a sum taken meanwhile never shows more freed than allocated.
+    // Frees first: on x86-64 a sum taken meanwhile never shows more freed than allocated.
     const std::uint64_t frees = c->freed_objects.load(std::memory_order_acquire);
     freed_bytes += c->freed_bytes.load(std::memory_order_acquire);
     const std::uint64_t mallocs = c->allocated_objects.load(std::memory_order_relaxed);
@@ -60,7 +60,7 @@ void add_memory(mem_stats& out) {
   out.mcache_inuse = out.mcache_sys = std::uint64_t{mutators.count_now()} * sizeof(Mutator);
   const std::uint64_t page_tables = (pages.committed >> kPageShift) * 5, cards = pages.committed >> detail::kCardShift;
   out.gc_sys = page_tables + cards;
-  out.other_sys = os::meta_bytes();
+  out.other_sys = os::meta_bytes() - out.mcache_sys;  // the records of mutators come from there
   out.sys = out.heap_sys + out.mspan_sys + out.mcache_sys + out.gc_sys + out.other_sys;
   out.metadata_bytes = out.mspan_inuse + page_tables + cards;
 }
@@ -105,10 +105,8 @@ void add_handshakes(mem_stats& out) {
 
 void read_mem_stats(mem_stats& out) {
   gc::Mutator& m = gc::self();
-  {
-    gc::RuntimeSection section(m);
-    m.cache.release_all(gc::span_supply());  // so that the caller's own objects are all counted
-  }
+  gc::RuntimeSection section(m);  // locks are taken below
+  m.cache.release_all(gc::span_supply());  // so that the caller's own objects are all counted
   out = {};
   gc::add_objects(out);
   gc::add_memory(out);

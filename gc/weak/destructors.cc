@@ -138,7 +138,10 @@ void start_finalizer_if_needed() {
 os::Lock& destructor_lock_for_fork() { return lock; }
 void forget_finalizer_after_fork() { thread_started.store(false); }
 
-DestructorCounts destructor_counts() { return {queued.load(std::memory_order_relaxed), run.load(std::memory_order_acquire)}; }
+DestructorCounts destructor_counts() { 
+  const std::uint64_t done = run.load(std::memory_order_acquire);  // first: never more run than queued
+  return {queued.load(std::memory_order_relaxed), done};
+}
 
 }  // namespace lull::gc
 

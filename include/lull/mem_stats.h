@@ -42,7 +42,7 @@ struct mem_stats {
   std::uint32_t by_size_count = 0;
 
   // What lull adds.
-  std::uint64_t global_stops = 0;         // times all threads were stopped (verify and stw modes only)
+  std::uint64_t global_stops = 0;         // times all threads were stopped (modes verify, stw and noconcurrent only)
   std::uint64_t metadata_bytes = 0;       // descriptors, bitmaps, page tables and cards in use
   std::uint64_t heap_live = 0;            // survived the last cycle
   std::uint64_t marked_objects = 0;       // by the last cycle
@@ -57,7 +57,7 @@ struct mem_stats {
   histogram alloc_slow;  // one allocation slow path, assists included
 };
 
-// Stops nobody. Takes some microseconds per attached thread.
+// Stops nobody. Copies four histograms of 8 KiB each: some microseconds.
 void read_mem_stats(mem_stats& out);
 inline mem_stats read_mem_stats() {
   mem_stats out;

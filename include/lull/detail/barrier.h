@@ -22,7 +22,7 @@ void barrier_slow(const void* slot, Word old_value, Word new_value) noexcept;
 
 inline void dirty_card(const void* slot) {
   const Word offset = reinterpret_cast<Word>(slot) - heap_range.base;
-  // A constant byte, cleaned only between handshakes 1 and 2 (rule 13). Relaxed: handshake 2 orders it.
+  // A constant byte; young cycles will clean it between handshakes 1 and 2 only (rule 13), full ones do not look at it.
   if (offset < heap_range.size) __atomic_store_n(heap_range.cards + (offset >> kCardShift), std::uint8_t{1}, __ATOMIC_RELAXED);
 }
 
