@@ -23,8 +23,10 @@ struct PageCount {
 };
 
 constexpr PageIndex operator+(PageIndex at, PageCount n) { return {at.value + n.value}; }
+// Saturates: the largest count is more than any heap has, so an absurd size fails as "too large" further down.
 constexpr PageCount pages_for(std::size_t bytes) {
-  return {static_cast<std::uint32_t>((bytes + kPageSize - 1) >> kPageShift)};
+  const std::size_t pages = (bytes >> kPageShift) + ((bytes & (kPageSize - 1)) != 0), most = ~std::uint32_t{0};
+  return {static_cast<std::uint32_t>(pages < most ? pages : most)};
 }
 
 // Number of a span descriptor in the descriptor table (alloc/pages/span_table.h); 0 is "none".

@@ -35,6 +35,7 @@ PageRun PageHeap::allocate(PageCount n) {
   os::Locked locked(lock_);
   ++acquisitions_;
   if (n.value == 0 || !prepare_locked()) return {};
+  if (n.value > capacity_ * kChunkPages) return {};  // and below, sums of page numbers do not overflow
   PageRun run = n.value <= kChunkPages ? allocate_small_locked(n.value) : allocate_long_locked(n.value);
   if (!run.found) return {};
   run.zero = take_locked(run.first.value, n.value);
@@ -171,13 +172,13 @@ std::size_t PageHeap::purge(unsigned idle_ticks, std::size_t most) {
       os::Locked locked(lock_);
       idle = chunk_table_[c].idle >= idle_ticks;
     }
-    if (idle) purged += purge_chunk(c);
+    if (idle) purged += purge_chunk(c, most - purged);
   }
   return purged;
 }
 
 // Takes the chunk's dirty free runs as if allocated, so that the system calls run without the lock.
-std::size_t PageHeap::purge_chunk(std::uint32_t c) {
+std::size_t PageHeap::purge_chunk(std::uint32_t c, std::size_t most) {
   std::size_t purged = 0;
   for (;;) {
     Run run;
@@ -187,6 +188,7 @@ std::size_t PageHeap::purge_chunk(std::uint32_t c) {
       std::uint64_t settled[kChunkWords];
       for (std::uint32_t w = 0; w < kChunkWords; ++w) settled[w] = chunk.used[w] | chunk.clean[w];
       run = find_clear_run(settled, kChunkPages, kChunkPages);
+      run.length = static_cast<std::uint32_t>(std::min(std::size_t{run.length}, (most - purged) >> kPageShift));
       if (run.length == 0) return purged;
       run.first += c * kChunkPages;
       take_locked(run.first, run.length);

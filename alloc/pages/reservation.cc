@@ -22,10 +22,19 @@ constexpr std::size_t kLargestRange = std::size_t{1} << 42;   // 4 TiB: page num
 constexpr std::size_t kSmallestRange = std::size_t{1} << 26;  // 64 MiB: less runs nothing useful
 constexpr std::size_t kUsualMinimum = std::size_t{1} << 36;   // 64 GiB even on small machines: address space is free
 constexpr std::size_t kAlignment = std::size_t{1} << 21;      // a huge page
+// One part in so many of the range's size must be left for thread stacks and everybody else: fewer makes the heap smaller
+// under `ulimit -v`, more lets it take the address space that the collector's own threads need.
+constexpr std::size_t kPartLeft = 8;
 
 constinit os::Lock reserve_lock{os::LockRank::metadata};
 
-// One mapping for heap and tables, so that it succeeds or fails as a whole.
+bool can_map(std::size_t bytes) {
+  void* probe = os::map(bytes);
+  if (probe != nullptr) os::unmap(probe, bytes);
+  return probe != nullptr;
+}
+
+// Heap and tables, or neither. The smallest range is taken even when nothing is left.
 bool try_reserve(std::size_t size) {
   const std::size_t page_count = size >> kPageShift;
   const std::size_t cells = size / 16;  // the smallest span is 8 KiB and its descriptor at most 448 bytes
@@ -34,7 +43,9 @@ bool try_reserve(std::size_t size) {
   if (heap == nullptr) return false;
   const std::size_t tables = page_count + page_count * 4 + cards + cells;
   auto* table = static_cast<std::byte*>(os::map(tables));
-  if (table == nullptr) {
+  const bool fits = table != nullptr && (size == kSmallestRange || can_map(size / kPartLeft));
+  if (!fits) {
+    if (table != nullptr) os::unmap(table, tables);
     os::unmap(heap, size);
     return false;
   }

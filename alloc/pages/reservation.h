@@ -7,7 +7,7 @@
 //   spans    64-byte cells          span descriptors, addressed by number, never unmapped
 //
 // Tables are mapped without reserve, so they cost memory only where they are touched. Under `ulimit -v` or strict
-// overcommit the range is halved until everything fits.
+// overcommit the range is halved until everything fits and leaves room for the rest of the program.
 #pragma once
 
 #include <atomic>
