@@ -1,0 +1,105 @@
+#include "alloc/cache/span_set.h"
+
+#include <set>
+#include <utility>
+
+#include "alloc/pages/span_geometry.h"
+#include "alloc/pages/span_table.h"
+#include "tests/alloc/support.h"
+
+namespace lull::cache {
+namespace {
+
+using pages::Span;
+
+class SpanSetTest : public ::testing::Test {
+ protected:
+  ~SpanSetTest() override {
+    for (Span* span : spans_) pages::destroy_span(span);
+  }
+  Span* make() {
+    Span* span = pages::create_span(pages::geometry_for(64), {});
+    spans_.push_back(span);
+    return span;
+  }
+  std::vector<Span*> spans_;
+};
+
+TEST_F(SpanSetTest, AnEmptySetHasNothingToPop) {
+  SpanSet set;
+  EXPECT_TRUE(set.empty());
+  EXPECT_EQ(nullptr, set.pop());
+  set.push(make());
+  EXPECT_FALSE(set.empty());
+  EXPECT_NE(nullptr, set.pop());
+  EXPECT_TRUE(set.empty());
+  EXPECT_EQ(nullptr, set.pop());
+}
+
+TEST_F(SpanSetTest, GivesBackEverySpanOnceNewestFirst) {
+  SpanSet set;
+  for (int i = 0; i < 100; ++i) set.push(make());
+  for (int i = 100; i-- > 0;) EXPECT_EQ(spans_[static_cast<std::size_t>(i)], set.pop());
+  EXPECT_EQ(nullptr, set.pop());
+}
+
+TEST_F(SpanSetTest, SpansMoveBetweenSets) {
+  SpanSet from, to;
+  for (int i = 0; i < 10; ++i) from.push(make());
+  while (Span* span = from.pop()) to.push(span);
+  EXPECT_TRUE(from.empty());
+  std::set<Span*> seen;
+  while (Span* span = to.pop()) seen.insert(span);
+  EXPECT_EQ(10u, seen.size());
+}
+
+// Few spans and many threads: heads go away and come back all the time, also while a popper is preempted between
+// reading the head's link and its compare-and-swap. The descriptor's plain fields belong to whoever popped it.
+TEST_F(SpanSetTest, ThreadsLoseNothingAndShareNothing) {
+  constexpr unsigned kThreads = 8;
+  constexpr std::uint32_t kSpans = 4;
+  SpanSet sets[2];
+  for (std::uint32_t i = 0; i < kSpans; ++i) {
+    make()->allocated = 0;
+    sets[i % 2].push(spans_.back());
+  }
+  std::atomic<int> shared{0};
+  std::atomic<std::uint64_t> pops{0};
+  const std::uint64_t seed = testing::seed_of_this_run();
+  testing::run_together(kThreads, [&](unsigned t) {
+    std::mt19937_64 random(seed + t);
+    std::vector<Span*> mine;
+    std::uint64_t popped = 0;
+    for (int i = 0; i < testing::scaled(1'000'000) && shared.load(std::memory_order_relaxed) == 0; ++i) {
+      const std::uint64_t dice = random();
+      if (dice % 2 == 0) {
+        Span* span = sets[dice / 2 % 2].pop();
+        if (span == nullptr) continue;
+        if (span->allocated != 0) shared.fetch_add(1);
+        span->allocated = t + 1;
+        mine.push_back(span);
+        ++popped;
+      } else if (!mine.empty()) {
+        std::swap(mine[dice / 4 % mine.size()], mine.back());
+        if (mine.back()->allocated != t + 1) shared.fetch_add(1);
+        mine.back()->allocated = 0;
+        sets[dice / 2 % 2].push(mine.back());
+        mine.pop_back();
+      }
+    }
+    for (Span* span : mine) {
+      span->allocated = 0;
+      sets[0].push(span);
+    }
+    pops.fetch_add(popped);
+  });
+  EXPECT_EQ(0, shared.load()) << "a span was in two hands";
+  EXPECT_GT(pops.load(), 1000u);
+  std::multiset<Span*> left;
+  for (SpanSet& set : sets)
+    for (Span* span; left.size() <= kSpans && (span = set.pop()) != nullptr;) left.insert(span);
+  EXPECT_EQ(std::multiset<Span*>(spans_.begin(), spans_.end()), left);
+}
+
+}  // namespace
+}  // namespace lull::cache
