@@ -118,7 +118,7 @@ std::uint64_t replace_until(const std::atomic<bool>& stop, Cache& cache) {
   return replaced;
 }
 
-void release(Item* item) {
+[[maybe_unused]] void release(Item* item) {
   while (item != nullptr) Memory::free(std::exchange(item, &*item->next));
 }
 
