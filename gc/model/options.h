@@ -23,7 +23,9 @@ struct Options {
   std::int64_t gc_percent = 100;        // negative: off
   std::int64_t manual_finalizers = 0;
 
-  bool barrier_always_on() const { return check_ptr_location != 0; }
+  std::int64_t poll_at_stores = 0;  // set where signals cannot be used: a loop that only stores would never answer
+
+  bool barrier_always_on() const { return check_ptr_location != 0 || poll_at_stores != 0; }
   bool stops_world() const { return stw != 0 || noconcurrent != 0; }
 };
 

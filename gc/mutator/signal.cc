@@ -38,7 +38,7 @@ void install() {
 
 void install_signal_handler() {
 #if defined(__SANITIZE_THREAD__)
-  options.noasync = 1;  // TSan delays signals to its own interception points, which a tight loop never reaches
+  options.noasync = options.poll_at_stores = 1;  // TSan delays signals to its own interception points, which a tight loop never reaches
 #endif
   if (options.noasync == 0) pthread_once(&install_once, install);
 }

@@ -165,7 +165,9 @@ TEST_F(StepperTest, AGreyStackMayPublishIntoAnObjectThatWasBornBlack) {
   std::thread grey([&] {
     lull::attach_thread();
     stage = 1;
-    while (lull::gc::self().block->barrier_on == 0) lull::safepoint();  // answers handshake 1
+    while (lull::gc::self().pending != lull::gc::HandshakeOp::barriers_on) {
+    }
+    lull::safepoint();  // answers handshake 1
     stage = 2;
     while (stage != 3) {  // does not poll: grey
     }
@@ -175,7 +177,7 @@ TEST_F(StepperTest, AGreyStackMayPublishIntoAnObjectThatWasBornBlack) {
       store_deep_down(published);
       clear_stack_below();
     }
-    while (lull::gc::self().block->barrier_on != 0) lull::safepoint();  // answers the others
+    while (lull::gc::mark_state != lull::gc::MarkState::off) lull::safepoint();  // answers the others
   });
   while (stage != 1) std::this_thread::yield();
   elsewhere([&] { published = make_hidden(); });  // now: the grey thread must not get this thread's stack, stale words and all
