@@ -264,4 +264,3 @@ TEST(HeapBirthDeathTest, AnExhaustedRangeIsAValueAndAllOfItCanBeHadAgain) {
 
 }  // namespace
 }  // namespace lull::pages
-}  // namespace lull::pages

@@ -213,4 +213,3 @@ TEST_F(CacheStress, ThreadsShareClassesAndNeverAnObject) {
 
 }  // namespace
 }  // namespace lull::cache
-}  // namespace lull::cache
