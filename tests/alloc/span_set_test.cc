@@ -1,6 +1,9 @@
 #include "alloc/cache/span_set.h"
 
+#include <csignal>
+#include <sched.h>
 #include <set>
+#include <sys/time.h>
 #include <utility>
 
 #include "alloc/pages/span_geometry.h"
@@ -53,6 +56,36 @@ TEST_F(SpanSetTest, SpansMoveBetweenSets) {
   EXPECT_EQ(10u, seen.size());
 }
 
+// While it lives, threads that let_in() are made to yield at random instructions, some thousand times a second.
+class Preemption {
+ public:
+  Preemption() {
+    struct sigaction yields{};
+    yields.sa_handler = [](int) { ::sched_yield(); };
+    yields.sa_flags = SA_RESTART;
+    ::sigaction(SIGALRM, &yields, &previous_);
+    mask(SIG_BLOCK);  // of this thread, which only waits: the system would send all of them here
+    const itimerval often{{0, 50}, {0, 50}};
+    ::setitimer(ITIMER_REAL, &often, nullptr);
+  }
+  ~Preemption() {
+    const itimerval never{};
+    ::setitimer(ITIMER_REAL, &never, nullptr);
+    mask(SIG_UNBLOCK);
+    ::sigaction(SIGALRM, &previous_, nullptr);
+  }
+  static void let_in() { mask(SIG_UNBLOCK); }
+
+ private:
+  static void mask(int how) {
+    sigset_t alarm;
+    sigemptyset(&alarm);
+    sigaddset(&alarm, SIGALRM);
+    pthread_sigmask(how, &alarm, nullptr);
+  }
+  struct sigaction previous_;
+};
+
 // Few spans and many threads: heads go away and come back all the time, also while a popper is preempted between
 // reading the head's link and its compare-and-swap. The descriptor's plain fields belong to whoever popped it.
 TEST_F(SpanSetTest, ThreadsLoseNothingAndShareNothing) {
@@ -66,12 +99,14 @@ TEST_F(SpanSetTest, ThreadsLoseNothingAndShareNothing) {
   std::atomic<int> shared{0};
   std::atomic<std::uint64_t> pops{0};
   const std::uint64_t seed = testing::seed_of_this_run();
+  const Preemption preemption;
   testing::run_together(kThreads, [&](unsigned t) {
-    std::mt19937_64 random(seed + t);
+    Preemption::let_in();
+    std::minstd_rand random(static_cast<std::uint32_t>(seed + t));  // cheap: most of the time is to pass inside pop and push
     std::vector<Span*> mine;
     std::uint64_t popped = 0;
-    for (int i = 0; i < testing::scaled(1'000'000) && shared.load(std::memory_order_relaxed) == 0; ++i) {
-      const std::uint64_t dice = random();
+    for (int i = 0; i < testing::scaled(4'000'000) && shared.load(std::memory_order_relaxed) == 0; ++i) {
+      const std::uint64_t dice = random() >> 8;
       if (dice % 2 == 0) {
         Span* span = sets[dice / 2 % 2].pop();
         if (span == nullptr) continue;
