@@ -54,8 +54,9 @@ void assist(Mutator& m) {
   // Rule 8: what the quantum leaves is handed over, which cancels termination; taking from the pool needs no cancel,
   // because the driver looks at the pool after this thread's answer to its flush.
   if (m.assist_debt >= kWorthwhile && !grey_pool.empty()) m.assist_debt -= scan_for_a_quantum(m.assist_debt);
-  // Deep in debt and nothing to scan: the markers have it all. Let them run rather than outrun them.
-  if (m.assist_debt >= kMostDebt) os::yield();
+  // Deep in debt and nothing to scan: the markers have it all. The thread naps once it is out of its runtime section,
+  // so that they get the processor rather than be outrun.
+  m.nap_due = m.assist_debt >= kMostDebt;
 }
 
 }  // namespace lull::gc

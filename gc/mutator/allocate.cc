@@ -2,10 +2,12 @@
 #include <new>
 
 #include "alloc/os/clock.h"
+#include "alloc/os/futex.h"
 #include "gc/model/colour.h"
 #include "gc/model/kinds.h"
 #include "gc/model/options.h"
 #include "gc/mutator/allocation_stats.h"
+#include "gc/mutator/handshake.h"
 #include "gc/mutator/runtime_section.h"
 #include "gc/mutator/services.h"
 #include "lull/make.h"
@@ -19,6 +21,17 @@ namespace {
 constexpr int kCollectionsBeforeGivingUp = 2;  // the second finds what the first left floating
 
 std::uint32_t most_objects() { return options.stress != 0 ? 1 : ~0u; }
+
+// Lets the markers run. Blocked meanwhile, so that it delays no handshake.
+void nap(Mutator& m) {
+  constinit static std::atomic<std::uint32_t> never{0};
+  constexpr std::uint64_t kNapNs = 200'000;  // longer hurts latency, shorter lets the heap outgrow its goal
+  m.nap_due = false;
+  enter_blocked(m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
+  os::futex_wait_for(never, std::uint32_t{0}, kNapNs);
+  leave_blocked(m);
+  poll(m);
+}
 
 // One attempt, in a runtime section; nullptr when memory ran out.
 void* allocate_from(Mutator& m, SpanClass* c, std::size_t bytes) {
@@ -60,6 +73,7 @@ void* allocate_or_collect(FindClass&& find_class, std::size_t bytes) {
     }
     // The section's end may have answered a handshake: `object` was on this stack, and stays so until it is returned.
     asm volatile("" : "+r"(object)::"memory");
+    if (m.nap_due) nap(m);
     if (object != nullptr && m.stress_due) {
       m.stress_due = false;
       collect_for_memory();

@@ -5,7 +5,7 @@
 
 namespace lull::gc {
 namespace {
-constexpr std::size_t kFirstBytes = 32 * 1024;  // 4096 pointers: as many as a stack of 64 KiB usually holds, and more
+constexpr std::size_t kFirstBytes = 80 * 1024;  // 10240 pointers: a stack of 64 KiB full of them, and some frames more
 constexpr std::size_t kSystemPage = 4096;
 constexpr std::size_t kGrowth = 8;
 }  // namespace
