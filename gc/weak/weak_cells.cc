@@ -35,11 +35,12 @@ void clear_cells_of(pages::Span& span) {
   }
 }
 
-// Rule 15. In a runtime section of `m`.
+// Rule 15. In a runtime section of `m`. An object that is marked already survives this cycle: finding it is no work, so
+// it must not cancel termination, or threads that look things up all the time put it off for ever.
 std::uintptr_t lock_cell(Mutator& m, const std::uintptr_t* cell) {
   const std::uintptr_t word = __atomic_load_n(cell, __ATOMIC_ACQUIRE);
   if (word == 0 || m.block->barrier_on == 0) return word;
-  if (mark_state.load(std::memory_order_acquire) == MarkState::terminating) cancel_termination();
+  if (mark_state.load(std::memory_order_acquire) == MarkState::terminating && is_white(word)) cancel_termination();
   if (mark_state.load(std::memory_order_acquire) != MarkState::done) {
     shade(m, word);
     return word;

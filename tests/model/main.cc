@@ -40,6 +40,7 @@ static const std::map<std::string, bool Config::*> kSwitches = {
     {"lock_shades", &Config::lock_shades},
     {"lock_cancels", &Config::lock_cancels},
     {"lock_checks_done", &Config::lock_checks_done},
+    {"lock_spares_marked", &Config::lock_spares_marked},
     {"abort", &Config::abort},
     {"aborted_forces_full", &Config::aborted_forces_full},
     {"young", &Config::young},

@@ -49,6 +49,7 @@ struct Config {
   bool helper = false;       // a second marker; mutators may hand buffers over at any poll
   bool cancel_on_handover = true;  // handing over grey objects cancels a termination round too
   bool weak = false, lock_shades = true, lock_cancels = true, lock_checks_done = true;
+  bool lock_spares_marked = true;  // lock() does not cancel termination for an object that is no white candidate
   bool abort = false;  // the collector may give a cycle up; the next one is full
   bool aborted_forces_full = true;
   bool young = true, full = true;
@@ -598,7 +599,7 @@ class Protocol {
         emit(x, Step{"T%d: lock() sees marking", t});
         return;
       case terminating:
-        y.pc = c_.lock_cancels ? lk_cas : lk_shade;
+        y.pc = c_.lock_cancels && (!c_.lock_spares_marked || white(s, m.old)) ? lk_cas : lk_shade;
         emit(x, Step{"T%d: lock() sees termination", t});
         return;
       default:
