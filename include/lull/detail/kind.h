@@ -84,10 +84,9 @@ constexpr std::string_view type_name() {
   return text.substr(from, to - from);
 }
 
-// Qualified, hence never virtual: the marker may meet an object whose constructor has not set its vptr yet (which
-// UndefinedBehaviorSanitizer would report).
+// Qualified, hence never virtual: the marker may meet an object whose constructor has not set its vptr yet.
 template <class T>
-[[gnu::no_sanitize("vptr")]] void trace_object(const void* object, tracer& t) {
+void trace_object(const void* object, tracer& t) {
   if constexpr (HasTrace<T>) static_cast<const T*>(object)->T::trace(t);
 }
 template <class T>
