@@ -1,0 +1,557 @@
+// Threads come, go, block and poll while cycles run (lull/thread.h). What they hold meanwhile is the matter of
+// collect_test.cc. The program is not called thread_test: that is the one of alloc/os/thread.h.
+#include "lull/thread.h"
+
+#include <gtest/gtest.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <memory>
+#include <semaphore>
+#include <vector>
+
+#include "gc/model/options.h"
+#include "tests/support/hidden.h"
+#include "tests/support/scale.h"
+
+namespace {
+
+using lull::blocking_region;
+using lull::make;
+using lull::make_array;
+using lull::ptr;
+using lull::root;
+using lull::testing::clear_stack_below;
+using lull::testing::elsewhere;
+using lull::testing::kThreadSanitizer;
+using lull::testing::scaled;
+
+constexpr std::uint64_t kIntact = 0x1234'5678'9abc'def0;
+
+struct Node {
+  ptr<Node> next;
+  std::uint64_t value = kIntact;
+  void trace(lull::tracer& t) const { t(next); }
+};
+
+class Thread : public testing::Test {
+ protected:
+  void SetUp() override {
+    lull::gc::read_options();
+    lull::gc::options.scribble = 1;
+    lull::set_gc_percent(-1);
+    lull::attach_thread();
+  }
+};
+
+// Nobody is interrupted: whoever neither polls nor blocks holds the collector up for ever.
+class ThreadWithoutSignals : public Thread {
+ protected:
+  void SetUp() override {
+    lull::gc::read_options();
+    lull::gc::options.noasync = 1;
+    Thread::SetUp();
+  }
+};
+
+std::uint32_t attached() { return lull::read_mem_stats().threads; }
+
+void join(std::thread& thread) {
+  blocking_region joining;
+  thread.join();
+}
+void join(std::vector<std::thread>& threads) {
+  for (std::thread& t : threads) join(t);
+}
+
+// Spins in a blocking region: cycles go on without an answer of this thread's, also where it cannot be interrupted.
+template <class Condition>
+void wait_for(Condition&& holds) {
+  blocking_region waiting;
+  while (!holds()) std::this_thread::yield();
+}
+
+// Runs collect() over and over on a thread of its own.
+class Collecting {
+ public:
+  Collecting() : thread_([this] {
+    while (!stop_) {
+      lull::collect();
+      ++cycles_;
+    }
+  }) {}
+  ~Collecting() {
+    stop_ = true;
+    join(thread_);
+  }
+  int cycles() const { return cycles_; }
+
+ private:
+  std::atomic<bool> stop_{false};
+  std::atomic<int> cycles_{0};
+  std::thread thread_;
+};
+
+// Attaching and detaching.
+
+TEST_F(Thread, AttachesAtItsFirstAllocation) {
+  const std::uint32_t before = attached();
+  elsewhere([&] {
+    make<Node>();
+    EXPECT_EQ(attached(), before + 1);
+  });
+  EXPECT_EQ(attached(), before);
+}
+
+TEST_F(Thread, AttachesAtItsFirstPointerStore) {
+  const std::uint32_t before = attached();
+  std::binary_semaphore stored{0}, counted{0};
+  root<Node> node = make<Node>();
+  std::thread thread([&] {
+    ptr<Node> p = node;
+    stored.release();
+    counted.acquire();
+  });
+  stored.acquire();
+  EXPECT_EQ(attached(), before + 1);
+  counted.release();
+  thread.join();
+  EXPECT_EQ(attached(), before);
+}
+
+TEST_F(Thread, DoesNotAttachWithoutNeed) {
+  const std::uint32_t before = attached();
+  root<Node> node = make<Node>();
+  std::atomic<bool> over{false};
+  std::thread thread([&] {
+    lull::safepoint();
+    EXPECT_EQ(node->value, kIntact);  // reading is two loads
+    while (!over) {  // nobody asks this thread anything
+    }
+  });
+  lull::collect();
+  EXPECT_EQ(attached(), before);
+  over = true;
+  thread.join();
+}
+
+TEST_F(Thread, MayAttachAndDetachExplicitlyAnyNumberOfTimes) {
+  const std::uint32_t before = attached();
+  root<Node> kept;
+  elsewhere([&] {
+    for (int i = 0; i < 100; ++i) {
+      lull::attach_thread();
+      lull::attach_thread();
+      kept = make<Node>();
+      lull::detach_thread();
+      lull::detach_thread();
+    }
+    lull::attach_thread();
+    EXPECT_EQ(attached(), before + 1);
+  });
+  EXPECT_EQ(attached(), before);
+  lull::collect();
+  EXPECT_EQ(kept->value, kIntact);
+}
+
+TEST_F(Thread, TheMainThreadMayDetachAndComeBack) {
+  const std::uint32_t before = attached();
+  static root<Node> kept;
+  elsewhere([] { kept = make<Node>(); });
+  lull::detach_thread();
+  std::thread([&] {  // elsewhere() would attach this thread
+    lull::collect();
+    EXPECT_EQ(attached(), before);  // that one instead of this
+  }).join();
+  lull::collect();
+  EXPECT_EQ(attached(), before);
+  EXPECT_EQ(kept->value, kIntact);
+}
+
+// For a thread that gets to know objects through plain pointers only.
+TEST_F(Thread, HoldsWhatPlainPointersReferToOnceAttached) {
+  static root<Node> handed_over;
+  handed_over = make<Node>();
+  std::binary_semaphore taken{0}, collected{0};
+  std::thread thread([&] {
+    lull::attach_thread();
+    const Node* node = handed_over.get();
+    clear_stack_below();
+    taken.release();
+    {
+      blocking_region waiting;
+      collected.acquire();
+    }
+    EXPECT_EQ(node->value, kIntact);
+  });
+  {
+    blocking_region waiting;
+    taken.acquire();
+  }
+  elsewhere([] { handed_over = nullptr; });
+  lull::collect();
+  lull::collect();
+  collected.release();
+  join(thread);
+}
+
+TEST_F(Thread, WhatItAllocatedStaysAndGoesAfterItsEnd) {
+  lull::collect();
+  const std::uint64_t before = lull::read_mem_stats().heap_objects;
+  static root<Node> kept[10];
+  elsewhere([] {
+    for (int i = 0; i < 1000; ++i) {
+      ptr<Node> node = make<Node>();
+      if (i % 100 == 0) kept[i / 100] = node;
+    }
+  });
+  EXPECT_EQ(lull::read_mem_stats().heap_objects, before + 1000);
+  lull::collect();
+  EXPECT_EQ(lull::read_mem_stats().heap_objects, before + 10);
+  for (const root<Node>& node : kept) EXPECT_EQ(node->value, kIntact);
+}
+
+// Many.
+
+void live_briefly() {
+  ptr<Node> first = make<Node>(), last = first;
+  for (int i = 0; i < 20; ++i) {
+    last->next = make<Node>();
+    last = last->next;
+  }
+  make_array<ptr<Node>>(100);
+  int length = 0;
+  for (ptr<Node> n = first; n; n = n->next, ++length) ASSERT_EQ(n->value, kIntact);
+  ASSERT_EQ(length, 21);
+}
+
+TEST_F(Thread, ThousandsLiveBrieflyWhileCyclesRun) {
+  std::vector<std::thread> threads;
+  lull::mem_stats early, late;
+  {
+    Collecting collecting;
+    for (int i = 0; i < scaled(2000); ++i) {
+      threads.emplace_back(live_briefly);
+      if (threads.size() < 8) continue;
+      join(threads);
+      threads.clear();
+      if (i < 100) early = lull::read_mem_stats();
+    }
+    join(threads);
+    late = lull::read_mem_stats();
+    EXPECT_GT(collecting.cycles(), 3);
+  }
+  EXPECT_LE(attached(), 2u);
+  EXPECT_LE(late.other_sys, early.other_sys + (1 << 20));  // records of ended threads are used again
+}
+
+TEST_F(Thread, DetachedOnesComeAndGo) {
+  std::atomic<int> running{0};
+  {
+    Collecting collecting;
+    for (int i = 0; i < scaled(500); ++i) {
+      wait_for([&] { return running < 8; });
+      ++running;
+      std::thread([&] {
+        live_briefly();
+        --running;
+      }).detach();
+    }
+    wait_for([&] { return running == 0; });
+  }
+  while (attached() > 1) std::this_thread::yield();  // the last ones are still ending
+}
+
+// Cycles back to back with a random delay at every step: threads start and end in each of them.
+TEST_F(Thread, ComeAndGoInEveryPhase) {
+  lull::gc::options.rage = 1;
+  lull::collect();
+  std::vector<std::thread> threads;
+  for (int i = 0; i < scaled(1000) || lull::read_mem_stats().num_gc < 20; i += 4) {
+    for (int t = 0; t < 4; ++t) threads.emplace_back(live_briefly);
+    join(threads);
+    threads.clear();
+  }
+  EXPECT_EQ(attached(), 1u);
+}
+
+// Stacks that are not the usual ones.
+
+void* spin_on_little_stack(void* argument) {
+  auto& over = *static_cast<std::atomic<int>*>(argument);
+  ptr<Node> node = make<Node>();
+  over = 1;
+  while (over != 2) {
+    if (kThreadSanitizer) lull::safepoint();
+  }
+  EXPECT_EQ(node->value, kIntact);
+  return nullptr;
+}
+
+TEST_F(Thread, MayHaveASmallStackOfItsOwn) {
+  constexpr std::size_t kBytes = kThreadSanitizer ? 1024 * 1024 : 64 * 1024;  // TSan keeps data of its own there
+  void* stack = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  ASSERT_EQ(pthread_attr_setstack(&attributes, stack, kBytes), 0);
+  std::atomic<int> over{0};
+  pthread_t thread;
+  ASSERT_EQ(pthread_create(&thread, &attributes, spin_on_little_stack, &over), 0);
+  while (over != 1) std::this_thread::yield();
+  for (int i = 0; i < 5; ++i) lull::collect();
+  over = 2;
+  blocking_region joining;
+  pthread_join(thread, nullptr);
+}
+
+// Blocking regions.
+
+TEST_F(ThreadWithoutSignals, InABlockingRegionIsAnsweredForThoughItDoesNotPoll) {
+  std::atomic<bool> in_region{false}, over{false};
+  std::thread thread([&] {
+    ptr<Node> node = make<Node>();
+    {
+      blocking_region region;
+      in_region = true;
+      while (!over) {
+      }
+    }
+    EXPECT_EQ(node->value, kIntact);
+  });
+  while (!in_region) std::this_thread::yield();
+  for (int i = 0; i < 10; ++i) lull::collect();
+  over = true;
+  join(thread);
+}
+
+TEST_F(ThreadWithoutSignals, StaysBlockedUntilItLeavesTheOutermostRegion) {
+  enum Stage { starting, in_region, leave, running, end };
+  std::atomic<Stage> stage{starting};
+  std::thread thread([&] {
+    ptr<Node> node = make<Node>();
+    {
+      blocking_region outer;
+      {
+        blocking_region middle;
+        blocking_region inner;
+      }
+      stage = in_region;
+      while (stage != leave) {
+      }
+    }
+    EXPECT_EQ(node->value, kIntact);
+    stage = running;
+    while (stage != end) {
+      lull::safepoint();
+      node = make<Node>();
+    }
+  });
+  while (stage != in_region) std::this_thread::yield();
+  const std::uint64_t before = lull::read_mem_stats().handshake.count;
+  for (int i = 0; i < 5; ++i) lull::collect();
+  EXPECT_EQ(lull::read_mem_stats().handshake.count, before);  // nobody answered for itself
+  stage = leave;
+  while (stage != running) std::this_thread::yield();
+  for (int i = 0; i < 5; ++i) lull::collect();
+  stage = end;
+  join(thread);
+  EXPECT_GE(lull::read_mem_stats().handshake.count, before + 5);
+}
+
+TEST_F(ThreadWithoutSignals, MayCollectInABlockingRegion) {
+  ptr<Node> node = make<Node>();
+  {
+    blocking_region region;
+    for (int i = 0; i < 100; ++i) lull::collect();
+    std::atomic<bool> over{false};
+    std::thread other([&] {
+      lull::collect();  // this thread is still blocked
+      over = true;
+    });
+    while (!over) {
+    }
+    other.join();
+  }
+  EXPECT_EQ(node->value, kIntact);
+}
+
+TEST_F(Thread, EntersAndLeavesRegionsWhileCyclesRun) {
+  Collecting collecting;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t)
+    threads.emplace_back([] {
+      ptr<Node> node = make<Node>();
+      for (int i = 0; i < scaled(20'000); ++i) {
+        { blocking_region region; }
+        ASSERT_EQ(node->value, kIntact);
+        if (i % 8 == 0) node = make<Node>();
+      }
+    });
+  join(threads);
+}
+
+TEST_F(Thread, MayEndInsideABlockingRegion) {
+  const std::uint32_t before = attached();
+  {
+    Collecting collecting;
+    for (int i = 0; i < 200; ++i)
+      elsewhere([] {
+        for (int j = 0; j < 100; ++j) make<Node>();
+        new blocking_region;  // never left: the collector may be at work on the thread when it ends
+      });
+  }
+  EXPECT_EQ(attached(), before);
+}
+
+TEST_F(Thread, MayExitFromWithinABlockingRegion) {
+  const std::uint32_t before = attached();
+  for (int i = 0; i < 10; ++i) {
+    elsewhere([] {
+      ptr<Node> node = make<Node>();
+      blocking_region region;
+      pthread_exit(nullptr);  // unwinds
+    });
+    lull::collect();
+  }
+  EXPECT_EQ(attached(), before);
+}
+
+// Polls.
+
+TEST_F(ThreadWithoutSignals, AnswersAtSafepoints) {
+  std::atomic<bool> over{false};
+  std::thread thread([&] {
+    ptr<Node> node = make<Node>();
+    while (!over) lull::safepoint();
+    EXPECT_EQ(node->value, kIntact);
+  });
+  for (int i = 0; i < 10; ++i) lull::collect();
+  over = true;
+  join(thread);
+}
+
+TEST_F(ThreadWithoutSignals, AnswersWhenItAllocatesOrStoresWhileMarking) {
+  std::atomic<bool> over{false};
+  std::thread allocating([&] {
+    while (!over) make<Node>();
+  });
+  for (int i = 0; i < 10; ++i) lull::collect();
+  over = true;
+  join(allocating);
+}
+
+// Interrupted.
+
+TEST_F(Thread, KeepsItsErrnoWhenInterrupted) {
+  if (kThreadSanitizer) GTEST_SKIP() << "no signals";
+  std::atomic<bool> over{false};
+  std::thread thread([&] {
+    make<Node>();
+    errno = 4711;
+    while (!over) {
+    }
+    EXPECT_EQ(errno, 4711);
+  });
+  const std::uint64_t before = lull::read_mem_stats().async_answers;
+  for (int i = 0; i < 20; ++i) lull::collect();
+  EXPECT_GT(lull::read_mem_stats().async_answers, before);
+  over = true;
+  join(thread);
+}
+
+TEST_F(Thread, KeepsItsSystemCallsWhenInterrupted) {
+  if (kThreadSanitizer) GTEST_SKIP() << "no signals";
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  std::thread thread([&] {
+    make<Node>();
+    char byte = 0;
+    EXPECT_EQ(read(ends[0], &byte, 1), 1);  // not -1 with EINTR
+    EXPECT_EQ(byte, 'x');
+  });
+  for (int i = 0; i < 20; ++i) lull::collect();
+  ASSERT_EQ(write(ends[1], "x", 1), 1);
+  join(thread);
+  close(ends[0]);
+  close(ends[1]);
+}
+
+// Programs often block all signals in their workers, so that one thread handles them.
+TEST_F(Thread, IsInterruptedThoughItWasStartedWithAllSignalsBlocked) {
+  if (kThreadSanitizer) GTEST_SKIP() << "no signals";
+  sigset_t all, previous;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &previous);
+  std::atomic<int> stage{0};
+  std::thread thread([&] {
+    ptr<Node> node = make<Node>();
+    stage = 1;
+    while (stage != 2) {
+    }
+    EXPECT_EQ(node->value, kIntact);
+  });
+  pthread_sigmask(SIG_SETMASK, &previous, nullptr);
+  while (stage != 1) std::this_thread::yield();
+  lull::collect();
+  stage = 2;
+  join(thread);
+}
+
+// The end of a thread: thread_locals and thread-specific data are destroyed before and after it has detached.
+
+struct AllocatesAtTheEnd {
+  ~AllocatesAtTheEnd() {
+    live_briefly();
+    ++ended;
+  }
+  static inline std::atomic<int> ended{0};
+};
+thread_local AllocatesAtTheEnd allocates_at_the_end;
+thread_local root<Node> held_to_the_end;
+
+TEST_F(Thread, MayAllocateInDestructorsOfThreadLocals) {
+  Collecting collecting;
+  const int n = scaled(200);
+  for (int i = 0; i < n; ++i)
+    elsewhere([&] {
+      (void)&allocates_at_the_end;
+      asm volatile("" ::"r"(&allocates_at_the_end) : "memory");
+      held_to_the_end = make<Node>();
+    });
+  EXPECT_EQ(AllocatesAtTheEnd::ended, n);
+}
+
+pthread_key_t key_before, key_after;
+std::atomic<int> key_destructors{0};
+
+// Destructors of keys run in rounds; one that sets its key again is called in the next round.
+void allocate_in_key_destructor(void* rounds) {
+  live_briefly();
+  ++key_destructors;
+  const auto left = reinterpret_cast<std::uintptr_t>(rounds) - 1;
+  if (left > 0) pthread_setspecific(key_after, reinterpret_cast<void*>(left));
+}
+
+TEST(ThreadEnd, MayAllocateInDestructorsOfThreadSpecificData) {
+  pthread_key_create(&key_before, allocate_in_key_destructor);  // destroyed before the thread detaches,
+  lull::attach_thread();
+  pthread_key_create(&key_after, allocate_in_key_destructor);   // and after it has: it attaches again
+  {
+    Collecting collecting;
+    for (int i = 0; i < scaled(200); ++i)
+      elsewhere([] {
+        live_briefly();
+        pthread_setspecific(key_before, reinterpret_cast<void*>(1));
+        pthread_setspecific(key_after, reinterpret_cast<void*>(2));
+      });
+  }
+  EXPECT_EQ(key_destructors, 3 * scaled(200));
+  EXPECT_EQ(attached(), 1u);
+  lull::collect();
+}
+
+}  // namespace
