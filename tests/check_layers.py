@@ -18,6 +18,7 @@ RANKS = [
     ["alloc/pages"],
     ["alloc/cache"],
     ["alloc/front"],
+    ["alloc/replace"],
     ["gc/model"],
     ["gc/mutator"],
     ["gc/mark", "gc/weak", "gc/sweep", "gc/remember"],

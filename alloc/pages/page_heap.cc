@@ -31,13 +31,18 @@ Run find_clear_run(const std::uint64_t* words, std::uint32_t bits, std::uint32_t
 
 }  // namespace
 
-PageRun PageHeap::allocate(PageCount n) {
+// Page 0 of the range is aligned to a huge page; beyond that the address counts, not the index.
+PageRun PageHeap::allocate(PageCount n, PageCount alignment) {
   os::Locked locked(lock_);
   ++acquisitions_;
   if (n.value == 0 || !prepare_locked()) return {};
-  if (n.value > capacity_ * kChunkPages) return {};  // and below, sums of page numbers do not overflow
-  PageRun run = n.value <= kChunkPages ? allocate_small_locked(n.value) : allocate_long_locked(n.value);
+  // And below, sums of page numbers do not overflow.
+  if (n.value > capacity_ * kChunkPages || alignment.value > capacity_ * kChunkPages) return {};
+  const std::uint32_t room = n.value + alignment.value - 1;
+  PageRun run = room <= kChunkPages ? allocate_small_locked(room) : allocate_long_locked(room);
   if (!run.found) return {};
+  const std::uintptr_t at = address_of(run.first), bytes = alignment.bytes();
+  run.first.value += static_cast<std::uint32_t>(((at + bytes - 1) / bytes * bytes - at) >> kPageShift);
   run.zero = take_locked(run.first.value, n.value);
   return run;
 }
@@ -46,6 +51,31 @@ void PageHeap::release(PageIndex first, PageCount n) {
   os::Locked locked(lock_);
   ++acquisitions_;
   give_locked(first.value, n.value, false);
+}
+
+bool PageHeap::take(PageIndex first, PageCount n) {
+  os::Locked locked(lock_);
+  ++acquisitions_;
+  const std::uint64_t end = std::uint64_t{first.value} + n.value;
+  const std::uint32_t have = chunks_.load(std::memory_order_relaxed);
+  const std::uint64_t needed = (end + kChunkPages - 1) / kChunkPages;
+  if (needed > capacity_ || first.value > std::uint64_t{have} * kChunkPages) return false;
+  if (needed > have && !is_free_locked(first.value, have * kChunkPages)) return false;
+  if (needed > have && !grow_locked(static_cast<std::uint32_t>(needed) - have)) return false;
+  if (!is_free_locked(first.value, static_cast<std::uint32_t>(end))) return false;
+  take_locked(first.value, n.value);
+  return true;
+}
+
+// All pages of [first, end), which are committed.
+bool PageHeap::is_free_locked(std::uint32_t first, std::uint32_t end) const {
+  bool free = true;
+  for (std::uint32_t at = first; free && at < end;) {
+    const std::uint32_t from = at % kChunkPages, to = std::min(kChunkPages, from + (end - at));
+    free = next_set(chunk_table_[at / kChunkPages].used, from, to) == to;
+    at += to - from;
+  }
+  return free;
 }
 
 bool PageHeap::prepare_locked() {

@@ -32,9 +32,12 @@ struct PageStats {  // bytes
 
 class PageHeap {
  public:
-  // `n` contiguous pages; not found when the range or the system is exhausted.
-  [[nodiscard]] PageRun allocate(PageCount n);
+  // `n` contiguous pages, the first at a multiple of `alignment` pages (a power of two); not found when the range or the
+  // system is exhausted.
+  [[nodiscard]] PageRun allocate(PageCount n, PageCount alignment = {1});
   void release(PageIndex first, PageCount n);
+  // These very pages, when all of them are free. Grows the heap when they lie at its end.
+  [[nodiscard]] bool take(PageIndex first, PageCount n);
 
   // Gives back free pages of chunks that nobody touched for `idle_ticks` calls of tick(); at most `most` bytes.
   // Returns the bytes given back. `idle_ticks` 0: everything now.
@@ -64,6 +67,7 @@ class PageHeap {
   PageRun allocate_small_locked(std::uint32_t n);
   PageRun allocate_long_locked(std::uint32_t n);
   std::uint32_t find_long_locked(std::uint32_t n);
+  bool is_free_locked(std::uint32_t first, std::uint32_t end) const;
   bool take_locked(std::uint32_t first, std::uint32_t n);  // true when all were clean
   void give_locked(std::uint32_t first, std::uint32_t n, bool clean);
   void refresh_longest_locked(std::uint32_t chunk);

@@ -41,7 +41,7 @@ bool try_reserve(std::size_t size) {
   const std::size_t cards = size >> detail::kCardShift;
   void* heap = os::reserve(size, kAlignment);
   if (heap == nullptr) return false;
-  const std::size_t tables = page_count + page_count * 4 + cards + cells;
+  const std::size_t tables = page_count * (sizeof(PageClass) + sizeof(std::uint32_t)) + cards + cells;
   auto* table = static_cast<std::byte*>(os::map(tables));
   const bool fits = table != nullptr && (size == kSmallestRange || can_map(size / kPartLeft));
   if (!fits) {
@@ -51,8 +51,8 @@ bool try_reserve(std::size_t size) {
   }
   reservation.owners = reinterpret_cast<std::atomic<std::uint32_t>*>(table);
   reservation.classes = reinterpret_cast<std::atomic<PageClass>*>(table + page_count * 4);
-  auto* card_table = reinterpret_cast<std::uint8_t*>(table + page_count * 5);
-  reservation.span_cells = table + page_count * 5 + cards;
+  auto* card_table = reinterpret_cast<std::uint8_t*>(table + page_count * 6);
+  reservation.span_cells = table + page_count * 6 + cards;
   reservation.span_cells_bytes = cells;
   reservation.base = reinterpret_cast<std::uintptr_t>(heap);
   reservation.size = size;
@@ -70,6 +70,8 @@ bool reserve_heap() {
     if (try_reserve(size)) return true;
   return false;
 }
+
+os::Lock& reserve_lock_for_fork() { return reserve_lock; }
 
 }  // namespace pages
 }  // namespace lull

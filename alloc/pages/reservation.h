@@ -1,7 +1,7 @@
 // The one reserved address range and the tables computed from it.
 //
 //   heap     [base, base + size)    pages of 8 KiB, reserved without memory, committed by the page heap
-//   classes  1 byte a page          what the page is (PageClass)
+//   classes  2 bytes a page         what the page is (PageClass)
 //   owners   4 bytes a page         number of the span that covers it
 //   cards    1 byte per 512 bytes   dirty cards of the generational collector
 //   spans    64-byte cells          span descriptors, addressed by number, never unmapped
@@ -13,12 +13,16 @@
 #include <atomic>
 
 #include "alloc/base/units.h"
+#include "alloc/os/lock.h"
 #include "lull/detail/heap_range.h"
 
 namespace lull::pages {
 
-// What a page holds. Anything that is not managed is opaque to the collector.
-enum class PageClass : std::uint8_t { none = 0, managed = 1, unmanaged = 2 };
+// What a page holds. Anything that is not managed is opaque to the collector. Small blocks of malloc are told by size
+// class in the low byte, first_small and up; the high byte of their pages is the page's place in its span, so that free()
+// finds the start of the span without its descriptor.
+enum class PageClass : std::uint16_t { none = 0, managed = 1, large = 2, first_small = 16 };
+constexpr std::uint8_t low_byte(PageClass c) { return static_cast<std::uint8_t>(c); }
 
 struct Reservation {
   std::uintptr_t base = 0;
@@ -33,6 +37,7 @@ extern Reservation reservation;  // constant after reserve_heap()
 
 // Reserves the range and its tables; idempotent, thread-safe; false when not even the smallest range can be had.
 [[nodiscard]] bool reserve_heap();
+os::Lock& reserve_lock_for_fork();
 
 inline bool in_heap(std::uintptr_t word) { return word - reservation.base < reservation.size; }
 inline PageIndex page_of(std::uintptr_t address) {

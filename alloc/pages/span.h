@@ -50,7 +50,8 @@ class alignas(kCellBytes) Span {
   std::uint32_t page_count = 0;
   std::uint16_t words = 0;       // words a bitmap
   std::uint8_t cells = 0;        // size of this descriptor
-  std::uint8_t needs_zero = 0;   // owner only: free slots may hold old contents
+  std::uint8_t needs_zero : 1 = 0;  // owner only: free slots may hold old contents
+  std::uint8_t bitmaps : 3 = 0;     // behind the header: 1 malloc, 3 or 4 managed
   std::atomic<std::uint32_t> next{0};            // SpanSet link
   std::atomic<std::uint32_t> snapshot_cycle{0};  // release by the owner: pairs with the acquire in is_candidate()
   std::atomic<std::uint32_t> mark_cycle{0};
@@ -60,6 +61,7 @@ class alignas(kCellBytes) Span {
     return static_cast<SpanId>((reinterpret_cast<std::uintptr_t>(this) -
                                 reinterpret_cast<std::uintptr_t>(reservation.span_cells)) / kCellBytes);
   }
+  bool of_malloc() const { return bitmaps == 1; }
   PageIndex first_page() const { return page_of(base); }
   std::uintptr_t slot_address(std::uint32_t slot) const { return base + slot * slot_bytes; }
   std::uintptr_t end() const { return base + (std::uintptr_t{page_count} << kPageShift); }
@@ -71,15 +73,18 @@ class alignas(kCellBytes) Span {
   BitWord* alloc_bits() { return bitmap(0); }
   BitWord* snapshot_bits() { return bitmap(1); }
   BitWord* mark_bits() { return bitmap(2); }
-  BitWord* destroy_bits() { return bitmap(3); }  // only in spans made with `with_destroy_bits`
+  BitWord* destroy_bits() { return bitmap(3); }  // only in spans with four bitmaps
+
+  // Spans of malloc have one bitmap, its bits set where a slot is free, and no marks: see alloc/front/shared_span.h.
+  BitWord* free_bits() { return bitmap(0); }
+  std::atomic<std::uint32_t>& free_state() { return mark_cycle; }
 
  private:
   BitWord* bitmap(unsigned n) { return reinterpret_cast<BitWord*>(this + 1) + n * std::size_t{words}; }
 };
 static_assert(sizeof(Span) == kCellBytes, "a descriptor header is one cell");
 
-constexpr std::uint32_t cells_for(std::uint32_t slots, bool with_destroy_bits) {
-  const std::size_t bitmaps = with_destroy_bits ? 4 : 3;
+constexpr std::uint32_t cells_for(std::uint32_t slots, std::uint32_t bitmaps) {
   return static_cast<std::uint32_t>(1 + (bitmaps * words_for(slots) * 8 + kCellBytes - 1) / kCellBytes);
 }
 

@@ -11,19 +11,22 @@ namespace {
 
 constexpr std::uint32_t kMostCells = 128;  // larger than any geometry needs
 
-// Descriptors by size; a freed one waits for the next span of its size, so that a number keeps its size for ever.
+// Descriptors by size; a freed one waits for the next span of its size, so that a number keeps its size for ever. Those of
+// malloc (one bitmap) and managed ones never turn into each other: a late reader of malloc's state word, which may write
+// to it, finds a state word.
 struct DescriptorTable {
   os::Lock lock{os::LockRank::metadata};
   std::uint32_t next_cell = 1;  // 0 is SpanId::none
-  std::uint32_t free[kMostCells + 1] = {};
+  std::uint32_t free_lists[2][kMostCells + 1] = {};
   std::uint64_t spans = 0, used_cells = 0;
 
-  Span* take(std::uint32_t cells) {
+  Span* take(std::uint32_t cells, bool of_malloc) {
     os::Locked locked(lock);
     Span* span;
-    if (free[cells] != 0) {
-      span = span_with(static_cast<SpanId>(free[cells]));
-      free[cells] = span->next.load(std::memory_order_relaxed);
+    std::uint32_t& free = free_lists[of_malloc][cells];
+    if (free != 0) {
+      span = span_with(static_cast<SpanId>(free));
+      free = span->next.load(std::memory_order_relaxed);
     } else {
       if ((std::size_t{next_cell} + cells) * kCellBytes > reservation.span_cells_bytes) return nullptr;
       span = new (span_with(static_cast<SpanId>(next_cell))) Span;
@@ -36,8 +39,9 @@ struct DescriptorTable {
 
   void give(Span* span) {
     os::Locked locked(lock);
-    span->next.store(free[span->cells], std::memory_order_relaxed);
-    free[span->cells] = static_cast<std::uint32_t>(span->id());
+    std::uint32_t& free = free_lists[span->of_malloc()][span->cells];
+    span->next.store(free, std::memory_order_relaxed);
+    free = static_cast<std::uint32_t>(span->id());
     --spans;
     used_cells -= span->cells;
   }
@@ -61,23 +65,29 @@ void describe(Span& span, const SpanGeometry& g, PageIndex first, std::uint32_t 
     span.alloc_bits()[w].store(0, std::memory_order_relaxed);
 }
 
-void publish(const Span& span, PageIndex first, PageClass page_class) {
+PageClass class_of_page(PageClass of_span, std::uint32_t place) {
+  if (of_span < PageClass::first_small) return of_span;
+  return static_cast<PageClass>(static_cast<std::uint32_t>(of_span) | place << 8);
+}
+
+void publish(const Span& span, PageIndex first, const SpanOwner& owner) {
   const auto id = static_cast<std::uint32_t>(span.id());
-  for (std::uint32_t p = first.value; p < first.value + span.page_count; ++p) {
-    reservation.owners[p].store(id, std::memory_order_relaxed);
+  const std::uint32_t published = owner.publish_all ? span.page_count : 1;
+  for (std::uint32_t p = 0; p < published; ++p) {
+    reservation.owners[first.value + p].store(id, std::memory_order_relaxed);
     // release: pairs with managed_span_of and for_each_span
-    reservation.classes[p].store(page_class, std::memory_order_release);
+    reservation.classes[first.value + p].store(class_of_page(owner.page_class, p), std::memory_order_release);
   }
 }
 
 }  // namespace
 
 Span* create_span(const SpanGeometry& g, const SpanOwner& owner) {
-  const PageRun run = page_heap.allocate(g.pages);
+  const PageRun run = page_heap.allocate(g.pages, owner.alignment);
   if (!run.found) return nullptr;
-  const std::uint32_t cells = cells_for(g.slots, owner.with_destroy_bits);
+  const std::uint32_t cells = cells_for(g.slots, owner.bitmaps);
   LULL_CHECK(cells <= kMostCells, "span with too many slots");
-  Span* span = descriptors.take(cells);
+  Span* span = descriptors.take(cells, owner.bitmaps == 1);
   if (span == nullptr) {
     page_heap.release(run.first, g.pages);
     return nullptr;
@@ -86,18 +96,43 @@ Span* create_span(const SpanGeometry& g, const SpanOwner& owner) {
   span->owner_class = owner.span_class;
   span->kind = owner.kind;
   span->needs_zero = !run.zero;
-  publish(*span, run.first, owner.page_class);
+  span->bitmaps = owner.bitmaps & 7;
+  publish(*span, run.first, owner);
   return span;
+}
+
+void release_pages(PageIndex first, PageCount pages) {
+  for (std::uint32_t p = first.value; p < first.value + pages.value; ++p)
+    reservation.classes[p].store(PageClass::none, std::memory_order_relaxed);
+  page_heap.release(first, pages);
+}
+
+void release_descriptor(Span* span) {
+  span->owner_class = nullptr;
+  descriptors.give(span);
 }
 
 void destroy_span(Span* span) {
   const PageIndex first = span->first_page();
   const PageCount pages{span->page_count};
-  for (std::uint32_t p = first.value; p < first.value + pages.value; ++p)
-    reservation.classes[p].store(PageClass::none, std::memory_order_relaxed);
-  span->owner_class = nullptr;
-  descriptors.give(span);
-  page_heap.release(first, pages);
+  // The descriptor first: the pages' next user may need one.
+  release_descriptor(span);
+  release_pages(first, pages);
+}
+
+void shrink_span(Span* span, PageCount keep) {
+  const PageIndex tail = span->first_page() + keep;
+  const PageCount rest{span->page_count - keep.value};
+  span->page_count = keep.value;
+  span->slot_bytes = keep.bytes();
+  page_heap.release(tail, rest);
+}
+
+bool extend_span(Span* span, PageCount more) {
+  if (!page_heap.take(span->first_page() + PageCount{span->page_count}, more)) return false;
+  span->page_count += more.value;
+  span->slot_bytes = PageCount{span->page_count}.bytes();
+  return true;
 }
 
 SpanStats span_stats() {

@@ -10,7 +10,9 @@ struct SpanOwner {
   void* span_class = nullptr;
   const void* kind = nullptr;
   PageClass page_class = PageClass::managed;
-  bool with_destroy_bits = false;
+  std::uint32_t bitmaps = 3;    // alloc, snapshot, mark; 4: destroy too; malloc: 1
+  bool publish_all = true;      // every page tells its span; false: the first one alone
+  PageCount alignment{1};       // of the first page, a power of two
 };
 
 // A span with all slots free, not in any set; nullptr when memory runs out. Its bitmaps are zero. Thread-safe.
@@ -18,8 +20,16 @@ struct SpanOwner {
 
 // The caller owns the span; no slot of it is in use any more. Thread-safe.
 void destroy_span(Span* span);
+// The two halves of it, for spans whose descriptor is still linked somewhere when their pages go.
+void release_pages(PageIndex first, PageCount pages);
+void release_descriptor(Span* span);
 
-// Calls visit(span) for every span there is, in address order. Spans may come and go meanwhile unless the caller
+// Gives up the pages behind the first `keep`, or takes `more` pages behind the end when they are free. For spans with one
+// slot, published by their first page alone. Thread-safe, caller owns the span.
+void shrink_span(Span* span, PageCount keep);
+[[nodiscard]] bool extend_span(Span* span, PageCount more);
+
+// Calls visit(span) for every managed span there is, in address order. Spans may come and go meanwhile unless the caller
 // prevents it; what is visited was a span at that moment.
 template <class Visit>
 void for_each_span(Visit&& visit);
@@ -37,7 +47,7 @@ void for_each_span(Visit&& visit) {
   const PageIndex end = heap_end();
   for (PageIndex at{0}; at < end;) {
     // acquire: pairs with the release in publish()
-    if (reservation.classes[at.value].load(std::memory_order_acquire) == PageClass::none) {
+    if (reservation.classes[at.value].load(std::memory_order_acquire) != PageClass::managed) {
       at = at + PageCount{1};
       continue;
     }

@@ -30,7 +30,7 @@ struct KindRecord {
 inline const Kind& kind_of(const pages::Span& span) {
   return *static_cast<const Kind*>(span.kind);
 }
-inline pages::SpanOwner owner_of(SpanClass& c) { return {&c, c.kind, c.page_class, c.with_destroy_bits}; }
+inline pages::SpanOwner owner_of(SpanClass& c) { return {&c, c.kind, c.page_class, c.with_destroy_bits ? 4u : 3u}; }
 inline SpanClass& class_of(const pages::Span& span) { return *static_cast<SpanClass*>(span.owner_class); }
 
 SpanClass* const* classes_by_index();  // for thread caches

@@ -182,7 +182,7 @@ TEST(ReservationDeathTest, IsHalvedWhenAnyOfItsMappingsIsRefused) {
       os::fail_mapping_for_testing(refused);
       LULL_CHILD_EXPECT(reserve_heap());
       LULL_CHILD_EXPECT(reservation.size == (refused < 0 ? usual : usual / 2));
-      const std::size_t tables = reservation.size / kPageSize * 5 + reservation.size / 512 + reservation.span_cells_bytes;
+      const std::size_t tables = reservation.size / kPageSize * 6 + reservation.size / 512 + reservation.span_cells_bytes;
       const bool nothing_else = testing::mapped_bytes() - before <= reservation.size + tables + kMiB;
       LULL_CHILD_EXPECT(nothing_else || testing::kSanitized);
       expect_consistent_tables();

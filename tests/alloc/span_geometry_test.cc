@@ -51,9 +51,9 @@ TEST(SpanGeometry, ASpanHasNoMorePagesThanItMust) {
 
 TEST(SpanGeometry, TheDescriptorFitsItsShareOfTheCells) {
   for_each_slot_size(16, [](const SpanGeometry& g) {
-    ASSERT_LE(cells_for(g.slots, true) * kCellBytes, g.pages.bytes() / 16) << g.slot_bytes;
-    ASSERT_GE((cells_for(g.slots, false) - 1) * kCellBytes, 3 * words_for(g.slots) * 8) << g.slot_bytes;
-    ASSERT_GE((cells_for(g.slots, true) - 1) * kCellBytes, 4 * words_for(g.slots) * 8) << g.slot_bytes;
+    ASSERT_LE(cells_for(g.slots, 4) * kCellBytes, g.pages.bytes() / 16) << g.slot_bytes;
+    ASSERT_GE((cells_for(g.slots, 3) - 1) * kCellBytes, 3 * words_for(g.slots) * 8) << g.slot_bytes;
+    ASSERT_GE((cells_for(g.slots, 4) - 1) * kCellBytes, 4 * words_for(g.slots) * 8) << g.slot_bytes;
   });
 }
 

@@ -64,7 +64,7 @@ TEST_F(SpanTableTest, ANewSpanIsWhatItsGeometryAndOwnerSay) {
 TEST_F(SpanTableTest, TheBitmapsAreDisjointAndWithinTheDescriptor) {
   for (const bool with_destroy_bits : {false, true})
     for (const std::size_t slot_bytes : {16u, 48u, 1040u, 32768u}) {
-      Span* span = create_span(geometry_for(slot_bytes), {.with_destroy_bits = with_destroy_bits});
+      Span* span = create_span(geometry_for(slot_bytes), {.bitmaps = with_destroy_bits ? 4u : 3u});
       std::vector<BitWord*> bitmaps{span->alloc_bits(), span->snapshot_bits(), span->mark_bits()};
       if (with_destroy_bits) bitmaps.push_back(span->destroy_bits());
       auto* end = reinterpret_cast<std::byte*>(span + 1);
@@ -96,13 +96,42 @@ TEST_F(SpanTableTest, EveryAddressOfASpanLeadsToIt) {
   destroy_span(after);
 }
 
-TEST_F(SpanTableTest, UnmanagedSpansAreOpaqueToTheCollectorButWalked) {
-  Span* span = create_span(geometry_for(64), {.page_class = PageClass::unmanaged});
-  EXPECT_EQ(nullptr, managed_span_of(span->base));
-  int visits = 0;
-  for_each_span([&](Span* visited) { visits += visited == span; });
-  EXPECT_EQ(1, visits);
+TEST_F(SpanTableTest, SpansOfMallocAreOpaqueToTheCollector) {
+  for (const PageClass page_class : {PageClass::large, PageClass::first_small, static_cast<PageClass>(20)}) {
+    Span* span = create_span(geometry_for(64), {.page_class = page_class, .bitmaps = 1});
+    EXPECT_EQ(nullptr, managed_span_of(span->base));
+    for_each_span([&](Span* visited) { EXPECT_NE(visited, span); });
+    destroy_span(span);
+  }
+}
+
+TEST_F(SpanTableTest, PagesOfSmallBlocksTellTheirPlaceInTheSpan) {
+  const auto size_class = static_cast<PageClass>(20);
+  Span* span = create_span(geometry_for(26000), {.page_class = size_class, .bitmaps = 1});
+  for (std::uint32_t p = 0; p < span->page_count; ++p) {
+    const auto entry = static_cast<std::uint32_t>(reservation.classes[span->first_page().value + p].load());
+    EXPECT_EQ(20u, entry & 0xff);
+    EXPECT_EQ(p, entry >> 8);
+  }
   destroy_span(span);
+}
+
+TEST_F(SpanTableTest, ALargeSpanShrinksAndGrowsInPlace) {
+  Span* span = create_span(large_geometry(40 * kPageSize), {.page_class = PageClass::large, .bitmaps = 1, .publish_all = false});
+  const std::uintptr_t base = span->base;
+  shrink_span(span, {10});
+  EXPECT_EQ(10u, span->page_count);
+  EXPECT_EQ(10 * kPageSize, span->slot_bytes);
+  Span* behind = create_span(large_geometry(5 * kPageSize), {.page_class = PageClass::large, .bitmaps = 1, .publish_all = false});
+  const bool is_adjacent = behind->base == span->end();
+  EXPECT_TRUE(!is_adjacent || !extend_span(span, {1}));
+  destroy_span(behind);
+  EXPECT_TRUE(extend_span(span, {30}));
+  EXPECT_EQ(base, span->base);
+  EXPECT_EQ(40u, span->page_count);
+  EXPECT_FALSE(extend_span(span, {1u << 30}));
+  destroy_span(span);
+  page_heap.check_invariants();
 }
 
 // While a span is published, a walk may find its first page still without one and meet it at a later page; it counted the
@@ -143,7 +172,7 @@ TEST_F(SpanTableTest, NeedsZeroIsTruthful) {
 
 TEST_F(SpanTableTest, AFreedDescriptorServesTheNextSpanOfItsSizeOnly) {
   const SpanGeometry small = geometry_for(2048), large = geometry_for(16);
-  ASSERT_NE(cells_for(small.slots, false), cells_for(large.slots, false));
+  ASSERT_NE(cells_for(small.slots, 3), cells_for(large.slots, 3));
   Span* first = create_span(small, {});
   destroy_span(first);
   Span* other = create_span(large, {});
@@ -163,7 +192,7 @@ TEST_F(SpanTableTest, DescriptorsNeverOverlapNeverChangeSizeAndStartWithZeroBitm
     if (live.size() < 300 && random() % 2 == 0) {
       const std::size_t slot_bytes = random() % 2 == 0 ? (random() % 32 + 1) * 16 : (random() % 2048 + 1) * 16;
       Span* span = create_span(random() % 50 == 0 ? large_geometry(slot_bytes * 10) : geometry_for(slot_bytes),
-                               {.with_destroy_bits = random() % 2 == 0});
+                               {.bitmaps = random() % 2 == 0 ? 4u : 3u});
       ASSERT_NE(nullptr, span);
       const auto [at, fresh] = size_of.emplace(number_of(span), span->cells);
       ASSERT_EQ(at->second, span->cells) << "number " << at->first << " got another size";
@@ -282,14 +311,14 @@ TEST(SpanTableDeathTest, WithoutADescriptorThePagesGoBack) {
     ::setrlimit(RLIMIT_AS, &limit);
     const SpanGeometry greedy{8, 1024, {1}, reciprocal_of(8)};
     std::vector<Span*> spans;
-    while (Span* span = create_span(greedy, {.with_destroy_bits = true})) spans.push_back(span);
+    while (Span* span = create_span(greedy, {.bitmaps = 4})) spans.push_back(span);
     const std::uint64_t used = page_heap.stats().used;
     LULL_CHILD_EXPECT(used == spans.size() * kPageSize && used + kPageSize < reservation.size);
-    for (int i = 0; i < 3; ++i) LULL_CHILD_EXPECT(create_span(greedy, {.with_destroy_bits = true}) == nullptr);
+    for (int i = 0; i < 3; ++i) LULL_CHILD_EXPECT(create_span(greedy, {.bitmaps = 4}) == nullptr);
     LULL_CHILD_EXPECT(page_heap.stats().used == used);
     page_heap.check_invariants();
     destroy_span(spans.back());
-    LULL_CHILD_EXPECT(create_span(greedy, {.with_destroy_bits = true}) == spans.back());
+    LULL_CHILD_EXPECT(create_span(greedy, {.bitmaps = 4}) == spans.back());
   });
 }
 

@@ -1,0 +1,253 @@
+#include "alloc/front/central.h"
+
+#include <utility>
+
+#include "alloc/base/check.h"
+#include "alloc/front/misuse.h"
+#include "alloc/pages/purger.h"
+#include "alloc/pages/span_table.h"
+
+namespace lull::front {
+
+constinit CentralBin central[kBins] = {};
+
+namespace {
+
+constexpr std::size_t kSpareBytes = 256 * 1024;  // of wholly free spans a class keeps: fewer thrash the page heap, more is memory
+
+constexpr auto kGeometry = [] {
+  std::array<pages::SpanGeometry, kBins> all{};
+  for (std::uint32_t bin = kFirstBin; bin < kBins; ++bin) all[bin] = geometry_of_bin(bin);
+  return all;
+}();
+
+std::int32_t spares_of(BinIndex bin) {
+  const auto n = static_cast<std::int32_t>(kSpareBytes / kGeometry[bin].pages.bytes());
+  return n < 1 ? 1 : n;
+}
+
+Span* create_small_span(BinIndex bin) {
+  Span* span = pages::create_span(kGeometry[bin], {.page_class = static_cast<pages::PageClass>(bin), .bitmaps = 1});
+  if (span == nullptr) return nullptr;
+  for_words_in_range(0, span->slots, [&](std::uint32_t w, std::uint64_t mask) {
+    span->free_bits()[w].store(mask, std::memory_order_relaxed);
+  });
+  central[bin].empties.fetch_add(1, std::memory_order_relaxed);
+  span->free_state().store(kLinked | kHeld | span->slots, std::memory_order_release);  // pairs with reserve_blocks()
+  return span;
+}
+
+void retire_pages(PageIndex first, PageCount count) {
+  pages::release_pages(first, count);
+  pages::nudge_purger();
+}
+
+BinIndex bin_of_span(const Span& span) { return bin_of(span.slot_bytes); }
+
+// Adds `n` blocks whose bits the caller has just set. Links the span if nobody is responsible for it, retires it if it is
+// wholly free, nobody holds it, and its class has enough spare ones.
+void count_free(Span& span, std::uint32_t n) {
+  const BinIndex bin = bin_of_span(span);
+  const std::uint32_t slots = span.slots;
+  const PageIndex first = span.first_page();
+  const PageCount count{span.page_count};
+  // Until the swap the span misses at least the caller's blocks, so it is alive; after it, it may be gone.
+  std::uint32_t before = span.free_state().load(std::memory_order_relaxed), after;
+  bool dead;
+  do {
+    const bool full = (before & kCountMask) + n == slots;
+    dead = full && (before & kLinked) && !(before & kHeld) &&
+           central[bin].empties.load(std::memory_order_relaxed) >= spares_of(bin);
+    after = dead ? kLinked | kDead : (before + n) | kLinked;
+    // acq_rel: pairs with reserve_blocks(), and the next user of the pages comes after everybody who freed into them
+  } while (!span.free_state().compare_exchange_weak(before, after, std::memory_order_acq_rel, std::memory_order_relaxed));
+  if (dead) return retire_pages(first, count);
+  if ((after & kCountMask) == slots) central[bin].empties.fetch_add(1, std::memory_order_relaxed);
+  if (!(before & kLinked)) central[bin].spans.push(&span);
+}
+
+// Blocks of one list that share a word of one span's bitmap.
+struct Gathered {
+  Span* span = nullptr;
+  std::uint32_t word = 0;
+  std::uint64_t mask = 0;
+};
+
+void* block_at(const Span& span, std::uint32_t word, std::uint64_t bits) {
+  return reinterpret_cast<void*>(span.slot_address(word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits))));
+}
+
+void give_gathered(const Gathered& g) {
+  if (g.mask == 0) return;
+  // release: pairs with collect_blocks() and, through the count, with reserve_blocks()
+  const std::uint64_t before = g.span->free_bits()[g.word].fetch_or(g.mask, std::memory_order_release);
+  if (before & g.mask) report_double_free(block_at(*g.span, g.word, before & g.mask));
+  count_free(*g.span, static_cast<std::uint32_t>(std::popcount(g.mask)));
+}
+
+// Groups blocks by span and word on their way back (after BatchIt, Li et al., ISMM 2024, which groups by slab). Blocks
+// that come one after the other mostly share a word; those that do not are kept apart in a small table.
+class Gatherer {
+ public:
+  ~Gatherer() {
+    give_gathered(current_);
+    for (const Gathered& g : places_) give_gathered(g);
+  }
+  void add(Block* block) {
+    const auto address = reinterpret_cast<std::uintptr_t>(block);
+    if (address - base_ >= bytes_) look_up(block);
+    const auto slot = static_cast<std::uint32_t>(((address - base_) * std::uint64_t{reciprocal_}) >> 32);
+    if (slot >= slots_ || base_ + slot * slot_bytes_ != address) report_bad_free(block);
+    if (slot / 64 != current_.word) turn_to(span_, slot / 64);
+    if (current_.mask & bit_of(slot)) report_double_free(block);
+    current_.mask |= bit_of(slot);
+  }
+
+ private:
+  static constexpr std::uint32_t kPlaces = 16;
+
+  void look_up(Block* block) {
+    span_ = small_span_of(reinterpret_cast<std::uintptr_t>(block));
+    if (span_ == nullptr) report_bad_free(block);
+    base_ = span_->base;
+    bytes_ = span_->end() - base_;
+    reciprocal_ = span_->reciprocal;
+    slots_ = span_->slots;
+    slot_bytes_ = span_->slot_bytes;
+    turn_to(span_, span_->slot_of(reinterpret_cast<std::uintptr_t>(block)) / 64);
+  }
+
+  static std::uint32_t place_of(const Span* span, std::uint32_t word) {
+    return (static_cast<std::uint32_t>(span->id()) * 3 + word) % kPlaces;
+  }
+  void turn_to(Span* span, std::uint32_t word) {
+    if (current_.span != nullptr) std::swap(current_, places_[place_of(current_.span, current_.word)]);
+    give_gathered(current_);  // what had the place
+    Gathered& wanted = places_[place_of(span, word)];
+    if (wanted.span == span && wanted.word == word) {
+      current_ = std::exchange(wanted, {});
+    } else {
+      current_ = {span, word, 0};
+    }
+  }
+
+  Gathered current_;  // its span is span_
+  Span* span_ = nullptr;
+  std::uintptr_t base_ = 0;
+  std::size_t bytes_ = 0, slot_bytes_ = 0;
+  std::uint32_t reciprocal_ = 0, slots_ = 0;
+  Gathered places_[kPlaces];
+};
+
+// Takes the blocks of [0, n) of the held or popped span and makes a list of them.
+Block* collect_list(BinIndex bin, Span& span, const Reserved& reserved) {
+  if ((reserved.before & kCountMask) == span.slots) central[bin].empties.fetch_sub(1, std::memory_order_relaxed);
+  Block* first = nullptr;
+  Block** link = &first;
+  collect_blocks(span, reserved.count, [&](std::uint32_t slot) {
+    *link = reinterpret_cast<Block*>(span.slot_address(slot));
+    link = &(*link)->next;
+  });
+  *link = nullptr;
+  return first;
+}
+
+}  // namespace
+
+Span* small_span_of(std::uintptr_t address) {
+  const PageIndex page = pages::page_of(address);
+  // acquire: pairs with the release in publish() of span_table.cc
+  const auto entry = pages::reservation.classes[page.value].load(std::memory_order_acquire);
+  if (pages::low_byte(entry) < kFirstBin) return nullptr;
+  return pages::span_with(static_cast<SpanId>(pages::reservation.owners[page.value].load(std::memory_order_relaxed)));
+}
+
+Span* hold_span(BinIndex bin) {
+  while (Span* span = central[bin].spans.pop()) {
+    std::uint32_t state = span->free_state().load(std::memory_order_relaxed);
+    for (;;) {
+      if (state & kDead) break;  // its pages are gone; the descriptor is this thread's
+      const std::uint32_t wanted = (state & kCountMask) != 0 ? state | kHeld : 0;
+      if (!span->free_state().compare_exchange_weak(state, wanted, std::memory_order_acq_rel, std::memory_order_relaxed)) continue;
+      if (wanted != 0) return span;
+      span = nullptr;  // others took everything: unlinked
+      break;
+    }
+    if (span != nullptr) pages::release_descriptor(span);
+  }
+  return create_small_span(bin);
+}
+
+bool drop_if_exhausted(Span* span) {
+  std::uint32_t state = span->free_state().load(std::memory_order_relaxed);
+  while ((state & kCountMask) == 0)
+    if (span->free_state().compare_exchange_weak(state, 0, std::memory_order_acq_rel, std::memory_order_relaxed)) return true;
+  return false;
+}
+
+void release_held_span(BinIndex bin, Span* span) {
+  if (drop_if_exhausted(span)) return;
+  std::uint32_t state = span->free_state().load(std::memory_order_relaxed);
+  bool dead;
+  do {
+    dead = (state & kCountMask) == span->slots && central[bin].empties.load(std::memory_order_relaxed) > spares_of(bin);
+  } while (!span->free_state().compare_exchange_weak(state, dead ? kDead : state & ~kHeld, std::memory_order_acq_rel,
+                                                     std::memory_order_relaxed));
+  if (!dead) return central[bin].spans.push(span);
+  central[bin].empties.fetch_sub(1, std::memory_order_relaxed);
+  const PageIndex first = span->first_page();
+  const PageCount count{span->page_count};
+  pages::release_descriptor(span);
+  retire_pages(first, count);
+}
+
+Block* take_blocks(BinIndex bin, Span& span, std::uint32_t most, std::uint32_t& taken) {
+  const Reserved reserved = reserve_blocks(span, most);
+  taken = reserved.count;
+  return reserved.count == 0 ? nullptr : collect_list(bin, span, reserved);
+}
+
+void* take_one(BinIndex bin) {
+  for (;;) {
+    Span* span = hold_span(bin);
+    if (span == nullptr) return nullptr;
+    std::uint32_t taken;
+    Block* block = take_blocks(bin, *span, 1, taken);
+    release_held_span(bin, span);
+    if (block != nullptr) return block;
+  }
+}
+
+void give_blocks(Block* list) {
+  Gatherer gatherer;
+  while (list != nullptr) {
+    Block* next = list->next;
+    gatherer.add(list);
+    list = next;
+  }
+}
+
+// Takes every span out of its set once, so that nobody else retires it meanwhile.
+std::size_t trim_central() {
+  std::size_t bytes = 0;
+  for (std::uint32_t bin = kFirstBin; bin < kBins; ++bin) {
+    cache::SpanSet keep;
+    while (Span* span = central[bin].spans.pop()) {
+      std::uint32_t expected = kLinked | span->slots;
+      const PageIndex first = span->first_page();
+      const PageCount count{span->page_count};
+      if (span->free_state().compare_exchange_strong(expected, kLinked | kDead, std::memory_order_acq_rel)) {
+        central[bin].empties.fetch_sub(1, std::memory_order_relaxed);
+        retire_pages(first, count);
+        bytes += count.bytes();
+        expected = kDead;
+      }
+      if (expected & kDead) pages::release_descriptor(span);
+      else keep.push(span);
+    }
+    while (Span* span = keep.pop()) central[bin].spans.push(span);
+  }
+  return bytes;
+}
+
+}  // namespace lull::front

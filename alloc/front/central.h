@@ -1,0 +1,44 @@
+// The central store of small blocks (mcentral of malloc): for each size class the spans with free blocks, in a lock-free
+// set. Threads take and give blocks by the batch, so one pair of locked instructions serves up to 64 blocks.
+// Thread-safe; never blocks except for the page heap's lock when a span is made or given up.
+#pragma once
+
+#include "alloc/cache/span_set.h"
+#include "alloc/front/block_sizes.h"
+#include "alloc/front/shared_span.h"
+
+namespace lull::front {
+
+// A free block. The key tells free() that a block is free already; malloc() wipes it.
+struct Block {
+  Block* next;
+  std::uintptr_t key;
+};
+
+struct alignas(64) CentralBin {
+  cache::SpanSet spans;                   // linked and not held
+  std::atomic<std::int32_t> empties{0};  // spans all of whose blocks are free; statistics, may lag
+};
+extern CentralBin central[kBins];
+
+// A span with free blocks, linked and held by the caller from now on; nullptr when memory runs out.
+[[nodiscard]] Span* hold_span(BinIndex bin);
+// The caller holds it no longer.
+void release_held_span(BinIndex bin, Span* span);
+// The same if it has no free block left. False: it has, the caller still holds it.
+[[nodiscard]] bool drop_if_exhausted(Span* span);
+
+// A list of at most `most` blocks of the held span in address order; their number in `taken`.
+Block* take_blocks(BinIndex bin, Span& span, std::uint32_t most, std::uint32_t& taken);
+// One block without a cache; nullptr when memory runs out.
+void* take_one(BinIndex bin);
+
+// Gives back all blocks of a list. Stops the program at a block that is free already or not the start of a block.
+void give_blocks(Block* list);
+
+// Gives back the pages of spans that are wholly free; bytes.
+std::size_t trim_central();
+// The span of small blocks that covers `address`, which is in the heap; nullptr when there is none.
+Span* small_span_of(std::uintptr_t address);
+
+}  // namespace lull::front

@@ -1,0 +1,31 @@
+// The operations of malloc's family on top of the fast paths of thread_bins.h. Failure is nullptr; errno is the callers'.
+#pragma once
+
+#include <cstddef>
+
+#include "alloc/front/thread_bins.h"
+
+namespace lull::front {
+
+[[nodiscard]] void* allocate_zeroed(std::size_t bytes);
+// `alignment` is a power of two.
+[[nodiscard]] void* allocate_aligned(std::size_t alignment, std::size_t bytes);
+// `address` is a block; on failure it stays as it is.
+[[nodiscard]] void* reallocate(void* address, std::size_t bytes);
+std::size_t usable_size(const void* address);  // stops the program unless it is the start of a block
+std::size_t good_size(std::size_t bytes);
+bool trim(std::size_t pad);
+
+// Where allocate_aligned() looks: a block of this size is aligned well enough because spans begin at a page.
+std::size_t size_for_alignment(std::size_t alignment, std::size_t bytes);
+
+inline void free_sized(void* address, std::size_t bytes) {
+  Bin* bin = bin_for(address);
+  if (bin == nullptr || bytes > kSmallMost || bin != &thread_bins->bins[bin_of(bytes)]) [[unlikely]] {
+    void free_sized_slow(void*, std::size_t);
+    return free_sized_slow(address, bytes);
+  }
+  push(*bin, address);
+}
+
+}  // namespace lull::front

@@ -1,0 +1,77 @@
+#include "alloc/front/large_block.h"
+
+#include "alloc/front/misuse.h"
+#include "alloc/pages/purger.h"
+#include "alloc/pages/page_heap.h"
+#include "alloc/pages/span_geometry.h"
+#include "alloc/pages/span_table.h"
+
+namespace lull::front {
+namespace {
+
+using pages::PageClass;
+using pages::Span;
+
+constexpr pages::SpanOwner kOwner{.page_class = PageClass::large, .bitmaps = 1, .publish_all = false};
+
+Span* large_span_at(std::uintptr_t address) {
+  if (!pages::in_heap(address)) return nullptr;
+  const PageIndex page = pages::page_of(address);
+  // acquire: pairs with the release in publish() of span_table.cc
+  if (pages::reservation.classes[page.value].load(std::memory_order_acquire) != PageClass::large) return nullptr;
+  return pages::span_with(static_cast<SpanId>(pages::reservation.owners[page.value].load(std::memory_order_relaxed)));
+}
+
+}  // namespace
+
+void* allocate_large(std::size_t bytes, std::size_t alignment, bool& zero) {
+  const pages::SpanGeometry geometry = pages::large_geometry(bytes);
+  pages::SpanOwner owner = kOwner;
+  owner.alignment = PageCount{alignment <= kPageSize ? 1 : pages_for(alignment).value};
+  Span* span = pages::create_span(geometry, owner);
+  if (span == nullptr) return nullptr;
+  zero = span->needs_zero == 0;
+  return reinterpret_cast<void*>(span->base);
+}
+
+void free_large(void* address) {
+  const auto start = reinterpret_cast<std::uintptr_t>(address);
+  Span* span = large_span_at(start);
+  if (span == nullptr || span->base != start) report_bad_free(address);
+  // One of two threads that free the block at once wins here.
+  PageClass expected = PageClass::large;
+  if (!pages::reservation.classes[pages::page_of(start).value].compare_exchange_strong(expected, PageClass::none))
+    report_double_free(address);
+  pages::destroy_span(span);
+  pages::nudge_purger();
+}
+
+bool resize_large(void* address, std::size_t bytes) {
+  Span* span = large_span_at(reinterpret_cast<std::uintptr_t>(address));
+  const PageCount wanted = pages_for(bytes);
+  if (wanted.value == span->page_count) return true;
+  if (wanted.value > span->page_count) return pages::extend_span(span, {wanted.value - span->page_count});
+  pages::shrink_span(span, wanted);
+  pages::nudge_purger();
+  return true;
+}
+
+std::size_t large_bytes(std::uintptr_t start) {
+  const Span* span = large_span_at(start);
+  return span != nullptr && span->base == start ? PageCount{span->page_count}.bytes() : 0;
+}
+
+LargeBlock large_block_of(std::uintptr_t address) {
+  for (std::uintptr_t page = address & ~(kPageSize - 1); pages::in_heap(page); page -= kPageSize) {
+    const Span* span = large_span_at(page);
+    if (span == nullptr) {
+      if (pages::reservation.classes[pages::page_of(page).value].load(std::memory_order_relaxed) != PageClass::none) return {};
+      continue;
+    }
+    if (address < span->end()) return {span->base, PageCount{span->page_count}.bytes()};
+    return {};
+  }
+  return {};
+}
+
+}  // namespace lull::front

@@ -1,0 +1,25 @@
+// Blocks of more than 32 KiB, or aligned to more than a page: a span each, straight from the page heap.
+// The first page alone tells the block; the others look free to everybody, so that interior addresses are told apart.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lull::front {
+
+struct LargeBlock {
+  std::uintptr_t start = 0;
+  std::size_t bytes = 0;  // usable
+  explicit operator bool() const { return start != 0; }
+};
+
+// `alignment` is a power of two. Sets `zero` when the memory is known to be zero. nullptr when memory runs out.
+[[nodiscard]] void* allocate_large(std::size_t bytes, std::size_t alignment, bool& zero);
+// Stops the program unless `address` is the start of such a block.
+void free_large(void* address);
+// Makes the block `bytes` long where it is; false when the pages behind it are taken.
+[[nodiscard]] bool resize_large(void* address, std::size_t bytes);
+std::size_t large_bytes(std::uintptr_t start);  // of the block that starts here
+LargeBlock large_block_of(std::uintptr_t address);  // that covers it; may walk back page by page
+
+}  // namespace lull::front

@@ -1,0 +1,38 @@
+#include "alloc/front/misuse.h"
+
+#include "alloc/base/check.h"
+#include "alloc/front/central.h"
+#include "alloc/front/large_block.h"
+
+namespace lull::front {
+
+void report_double_free(const void* address) { fatal("double free of %p", address); }
+
+void report_bad_free(const void* address) {
+  const auto word = reinterpret_cast<std::uintptr_t>(address);
+  if (!pages::in_heap(word)) fatal("free of %p, which is no address of this heap", address);
+  if (pages::managed_span_of(word) != nullptr) fatal("free of %p, which is a garbage-collected object", address);
+  if (Span* span = small_span_of(word)) {
+    const std::uint32_t slot = span->slot_of(word);
+    if (slot >= span->slots) fatal("free of %p, which is in no block", address);
+    if (span->slot_address(slot) != word)
+      fatal("free of %p, which is inside a block of %zu bytes at %p", address, span->slot_bytes,
+            reinterpret_cast<void*>(span->slot_address(slot)));
+    report_double_free(address);
+  }
+  if (const LargeBlock block = large_block_of(word)) {
+    fatal("free of %p, which is inside a block of %zu bytes at %p", address, block.bytes,
+          reinterpret_cast<void*>(block.start));
+  }
+  fatal("free of %p, which is no block (freed already?)", address);
+}
+
+void report_wrong_size(const void* address, std::size_t size) {
+  const auto word = reinterpret_cast<std::uintptr_t>(address);
+  Span* span = pages::in_heap(word) ? small_span_of(word) : nullptr;
+  const LargeBlock block = span == nullptr && pages::in_heap(word) ? large_block_of(word) : LargeBlock{};
+  if (span == nullptr && !block) report_bad_free(address);
+  fatal("delete of %p with size %zu, but its block has %zu bytes", address, size, span != nullptr ? span->slot_bytes : block.bytes);
+}
+
+}  // namespace lull::front

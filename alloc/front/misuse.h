@@ -1,0 +1,16 @@
+// What stops the program: wrong use of free() and its family, told in one line that names the address.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lull::front {
+
+// `address` is none that can be freed now: foreign, inside a block, a managed object, free already. Finds out which.
+[[noreturn, gnu::cold]] void report_bad_free(const void* address);
+// It is free already; found out by its key or by its span's bitmap.
+[[noreturn, gnu::cold]] void report_double_free(const void* address);
+// operator delete or free_sized with a size that is not the block's.
+[[noreturn, gnu::cold]] void report_wrong_size(const void* address, std::size_t size);
+
+}  // namespace lull::front

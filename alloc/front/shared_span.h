@@ -1,0 +1,63 @@
+// The state of a span of small blocks, which belongs to no thread: any thread takes free blocks from it and gives blocks
+// back, many at a time.
+//
+//   free bits   a bit a block, set: free. Set before the count says so, cleared after the count is taken.
+//   state       kLinked | kHeld | kDead | number of free blocks (free_state())
+//
+// Protocol:
+//   take   reserve k <= count by compare-and-swap on the state, then clear k set bits: k bits that nobody else reserved
+//          exist, because bits are set before they are counted
+//   give   set the bits (one that is set already was freed twice), then add their number to the count
+//   linked exactly one party is responsible for finding the span again: it is in the central set of its class, or held by
+//          one thread. Whoever makes the count positive on a span that is not linked links it (one winner, by
+//          compare-and-swap) and puts it there; whoever holds it unlinks it by compare-and-swap from count 0.
+//   dead   all blocks free, linked, not held: whoever swaps this state to kDead gives the pages back. The descriptor stays
+//          in the set until it is popped, since a stack has no removal from its middle. Nobody can have reserved from it:
+//          the count was full. A dead span's descriptor is read by its popper only.
+// The bits and the count are never locked, so any thread, also the purger, may take and give at any time.
+#pragma once
+
+#include "alloc/base/bitmap.h"
+#include "alloc/pages/span.h"
+
+namespace lull::front {
+
+using pages::Span;
+
+inline constexpr std::uint32_t kLinked = 1u << 31, kHeld = 1u << 30, kDead = 1u << 29, kCountMask = (1u << 29) - 1;
+
+// Reserves at most `most` blocks; returns their number and the state before.
+struct Reserved { std::uint32_t count, before; };
+inline Reserved reserve_blocks(Span& span, std::uint32_t most) {
+  // acquire: pairs with the release in give_blocks(), so that what the freeing thread did to the block came first
+  std::uint32_t state = span.free_state().load(std::memory_order_acquire);
+  for (;;) {
+    const std::uint32_t free = state & kCountMask;
+    if (free == 0 || (state & kDead)) return {0, state};
+    const std::uint32_t n = free < most ? free : most;
+    if (span.free_state().compare_exchange_weak(state, state - n, std::memory_order_acquire, std::memory_order_acquire))
+      return {n, state};
+  }
+}
+
+// Clears `n` reserved bits and calls visit(slot) for each, in address order unless others take and give meanwhile.
+template <class Visit>
+void collect_blocks(Span& span, std::uint32_t n, Visit&& visit) {
+  for (std::uint32_t w = 0; n > 0; w = w + 1 == span.words ? 0 : w + 1) {
+    BitWord& word = span.free_bits()[w];
+    std::uint64_t bits = word.load(std::memory_order_relaxed);
+    std::uint64_t chosen = 0;
+    do {
+      if (bits == 0) break;
+      chosen = bits;
+      for (auto excess = std::popcount(chosen); excess > static_cast<int>(n); --excess)
+        chosen &= ~(std::uint64_t{1} << (63 - std::countl_zero(chosen)));
+      // acquire: pairs with the release in give_blocks(); the count may have been added by another giver
+    } while (!word.compare_exchange_weak(bits, bits & ~chosen, std::memory_order_acquire, std::memory_order_relaxed));
+    if (bits == 0) continue;
+    n -= static_cast<std::uint32_t>(std::popcount(chosen));
+    for (; chosen != 0; chosen &= chosen - 1) visit(w * 64 + static_cast<std::uint32_t>(std::countr_zero(chosen)));
+  }
+}
+
+}  // namespace lull::front

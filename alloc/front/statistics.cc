@@ -1,0 +1,22 @@
+#include "alloc/front/statistics.h"
+
+#include "alloc/front/central.h"
+#include "alloc/pages/page_heap.h"
+#include "alloc/pages/span_table.h"
+
+namespace lull::front {
+
+HeapFigures read_figures() {
+  const pages::PageStats pages = pages::page_heap.stats();
+  std::size_t free_bytes = 0;
+  const PageIndex end = pages::heap_end();
+  for (PageIndex at{0}; at < end; at = at + PageCount{1}) {
+    Span* span = small_span_of(pages::address_of(at));
+    if (span != nullptr && span->first_page() == at)
+      free_bytes += (span->free_state().load(std::memory_order_relaxed) & kCountMask) * span->slot_bytes;
+  }
+  const std::size_t in_spans = pages.used;
+  return {in_spans + pages.free_dirty, in_spans > free_bytes ? in_spans - free_bytes : 0, pages.free_dirty};
+}
+
+}  // namespace lull::front

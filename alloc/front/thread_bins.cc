@@ -1,0 +1,241 @@
+#include "alloc/front/thread_bins.h"
+
+#include <pthread.h>
+#include <sys/auxv.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "alloc/base/check.h"
+#include "alloc/front/large_block.h"
+#include "alloc/front/misuse.h"
+#include "alloc/os/lock.h"
+#include "alloc/os/meta_arena.h"
+
+namespace lull::front {
+
+constinit ThreadBins no_bins{};
+constinit __thread ThreadBins* thread_bins = &no_bins;
+constinit FreeView free_view;
+
+namespace {
+
+constinit ThreadBins ended_bins{};  // like no_bins: of a thread that gave its bins back and will get no others
+
+constexpr std::uint32_t kFirstMagazine = 8;                // blocks
+// Enough to pay for a visit to the central store: a thread that only allocates or only frees gets no more.
+constexpr std::size_t kPlainBytes = 16 * 1024;
+constexpr std::uint32_t kPlainBlocks = 64;
+// For a thread whose lists run full and empty in turns.
+constexpr std::size_t kLongBytes = 128 * 1024;
+constexpr std::uint32_t kLongBlocks = 1024;
+constexpr std::uint32_t kFewestBlocks = 2;
+constexpr std::size_t kMostPerThread = std::size_t{2} << 20;  // all magazines of a thread
+
+constinit os::Lock lock{os::LockRank::caches};
+constinit ThreadBins* all = nullptr;     // lock
+constinit pthread_key_t key{};           // lock; valid once `ready`
+constinit bool ready = false;            // lock
+
+constexpr std::uint32_t blocks_within(BinIndex bin, std::size_t bytes, std::uint32_t blocks) {
+  return std::clamp(static_cast<std::uint32_t>(bytes / bytes_of_bin(bin)), kFewestBlocks, blocks);
+}
+
+std::uintptr_t random_word() {
+  std::uintptr_t word = 0;
+  if (const auto* bytes = reinterpret_cast<const void*>(::getauxval(AT_RANDOM))) std::memcpy(&word, bytes, sizeof word);
+  return word | 1;  // no block's address equals its key
+}
+
+void give_back(ThreadBins& t) {
+  for (std::uint32_t b = kFirstBin; b < kBins; ++b) {
+    BinReserve& r = t.reserve[b];
+    give_blocks(t.bins[b].list);
+    give_blocks(r.spare);
+    if (r.held != nullptr) release_held_span(static_cast<BinIndex>(b), r.held);
+    t.bins[b] = {nullptr, 0, t.bins[b].inverse};
+    r = {};
+  }
+  t.magazine_bytes = 0;
+}
+
+void end_thread(void* bins) {
+  auto* t = static_cast<ThreadBins*>(bins);
+  // Destructors of other keys that still run use the central store directly: nobody would empty new bins.
+  thread_bins = &ended_bins;
+  give_back(*t);
+  os::Locked locked(lock);
+  t->used = false;
+}
+
+bool initialise_locked() {
+  if (ready) return true;
+  if (!pages::reserve_heap() || pthread_key_create(&key, end_thread) != 0) return false;
+  free_view = {pages::reservation.base, pages::reservation.size, pages::reservation.classes, random_word()};
+  return ready = true;
+}
+
+ThreadBins* take_bins() {
+  os::Locked locked(lock);
+  if (!initialise_locked()) return nullptr;
+  ThreadBins* t = all;
+  while (t != nullptr && t->used) t = t->next;
+  if (t == nullptr) {
+    t = static_cast<ThreadBins*>(os::allocate_meta(sizeof(ThreadBins)));
+    if (t == nullptr) return nullptr;
+    for (std::uint32_t b = kFirstBin; b < kBins; ++b) t->bins[b].inverse = inverse_of_bin(b);
+    t->next = all;
+    all = t;
+  }
+  t->used = true;
+  return t;
+}
+
+// This thread's bins; nullptr when it can have none.
+ThreadBins* own_bins() {
+  if (thread_bins != &no_bins) return thread_bins == &ended_bins ? nullptr : thread_bins;
+  ThreadBins* t = take_bins();
+  if (t == nullptr) return nullptr;
+  thread_bins = t;
+  pthread_setspecific(key, t);  // may allocate, from the bins it announces
+  return t;
+}
+
+void grow_magazine(ThreadBins& t, BinIndex b, Visit visit) {
+  BinReserve& r = t.reserve[b];
+  const bool turned = r.last_visit != Visit::none && r.last_visit != visit;
+  r.last_visit = visit;
+  const std::uint32_t most = turned ? blocks_within(b, kLongBytes, kLongBlocks) : blocks_within(b, kPlainBytes, kPlainBlocks);
+  if (r.magazine >= most) return;
+  const std::uint32_t wanted = r.magazine == 0 ? std::min(kFirstMagazine, most) : std::min(r.magazine * 2, most);
+  const std::size_t more = (wanted - r.magazine) * bytes_of_bin(b) * 2;
+  if (r.magazine != 0 && t.magazine_bytes + more > kMostPerThread) return;
+  t.magazine_bytes += more;
+  t.bins[b].room += wanted - r.magazine;
+  r.magazine = wanted;
+}
+
+// Fills the empty current list from the central store. False: no memory.
+bool refill(ThreadBins& t, BinIndex b) {
+  grow_magazine(t, b, Visit::took);
+  Bin& bin = t.bins[b];
+  BinReserve& r = t.reserve[b];
+  const std::uint32_t wanted = r.magazine;
+  std::uint32_t have = 0;
+  Block* list = nullptr;
+  // Spans with few free blocks are worth another look, but not for ever.
+  for (int spans = 0; have < wanted / 2 + 1 && spans < 4; ++spans) {
+    if (r.held == nullptr) r.held = hold_span(b);
+    if (r.held == nullptr) break;
+    std::uint32_t taken;
+    Block* more = take_blocks(b, *r.held, wanted - have, taken);
+    if (more != nullptr) {
+      Block* last = more;
+      if (list != nullptr) while (last->next != nullptr) last = last->next;
+      if (list != nullptr) last->next = list;
+      list = more;
+      have += taken;
+    }
+    if (drop_if_exhausted(r.held)) r.held = nullptr;
+  }
+  bin.list = list;
+  bin.room = wanted - have;
+  return list != nullptr;
+}
+
+void* allocate_small_slow(std::size_t bytes) {
+  const BinIndex b = bin_of(bytes);
+  ThreadBins* t = own_bins();
+  if (t == nullptr) {
+    auto* block = static_cast<Block*>(take_one(b));
+    if (block != nullptr) block->key = 0;
+    return block;
+  }
+  Bin& bin = t->bins[b];
+  BinReserve& r = t->reserve[b];
+  if (bin.list == nullptr) {
+    if (r.spare != nullptr) {
+      bin.list = r.spare;
+      bin.room = r.magazine - r.spare_count;
+      r.spare = nullptr;
+    } else if (!refill(*t, b)) {
+      return nullptr;
+    }
+  }
+  Block* block = bin.list;
+  bin.list = block->next;
+  ++bin.room;
+  block->key = 0;
+  return block;
+}
+
+// The current list is full.
+void make_room(ThreadBins& t, BinIndex b) {
+  Bin& bin = t.bins[b];
+  BinReserve& r = t.reserve[b];
+  if (r.magazine == 0) return grow_magazine(t, b, Visit::none);
+  if (r.spare != nullptr) {
+    give_blocks(r.spare);
+    r.spare = nullptr;
+    grow_magazine(t, b, Visit::gave);
+    if (bin.room > 0) return;
+  }
+  r.spare = bin.list;
+  r.spare_count = r.magazine;
+  bin.list = nullptr;
+  bin.room = r.magazine;
+}
+
+}  // namespace
+
+void* allocate_slow(std::size_t bytes) {
+  if (bytes <= kSmallMost) return allocate_small_slow(bytes);
+  bool zero;
+  return allocate_large(bytes, 1, zero);
+}
+
+void free_slow(void* address) {
+  if (address == nullptr) return;
+  const auto word = reinterpret_cast<std::uintptr_t>(address);
+  if (!pages::in_heap(word)) report_bad_free(address);
+  const auto entry = static_cast<std::uint32_t>(pages::reservation.classes[pages::page_of(word).value].load(std::memory_order_acquire));
+  const std::uint32_t b = entry & 0xff;
+  if (b == low_byte(pages::PageClass::large)) return free_large(address);
+  if (b < kFirstBin) report_bad_free(address);
+  const std::uint32_t in_span = static_cast<std::uint32_t>(word & (kPageSize - 1)) | (entry >> 8) << kPageShift;
+  if (in_span * inverse_of_bin(b) >= inverse_of_bin(b)) report_bad_free(address);
+  auto* block = static_cast<Block*>(address);
+  if (block->key == key_of(block)) report_double_free(address);
+  ThreadBins* t = own_bins();
+  if (t == nullptr) {
+    block->next = nullptr;
+    block->key = key_of(block);
+    return give_blocks(block);
+  }
+  if (t->bins[b].room == 0) make_room(*t, static_cast<BinIndex>(b));
+  push(t->bins[b], address);
+}
+
+void flush_thread_bins() {
+  if (thread_bins != &no_bins && thread_bins != &ended_bins) give_back(*thread_bins);
+}
+
+std::size_t thread_bins_in_use() {
+  os::Locked locked(lock);
+  std::size_t n = 0;
+  for (ThreadBins* t = all; t != nullptr; t = t->next) n += t->used;
+  return n;
+}
+
+os::Lock& bins_lock_for_fork() { return lock; }
+
+// The child has one thread, so nothing changes meanwhile. A list is whole at any instruction of its thread.
+void reclaim_bins_after_fork() {
+  for (ThreadBins* t = all; t != nullptr; t = t->next) {
+    if (!t->used || t == thread_bins) continue;
+    give_back(*t);
+    t->used = false;
+  }
+}
+
+}  // namespace lull::front

@@ -1,0 +1,112 @@
+// A thread's cache of free blocks (mcache of malloc): for each size class two lists, last in first out.
+//
+// malloc pops from the current list, free pushes to it; nothing else is touched: no descriptor, no owner, no atomic
+// operation. A list holds up to a magazine of blocks; when it is full it becomes the spare list, when it is empty the
+// spare one takes its place (Bonwick and Adams, "Magazines and Vmem", 2001), and only full or empty magazines go to the
+// central store. Magazines start small and double while they are used, so that idle threads hold little.
+//
+// free() finds a block's class in the page's entry. Entries that are no small block's lead to bins without room, so one
+// test catches a full list, a large block, a foreign address and a thread without bins alike. It also tells, without the
+// descriptor, an address that is not the start of a block, and by its key one that is free already.
+#pragma once
+
+#include "alloc/front/central.h"
+#include "alloc/pages/reservation.h"
+
+namespace lull::front {
+
+struct Bin {
+  Block* list = nullptr;
+  std::uint32_t room = 0;     // blocks the list still takes
+  std::uint32_t inverse = 0;  // see inverse_of_bin
+};
+
+enum class Visit : std::uint8_t { none, took, gave };  // to the central store
+
+struct BinReserve {
+  Block* spare = nullptr;  // a full magazine or nothing
+  Span* held = nullptr;
+  std::uint32_t spare_count = 0;
+  std::uint32_t magazine = 0;  // blocks; 0: bin not used yet
+  Visit last_visit = Visit::none;
+};
+
+struct ThreadBins {
+  Bin bins[kBins];
+  BinReserve reserve[kBins];
+  std::size_t magazine_bytes = 0;  // all magazines, full
+  bool used = false;               // by a thread
+  ThreadBins* next = nullptr;      // list of all; constant once published
+};
+
+// Never null: threads without bins have `no_bins`, whose lists are empty and have no room.
+extern __thread ThreadBins* thread_bins __attribute__((tls_model("initial-exec")));
+extern ThreadBins no_bins;  // never written
+
+// What free() needs of the heap, in one cache line.
+struct alignas(64) FreeView {
+  std::uintptr_t base = 0;
+  std::size_t size = 0;
+  const std::atomic<pages::PageClass>* classes = nullptr;
+  std::uintptr_t secret = 0;
+};
+extern FreeView free_view;
+
+inline std::uintptr_t key_of(const Block* block) { return reinterpret_cast<std::uintptr_t>(block) ^ free_view.secret; }
+
+[[gnu::noinline]] void* allocate_slow(std::size_t bytes);
+[[gnu::noinline]] void free_slow(void* address);
+
+// The bin that has a block of this size; nullptr when its list is empty.
+inline Bin* filled_bin(std::size_t bytes) {
+  Bin& bin = thread_bins->bins[bin_of(bytes)];
+  return bin.list != nullptr ? &bin : nullptr;
+}
+inline void* pop(Bin& bin) {
+  Block* block = bin.list;
+  bin.list = block->next;
+  ++bin.room;
+  block->key = 0;
+  return block;
+}
+
+inline void* allocate(std::size_t bytes) {
+  Bin* bin = bytes <= kSmallMost ? filled_bin(bytes) : nullptr;
+  return bin != nullptr ? pop(*bin) : allocate_slow(bytes);
+}
+
+// The bin that takes `address` at once; nullptr when the slow path has to look.
+inline Bin* bin_for(void* address) {
+  const std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(address) - free_view.base;
+  if (offset >= free_view.size) [[unlikely]] return nullptr;
+  const auto entry = static_cast<std::uint32_t>(free_view.classes[offset >> kPageShift].load(std::memory_order_relaxed));
+  Bin& bin = thread_bins->bins[entry & 0xff];
+  const std::uint32_t in_span = (static_cast<std::uint32_t>(offset) & (kPageSize - 1)) | (entry >> 8) << kPageShift;
+  if (bin.room == 0 || in_span * bin.inverse >= bin.inverse) [[unlikely]] return nullptr;
+  if (static_cast<Block*>(address)->key == key_of(static_cast<Block*>(address))) [[unlikely]] return nullptr;
+  return &bin;
+}
+
+inline void push(Bin& bin, void* address) {
+  auto* block = static_cast<Block*>(address);
+  block->next = bin.list;
+  block->key = key_of(block);
+  bin.list = block;
+  --bin.room;
+}
+
+inline void free(void* address) {
+  Bin* bin = bin_for(address);
+  if (bin == nullptr) [[unlikely]] return free_slow(address);
+  push(*bin, address);
+}
+
+// Everything this thread caches goes back to the central store, which keeps its bins.
+void flush_thread_bins();
+std::size_t thread_bins_in_use();  // threads that have bins
+
+os::Lock& bins_lock_for_fork();
+// In a forked child: what the other threads, which are gone, had cached goes back to the central store.
+void reclaim_bins_after_fork();
+
+}  // namespace lull::front

@@ -1,0 +1,75 @@
+// malloc's family under the C library's names: what liblull-malloc.so and the target lull::malloc put in its place.
+#include <cerrno>
+#include <malloc.h>
+#include <unistd.h>
+
+#include "alloc/front/malloc_calls.h"
+#include "alloc/front/statistics.h"
+
+#define LULL_EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace front = lull::front;
+
+LULL_EXPORT void* malloc(size_t size) noexcept { return front::call_malloc(size); }
+LULL_EXPORT void free(void* block) noexcept { front::free(block); }
+LULL_EXPORT void* calloc(size_t count, size_t size) noexcept { return front::call_calloc(count, size); }
+LULL_EXPORT void* realloc(void* block, size_t size) noexcept { return front::call_realloc(block, size); }
+LULL_EXPORT void* reallocarray(void* block, size_t count, size_t size) noexcept {
+  return front::call_reallocarray(block, count, size);
+}
+LULL_EXPORT void cfree(void* block) noexcept { front::free(block); }
+
+// C23.
+LULL_EXPORT void free_sized(void* block, size_t size) noexcept { front::free_sized(block, size); }
+LULL_EXPORT void free_aligned_sized(void* block, size_t alignment, size_t size) noexcept {
+  front::call_free_aligned_sized(block, alignment, size);
+}
+
+LULL_EXPORT void* aligned_alloc(size_t alignment, size_t size) noexcept { return front::call_aligned_alloc(alignment, size); }
+LULL_EXPORT int posix_memalign(void** block, size_t alignment, size_t size) noexcept {
+  return front::call_posix_memalign(block, alignment, size);
+}
+// glibc's memalign rounds an alignment that is no power of two up to one.
+LULL_EXPORT void* memalign(size_t alignment, size_t size) noexcept {
+  if (alignment > PTRDIFF_MAX / 2) {
+    errno = EINVAL;
+    return nullptr;
+  }
+  return front::call_aligned_alloc(std::bit_ceil(alignment), size);
+}
+LULL_EXPORT void* valloc(size_t size) noexcept { return front::call_aligned_alloc(static_cast<size_t>(getpagesize()), size); }
+LULL_EXPORT void* pvalloc(size_t size) noexcept {
+  const auto page = static_cast<size_t>(getpagesize());
+  if (size > PTRDIFF_MAX - page) return front::out_of_memory();
+  return front::call_aligned_alloc(page, size == 0 ? page : lull::round_up(size, page));
+}
+
+LULL_EXPORT size_t malloc_usable_size(void* block) noexcept { return block == nullptr ? 0 : front::usable_size(block); }
+LULL_EXPORT int malloc_trim(size_t pad) noexcept { return front::trim(pad) ? 1 : 0; }
+LULL_EXPORT int mallopt(int, int) noexcept { return 1; }
+LULL_EXPORT size_t nallocx(size_t size, int flags) noexcept {
+  const size_t alignment = size_t{1} << (flags & 63);  // MALLOCX_LG_ALIGN
+  return size == 0 ? 0 : front::good_size(front::size_for_alignment(alignment, size));
+}
+LULL_EXPORT void sdallocx(void* block, size_t size, int flags) noexcept {
+  front::call_free_aligned_sized(block, size_t{1} << (flags & 63), size);
+}
+
+LULL_EXPORT struct mallinfo2 mallinfo2() noexcept {
+  const front::HeapFigures figures = front::read_figures();
+  struct mallinfo2 info = {};
+  info.arena = figures.held_bytes;
+  info.uordblks = figures.used_bytes;
+  info.fordblks = figures.held_bytes - figures.used_bytes;
+  info.keepcost = figures.idle_bytes;
+  return info;
+}
+LULL_EXPORT struct mallinfo mallinfo() noexcept {
+  const struct mallinfo2 wide = mallinfo2();
+  struct mallinfo info = {};
+  info.arena = static_cast<int>(wide.arena);
+  info.uordblks = static_cast<int>(wide.uordblks);
+  info.fordblks = static_cast<int>(wide.fordblks);
+  info.keepcost = static_cast<int>(wide.keepcost);
+  return info;
+}

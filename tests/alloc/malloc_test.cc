@@ -1,0 +1,433 @@
+// lull_malloc and its family: what the standards and glibc say of them, under one thread and many, and what wrong use does.
+#include "lull/malloc.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <set>
+
+#include "alloc/front/heap.h"
+#include "alloc/front/statistics.h"
+#include "alloc/os/vm.h"
+#include "alloc/pages/page_heap.h"
+#include "alloc/pages/span_table.h"
+#include "tests/alloc/support.h"
+
+namespace lull::front {
+namespace {
+
+using lull::testing::run_together;
+using lull::testing::scaled;
+
+std::size_t used_pages() { return pages::page_heap.stats().used >> kPageShift; }
+void fill(void* block, std::size_t bytes, unsigned value) { std::memset(block, static_cast<int>(value & 0xff), bytes); }
+bool is_filled(const void* block, std::size_t bytes, unsigned value) {
+  const auto* at = static_cast<const unsigned char*>(block);
+  return std::all_of(at, at + bytes, [&](unsigned char c) { return c == (value & 0xff); });
+}
+
+// Sizes.
+
+TEST(BlockSizes, EveryOffsetThatIsAStartAndNoOtherPassesTheInverse) {
+  for (std::uint32_t bin = kFirstBin; bin < kBins; ++bin) {
+    const std::uint32_t inverse = inverse_of_bin(bin), bytes = static_cast<std::uint32_t>(bytes_of_bin(bin));
+    for (std::uint32_t offset = 0; offset < PageCount{pages::kLargestSpanPages}.bytes(); ++offset)
+      ASSERT_EQ(offset % bytes == 0, offset * inverse < inverse) << bytes << " at " << offset;
+  }
+}
+
+TEST(BlockSizes, SpansWasteLittleAndFitThePageEntries) {
+  for (std::uint32_t bin = kFirstBin; bin < kBins; ++bin) {
+    const pages::SpanGeometry g = geometry_of_bin(bin);
+    EXPECT_LE(g.pages.value, pages::kLargestSpanPages);
+    EXPECT_GE(g.slots, pages::kFewestSlots);
+    EXPECT_LE((g.pages.bytes() - g.slots * g.slot_bytes) * 8, g.pages.bytes()) << g.slot_bytes;
+  }
+}
+
+TEST(Malloc, GivesUsableDisjointAlignedBlocksOfEverySize) {
+  for (std::size_t bytes = 0; bytes < 70'000; bytes += bytes < 1200 ? 1 : 97) {
+    void* a = lull_malloc(bytes);
+    void* b = lull_malloc(bytes);
+    ASSERT_NE(a, b);
+    for (void* block : {a, b}) {
+      ASSERT_NE(nullptr, block);
+      ASSERT_EQ(0u, reinterpret_cast<std::uintptr_t>(block) % 16);
+      ASSERT_GE(lull_malloc_usable_size(block), bytes);
+      ASSERT_EQ(lull_malloc_usable_size(block), lull_good_size(bytes));
+    }
+    fill(a, lull_malloc_usable_size(a), 1);
+    fill(b, lull_malloc_usable_size(b), 2);
+    ASSERT_TRUE(is_filled(a, lull_malloc_usable_size(a), 1));
+    lull_free(a);
+    ASSERT_TRUE(is_filled(b, lull_malloc_usable_size(b), 2));
+    lull_free_sized(b, bytes);
+  }
+}
+
+TEST(Malloc, RefusesWhatNoAddressSpaceHolds) {
+  for (const std::size_t bytes : {std::size_t{PTRDIFF_MAX} + 1, SIZE_MAX, SIZE_MAX - 4096, std::size_t{1} << 50}) {
+    errno = 0;
+    EXPECT_EQ(nullptr, lull_malloc(bytes)) << bytes;
+    EXPECT_EQ(ENOMEM, errno);
+    errno = 0;
+    EXPECT_EQ(nullptr, lull_realloc(nullptr, bytes));
+    EXPECT_EQ(ENOMEM, errno);
+  }
+  errno = 0;
+  EXPECT_EQ(nullptr, lull_calloc(SIZE_MAX / 8, 9));
+  EXPECT_EQ(ENOMEM, errno);
+  EXPECT_EQ(nullptr, lull_reallocarray(nullptr, SIZE_MAX / 8, 9));
+}
+
+TEST(Malloc, KeepsABlockThatCannotGrow) {
+  char* block = static_cast<char*>(lull_malloc(100));
+  std::strcpy(block, "still here");
+  EXPECT_EQ(nullptr, lull_realloc(block, std::size_t{1} << 50));
+  EXPECT_STREQ("still here", block);
+  lull_free(block);
+}
+
+TEST(Malloc, FreeLeavesErrnoAlone) {
+  void* large = lull_malloc(10 << 20);
+  void* small = lull_malloc(10);
+  errno = 4711;
+  lull_free(large);
+  lull_free(small);
+  lull_free(nullptr);
+  lull_free_sized(nullptr, 10);
+  EXPECT_EQ(4711, errno);
+}
+
+TEST(Calloc, IsZeroAlsoWhenTheMemoryWasUsedBefore) {
+  for (const std::size_t bytes : {1u, 16u, 100u, 5000u, 32768u, 32769u, 300'000u, 5'000'000u})
+    for (int round = 0; round < 5; ++round) {
+      void* dirty = lull_malloc(bytes);
+      fill(dirty, lull_malloc_usable_size(dirty), 0xff);
+      lull_free(dirty);
+      void* block = lull_calloc(1, bytes);
+      ASSERT_TRUE(is_filled(block, bytes, 0)) << bytes;
+      fill(block, bytes, 0xee);
+      lull_free(block);
+    }
+}
+
+TEST(Realloc, KeepsTheContentsWhereverItGoes) {
+  std::mt19937_64 random(lull::testing::seed_of_this_run());
+  std::size_t size = 1;
+  auto* block = static_cast<unsigned char*>(lull_malloc(size));
+  fill(block, size, 7);
+  for (int i = 0; i < 2000; ++i) {
+    const std::size_t wanted = random() % (i % 10 == 0 ? 3'000'000 : 3000) + 1;
+    block = static_cast<unsigned char*>(lull_realloc(block, wanted));
+    ASSERT_NE(nullptr, block);
+    ASSERT_TRUE(is_filled(block, std::min(size, wanted), 7)) << size << " -> " << wanted;
+    ASSERT_GE(lull_malloc_usable_size(block), wanted);
+    fill(block, wanted, 7);
+    size = wanted;
+  }
+  EXPECT_EQ(nullptr, lull_realloc(block, 0));
+}
+
+TEST(Realloc, GrowsALargeBlockInPlaceWhenNobodyIsBehindIt) {
+  void* block = lull_malloc(1 << 20);
+  int moves = 0;
+  for (std::size_t size = 1 << 20; size < (64 << 20); size += 1 << 20) {
+    void* grown = lull_realloc(block, size);
+    moves += grown != block;
+    block = grown;
+  }
+  EXPECT_LT(moves, 3);
+  lull_free(block);
+}
+
+TEST(Realloc, GivesTheTailOfAShrunkLargeBlockBack) {
+  void* block = lull_malloc(64 << 20);
+  const std::size_t before = used_pages();
+  EXPECT_EQ(block, lull_realloc(block, 1 << 20));
+  EXPECT_EQ(before - used_pages(), (63u << 20) >> kPageShift);
+  EXPECT_EQ(std::size_t{1} << 20, lull_malloc_usable_size(block));
+  lull_free(block);
+}
+
+TEST(AlignedAlloc, GivesWhatIsAskedAtEveryAlignment) {
+  for (std::size_t alignment = 1; alignment <= (std::size_t{64} << 20); alignment *= 2)
+    for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{17}, alignment - 1, alignment, alignment + 1, alignment * 3}) {
+      void* a = lull_aligned_alloc(alignment, bytes);
+      void* b = nullptr;
+      ASSERT_NE(nullptr, a) << alignment << ' ' << bytes;
+      ASSERT_EQ(0u, reinterpret_cast<std::uintptr_t>(a) % alignment) << alignment << ' ' << bytes;
+      ASSERT_GE(lull_malloc_usable_size(a), bytes);
+      fill(a, std::min<std::size_t>(bytes, 4096), 1);
+      if (alignment >= sizeof(void*)) {
+        ASSERT_EQ(0, lull_posix_memalign(&b, alignment, bytes));
+        ASSERT_EQ(0u, reinterpret_cast<std::uintptr_t>(b) % alignment);
+        lull_free(b);
+      }
+      lull_free_aligned_sized(a, alignment, bytes);
+    }
+}
+
+TEST(AlignedAlloc, RefusesWhatIsNoPowerOfTwo) {
+  void* block = nullptr;
+  for (const std::size_t alignment : {std::size_t{0}, std::size_t{3}, std::size_t{24}, SIZE_MAX}) {
+    errno = 0;
+    EXPECT_EQ(nullptr, lull_aligned_alloc(alignment, 10));
+    EXPECT_EQ(EINVAL, errno);
+    EXPECT_EQ(EINVAL, lull_posix_memalign(&block, alignment, 10));
+  }
+  EXPECT_EQ(EINVAL, lull_posix_memalign(&block, 4, 10));
+  EXPECT_EQ(nullptr, block);
+  EXPECT_EQ(nullptr, lull_aligned_alloc(std::size_t{1} << 62, 10));
+}
+
+// What becomes of memory.
+
+TEST(Memory, AllOfItIsBackAfterEverythingWasFreed) {
+  std::thread([] {  // with bins of its own, which its end gives back
+    std::mt19937_64 random(lull::testing::seed_of_this_run());
+    std::vector<void*> blocks;
+    for (int i = 0; i < 200'000; ++i) blocks.push_back(lull_malloc(random() % (i % 100 == 0 ? 100'000 : 1000)));
+    std::shuffle(blocks.begin(), blocks.end(), random);
+    for (void* block : blocks) lull_free(block);
+  }).join();
+  lull_malloc_trim(0);
+  EXPECT_EQ(0u, used_pages());
+  EXPECT_EQ(0u, thread_bins_in_use());
+  pages::page_heap.check_invariants();
+}
+
+TEST(Memory, OfAThreadThatOnlyFreedIsBackToo) {
+  std::vector<void*> blocks;
+  for (int i = 0; i < 100'000; ++i) blocks.push_back(lull_malloc(100));
+  std::thread([&] {
+    for (void* block : blocks) lull_free(block);
+  }).join();
+  lull_malloc_trim(0);
+  EXPECT_EQ(0u, used_pages());
+}
+
+TEST(Memory, ACycleOfThreadsKeepsItsSize) {
+  std::size_t early = 0;
+  for (int i = 0; i < scaled(2000); ++i) {
+    std::thread([] {
+      void* blocks[100];
+      for (auto& block : blocks) block = lull_malloc(200);
+      for (auto& block : blocks) lull_free(block);
+    }).join();
+    if (i == 10) early = used_pages();
+  }
+  EXPECT_LE(used_pages(), early);
+}
+
+TEST(Memory, EmptySpansGoBackToThePageHeapWithoutBeingAsked) {
+  std::vector<void*> blocks;
+  for (int i = 0; i < 500'000; ++i) blocks.push_back(lull_malloc(64));
+  const std::size_t most = used_pages();
+  for (void* block : blocks) lull_free(block);
+  EXPECT_LT(used_pages() * 20, most);
+}
+
+TEST(Memory, RunsOutAsNullAndComesBack) {
+  lull::testing::expect_success_in_new_process([] {
+    LULL_CHILD_EXPECT(lull_malloc(10) != nullptr);
+    os::fail_mapping_for_testing(0, true);
+    std::vector<void*> held;
+    held.reserve(10'000'000);
+    void* block;
+    while ((block = lull_malloc(3000)) != nullptr) held.push_back(block);
+    LULL_CHILD_EXPECT(errno == ENOMEM);
+    LULL_CHILD_EXPECT(held.size() > 1000);
+    LULL_CHILD_EXPECT(lull_calloc(1, 3000) == nullptr && lull_malloc(100'000) == nullptr);
+    LULL_CHILD_EXPECT(lull_aligned_alloc(4096, 100'000) == nullptr);
+    lull_free(held.back());
+    LULL_CHILD_EXPECT(lull_malloc(3000) != nullptr);
+    os::fail_mapping_for_testing(-1);
+    LULL_CHILD_EXPECT(lull_malloc(100'000) != nullptr);
+  });
+}
+
+TEST(Memory, EveryMappingMayFailInTurn) {
+  for (int n = 0; n < 8; ++n)
+    lull::testing::expect_success_in_new_process([n] {
+      os::fail_mapping_for_testing(n);
+      int failed = 0;
+      for (int i = 0; i < 2000; ++i) {
+        void* block = lull_malloc(i % 10 == 0 ? 100'000 : 500);
+        failed += block == nullptr;
+        if (i % 3 == 0) lull_free(block);
+      }
+      LULL_CHILD_EXPECT(failed <= 1);
+    });
+}
+
+// Many threads.
+
+struct Handed {
+  void* block;
+  std::size_t size;
+  unsigned value;
+};
+
+TEST(Threads, HandBlocksToEachOtherUnharmed) {
+  constexpr unsigned kThreads = 4;
+  constexpr std::size_t kPlaces = 1024;
+  static std::array<std::atomic<Handed*>, kPlaces> places;
+  const std::uint64_t seed = lull::testing::seed_of_this_run();
+  run_together(kThreads, [&](unsigned t) {
+    std::mt19937_64 random(seed + t);
+    for (int i = 0; i < scaled(300'000); ++i) {
+      auto* fresh = static_cast<Handed*>(lull_malloc(sizeof(Handed)));
+      const std::size_t size = random() % (i % 1000 == 0 ? 200'000 : 600) + 1;
+      const auto value = static_cast<unsigned>(random());
+      *fresh = {lull_malloc(size), size, value};
+      fill(fresh->block, std::min<std::size_t>(size, 600), value);
+      Handed* old = places[random() % kPlaces].exchange(fresh);
+      if (old == nullptr) continue;
+      ASSERT_TRUE(is_filled(old->block, std::min<std::size_t>(old->size, 600), old->value));
+      lull_free(old->block);
+      lull_free(old);
+    }
+  });
+  for (auto& place : places) {
+    if (Handed* left = place.exchange(nullptr)) {
+      lull_free(left->block);
+      lull_free(left);
+    }
+  }
+  lull_malloc_trim(0);
+  EXPECT_EQ(0u, used_pages());
+}
+
+// Spans are taken from, filled, emptied and retired by everybody at once: few blocks a span make every transition frequent.
+TEST(Threads, ShareSpansOfFewBlocks) {
+  const std::uint64_t seed = lull::testing::seed_of_this_run();
+  run_together(4, [&](unsigned t) {
+    std::mt19937_64 random(seed + t);
+    std::vector<unsigned char*> held;
+    for (int i = 0; i < scaled(200'000); ++i) {
+      if (random() % 100 < (i / 1000 % 2 ? 40u : 60u) && held.size() < 300) {
+        held.push_back(static_cast<unsigned char*>(lull_malloc(8000 + random() % 24'000)));
+        *held.back() = static_cast<unsigned char>(t);
+      } else if (!held.empty()) {
+        std::swap(held[random() % held.size()], held.back());
+        ASSERT_EQ(t, *held.back());
+        lull_free(held.back());
+        held.pop_back();
+      }
+      if (i % 1000 == 0) flush_thread_bins();
+      if (i % 5000 == 0) trim_central();
+    }
+    for (void* block : held) lull_free(block);
+  });
+  lull_malloc_trim(0);
+  EXPECT_EQ(0u, used_pages());
+}
+
+TEST(Threads, ABlockIsHandedOutOnce) {
+  static std::vector<void*> taken[4];
+  run_together(4, [&](unsigned t) {
+    for (int i = 0; i < scaled(100'000); ++i) taken[t].push_back(lull_malloc(48));
+  });
+  std::set<void*> all;
+  for (const auto& blocks : taken) all.insert(blocks.begin(), blocks.end());
+  EXPECT_EQ(4u * static_cast<unsigned>(scaled(100'000)), all.size());
+}
+
+pthread_key_t last_key;
+TEST(Threads, MayAllocateAndFreeInTheirLastDestructors) {
+  lull_free(lull_malloc(1));  // the bins' key comes first, so that they are gone when this one's destructor runs
+  pthread_key_create(&last_key, [](void* block) {
+    void* other = lull_malloc(100);
+    lull_free(block);
+    lull_free(other);
+  });
+  for (int i = 0; i < 100; ++i)
+    std::thread([] { pthread_setspecific(last_key, lull_malloc(100)); }).join();
+  flush_thread_bins();
+  lull_malloc_trim(0);
+  EXPECT_EQ(0u, used_pages());
+}
+
+// Wrong use.
+
+class MallocDeathTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
+TEST_F(MallocDeathTest, DoubleFreeAtOnce) {
+  EXPECT_DEATH({ void* p = lull_malloc(40); lull_free(p); lull_free(p); }, "lull: double free of 0x");
+}
+TEST_F(MallocDeathTest, DoubleFreeOfALargeBlock) {
+  EXPECT_DEATH({ void* p = lull_malloc(1 << 20); lull_free(p); lull_free(p); }, "lull: free of 0x.*no block");
+}
+TEST_F(MallocDeathTest, DoubleFreeAfterOthersWereFreed) {
+  EXPECT_DEATH({
+    void* p = lull_malloc(40);
+    void* q = lull_malloc(40);
+    lull_free(p);
+    lull_free(q);
+    lull_free(p);
+  }, "lull: double free of 0x");
+}
+TEST_F(MallocDeathTest, DoubleFreeByAnotherThread) {
+  EXPECT_DEATH({
+    void* p = lull_malloc(40);
+    lull_free(p);
+    std::thread([&] { lull_free(p); }).join();
+  }, "lull: double free of 0x");
+}
+TEST_F(MallocDeathTest, DoubleFreeOfABlockWhoseKeyWasOverwrittenIsFoundInItsSpan) {
+  EXPECT_DEATH({
+    auto* p = static_cast<char*>(lull_malloc(40));
+    lull_free(p);
+    flush_thread_bins();
+    std::memset(p, 1, 40);
+    lull_free(p);
+    flush_thread_bins();
+  }, "lull: double free of 0x");
+}
+TEST_F(MallocDeathTest, DoubleFreeInOneBatchIsFoundThoughTheKeyWasOverwritten) {
+  EXPECT_DEATH({
+    auto* p = static_cast<char*>(lull_malloc(40));
+    lull_free(p);
+    std::memset(p + 8, 1, 8);
+    lull_free(p);
+    flush_thread_bins();
+  }, "lull: (double free of|free of) 0x");
+}
+TEST_F(MallocDeathTest, FreeOfAnInteriorAddress) {
+  EXPECT_DEATH({ auto* p = static_cast<char*>(lull_malloc(100)); lull_free(p + 16); }, "free of 0x.*inside a block of 112 bytes at 0x");
+  EXPECT_DEATH({ auto* p = static_cast<char*>(lull_malloc(100)); lull_free(p + 1); }, "inside a block");
+  EXPECT_DEATH({ auto* p = static_cast<char*>(lull_malloc(1 << 20)); lull_free(p + 16); }, "inside a block of 1048576 bytes");
+  EXPECT_DEATH({ auto* p = static_cast<char*>(lull_malloc(1 << 20)); lull_free(p + (1 << 19)); }, "inside a block of 1048576 bytes");
+}
+TEST_F(MallocDeathTest, FreeOfAForeignAddress) {
+  static char global[64];
+  char local[64];
+  EXPECT_DEATH({ lull_free(lull_malloc(1)); lull_free(global + 16); }, "no address of this heap");
+  EXPECT_DEATH({ lull_free(lull_malloc(1)); lull_free(local + 16); }, "no address of this heap");
+  EXPECT_DEATH(lull_free(global), "no address of this heap");  // before anything was allocated
+  EXPECT_DEATH(lull_free(reinterpret_cast<void*>(8)), "no address of this heap");
+  EXPECT_DEATH(lull_free(reinterpret_cast<void*>(~std::uintptr_t{15})), "no address of this heap");
+}
+TEST_F(MallocDeathTest, FreeOfAFreePage) {
+  EXPECT_DEATH({ auto* p = static_cast<char*>(lull_malloc(64 << 20)); lull_free(p); lull_free(p + (32 << 20)); }, "no block");
+}
+TEST_F(MallocDeathTest, DeleteWithTheWrongSize) {
+  EXPECT_DEATH({ void* p = lull_malloc(100); lull_free_sized(p, 50); }, "delete of 0x.* with size 50, but its block has 112 bytes");
+  EXPECT_DEATH({ void* p = lull_malloc(100); lull_free_sized(p, 50'000); }, "with size 50000, but its block has 112 bytes");
+  EXPECT_DEATH({ void* p = lull_malloc(50'000); lull_free_sized(p, 100); }, "with size 100, but its block has 57344 bytes");
+}
+TEST_F(MallocDeathTest, UsableSizeOfWhatIsNoBlock) {
+  EXPECT_DEATH({ auto* p = static_cast<char*>(lull_malloc(100)); lull_malloc_usable_size(p + 16); }, "inside a block");
+}
+TEST_F(MallocDeathTest, ReallocOfAFreedLargeBlock) {
+  EXPECT_DEATH({ void* p = lull_malloc(1 << 20); lull_free(p); p = lull_realloc(p, 2 << 20); }, "no block");
+}
+
+}  // namespace
+}  // namespace lull::front
