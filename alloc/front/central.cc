@@ -4,6 +4,7 @@
 
 #include "alloc/base/check.h"
 #include "alloc/front/misuse.h"
+#include "alloc/front/span_purge.h"
 #include "alloc/pages/purger.h"
 #include "alloc/pages/span_table.h"
 
@@ -78,11 +79,7 @@ void* block_at(const Span& span, std::uint32_t word, std::uint64_t bits) {
 }
 
 void give_gathered(const Gathered& g) {
-  if (g.mask == 0) return;
-  // release: pairs with collect_blocks() and, through the count, with reserve_blocks()
-  const std::uint64_t before = g.span->free_bits()[g.word].fetch_or(g.mask, std::memory_order_release);
-  if (before & g.mask) report_double_free(block_at(*g.span, g.word, before & g.mask));
-  count_free(*g.span, static_cast<std::uint32_t>(std::popcount(g.mask)));
+  if (g.mask != 0) give_bits(*g.span, g.word, g.mask);
 }
 
 // Groups blocks by span and word on their way back (after BatchIt, Li et al., ISMM 2024, which groups by slab). Blocks
@@ -139,9 +136,9 @@ class Gatherer {
   Gathered places_[kPlaces];
 };
 
-// Takes the blocks of [0, n) of the held or popped span and makes a list of them.
-Block* collect_list(BinIndex bin, Span& span, const Reserved& reserved) {
-  if ((reserved.before & kCountMask) == span.slots) central[bin].empties.fetch_sub(1, std::memory_order_relaxed);
+// The reserved blocks as a list.
+Block* collect_list(Span& span, const Reserved& reserved) {
+  if (span.purged_pages().load(std::memory_order_relaxed) != 0) span.purged_pages().store(0, std::memory_order_relaxed);
   Block* first = nullptr;
   Block** link = &first;
   collect_blocks(span, reserved.count, [&](std::uint32_t slot) {
@@ -201,10 +198,17 @@ void release_held_span(BinIndex bin, Span* span) {
   retire_pages(first, count);
 }
 
-Block* take_blocks(BinIndex bin, Span& span, std::uint32_t most, std::uint32_t& taken) {
+Reserved reserve(Span& span, std::uint32_t most) {
   const Reserved reserved = reserve_blocks(span, most);
+  if (reserved.count > 0 && (reserved.before & kCountMask) == span.slots)
+    central[bin_of_span(span)].empties.fetch_sub(1, std::memory_order_relaxed);
+  return reserved;
+}
+
+Block* take_blocks(Span& span, std::uint32_t most, std::uint32_t& taken) {
+  const Reserved reserved = reserve(span, most);
   taken = reserved.count;
-  return reserved.count == 0 ? nullptr : collect_list(bin, span, reserved);
+  return reserved.count == 0 ? nullptr : collect_list(span, reserved);
 }
 
 void* take_one(BinIndex bin) {
@@ -212,13 +216,22 @@ void* take_one(BinIndex bin) {
     Span* span = hold_span(bin);
     if (span == nullptr) return nullptr;
     std::uint32_t taken;
-    Block* block = take_blocks(bin, *span, 1, taken);
+    Block* block = take_blocks(*span, 1, taken);
     release_held_span(bin, span);
     if (block != nullptr) return block;
   }
 }
 
+void give_bits(Span& span, std::uint32_t word, std::uint64_t bits) {
+  // release: pairs with collect_blocks() and, through the count, with reserve_blocks()
+  const std::uint64_t before = span.free_bits()[word].fetch_or(bits, std::memory_order_release);
+  if (before & bits) report_double_free(block_at(span, word, before & bits));
+  count_free(span, static_cast<std::uint32_t>(std::popcount(bits)));
+}
+
 void give_blocks(Block* list) {
+  if (list == nullptr) return;
+  nudge_span_purge();
   Gatherer gatherer;
   while (list != nullptr) {
     Block* next = list->next;

@@ -28,11 +28,15 @@ void release_held_span(BinIndex bin, Span* span);
 // The same if it has no free block left. False: it has, the caller still holds it.
 [[nodiscard]] bool drop_if_exhausted(Span* span);
 
+// reserve_blocks() for everybody but tests: keeps the class's figures.
+Reserved reserve(Span& span, std::uint32_t most);
 // A list of at most `most` blocks of the held span in address order; their number in `taken`.
-Block* take_blocks(BinIndex bin, Span& span, std::uint32_t most, std::uint32_t& taken);
+Block* take_blocks(Span& span, std::uint32_t most, std::uint32_t& taken);
 // One block without a cache; nullptr when memory runs out.
 void* take_one(BinIndex bin);
 
+// Gives back the blocks of one word of the span's bitmap, which the caller has taken.
+void give_bits(Span& span, std::uint32_t word, std::uint64_t bits);
 // Gives back all blocks of a list. Stops the program at a block that is free already or not the start of a block.
 void give_blocks(Block* list);
 

@@ -5,6 +5,7 @@
 
 #include "alloc/front/large_block.h"
 #include "alloc/front/misuse.h"
+#include "alloc/front/span_purge.h"
 #include "alloc/pages/page_heap.h"
 #include "alloc/pages/purger.h"
 #include "alloc/pages/span_table.h"
@@ -91,7 +92,7 @@ void free_sized_slow(void* address, std::size_t bytes) {
 
 bool trim(std::size_t) {
   flush_thread_bins();
-  const std::size_t trimmed = trim_central();
+  const std::size_t trimmed = trim_central() + purge_all_spans();
   return pages::purge_now() + trimmed > 0;
 }
 

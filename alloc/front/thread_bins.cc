@@ -128,7 +128,7 @@ bool refill(ThreadBins& t, BinIndex b) {
     if (r.held == nullptr) r.held = hold_span(b);
     if (r.held == nullptr) break;
     std::uint32_t taken;
-    Block* more = take_blocks(b, *r.held, wanted - have, taken);
+    Block* more = take_blocks(*r.held, wanted - have, taken);
     if (more != nullptr) {
       Block* last = more;
       if (list != nullptr) while (last->next != nullptr) last = last->next;

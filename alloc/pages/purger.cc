@@ -14,20 +14,29 @@ constexpr std::uint64_t kTickNs = 100'000'000;
 constexpr unsigned kIdleTicks = 10;                             // a second: shorter faults pages in again, longer holds memory
 constexpr std::size_t kMostPerTick = std::size_t{64} << 20;
 constexpr std::size_t kWorthAThread = std::size_t{1} << 20;
+constexpr PageCount kHeapWorthAThread = pages_for(std::size_t{32} << 20);  // for the hook: that much was committed
 
 enum State : std::uint32_t { kNone, kSleeping, kWorking };
 constinit std::atomic<std::uint32_t> state{kNone};
+constinit std::atomic<bool (*)()> hook{nullptr};
 constinit pthread_t thread{};
+
+// True: there may be more to do at the next tick.
+bool tick() {
+  constinit static std::atomic<std::uint32_t> never{0};
+  os::futex_wait_for(never, std::uint32_t{0}, kTickNs);
+  page_heap.tick();
+  page_heap.purge(kIdleTicks, kMostPerTick);
+  bool (*extra)() = hook.load(std::memory_order_acquire);
+  const bool more = extra != nullptr && extra();
+  return page_heap.dirty_bytes() > 0 || more;
+}
 
 void* run(void*) {
   os::make_background();
   for (;;) {
     state.store(kWorking, std::memory_order_seq_cst);
-    while (page_heap.dirty_bytes() > 0) {
-      constinit static std::atomic<std::uint32_t> never{0};
-      os::futex_wait_for(never, std::uint32_t{0}, kTickNs);
-      page_heap.tick();
-      page_heap.purge(kIdleTicks, kMostPerTick);
+    while (tick()) {
     }
     state.store(kSleeping, std::memory_order_seq_cst);
     if (page_heap.dirty_bytes() == 0) os::futex_wait(state, std::uint32_t{kSleeping});
@@ -35,11 +44,18 @@ void* run(void*) {
   return nullptr;
 }
 
+bool is_worth_a_thread() {
+  return page_heap.dirty_bytes() >= kWorthAThread ||
+         (hook.load(std::memory_order_relaxed) != nullptr && page_heap.end().value >= kHeapWorthAThread.value);
+}
+
 }  // namespace
+
+void set_purger_hook(bool (*on_tick)()) { hook.store(on_tick, std::memory_order_release); }
 
 void nudge_purger() {
   const std::uint32_t seen = state.load(std::memory_order_seq_cst);
-  if (seen == kWorking || page_heap.dirty_bytes() < (seen == kNone ? kWorthAThread : 1)) return;
+  if (seen == kWorking || (seen == kNone && !is_worth_a_thread())) return;
   std::uint32_t expected = seen;
   if (!state.compare_exchange_strong(expected, kWorking, std::memory_order_seq_cst)) return;
   if (seen == kSleeping) os::futex_wake_all(state);

@@ -6,6 +6,8 @@ namespace lull::pages {
 
 // There may be something to give back. Starts the thread at the first call that finds enough. Cheap. Thread-safe.
 void nudge_purger();
+// Extra work for the thread, done at every tick; true: there may be more at the next one.
+void set_purger_hook(bool (*on_tick)());
 // Gives every idle page back now; returns the bytes. Thread-safe.
 unsigned long purge_now();
 

@@ -78,6 +78,10 @@ class alignas(kCellBytes) Span {
   // Spans of malloc have one bitmap, its bits set where a slot is free, and no marks: see alloc/front/shared_span.h.
   BitWord* free_bits() { return bitmap(0); }
   std::atomic<std::uint32_t>& free_state() { return mark_cycle; }
+  // Of the purger (alloc/front/span_purge.h): system pages given back and not handed out since, a bit each; the free
+  // count when it looked last.
+  std::atomic<std::uint32_t>& purged_pages() { return snapshot_cycle; }
+  std::atomic_ref<std::uint32_t> state_at_last_look() { return std::atomic_ref(allocated); }
 
  private:
   BitWord* bitmap(unsigned n) { return reinterpret_cast<BitWord*>(this + 1) + n * std::size_t{words}; }

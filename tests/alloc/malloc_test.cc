@@ -9,6 +9,7 @@
 #include <set>
 
 #include "alloc/front/heap.h"
+#include "alloc/front/span_purge.h"
 #include "alloc/front/statistics.h"
 #include "alloc/os/vm.h"
 #include "alloc/pages/page_heap.h"
@@ -228,6 +229,81 @@ TEST(Memory, EmptySpansGoBackToThePageHeapWithoutBeingAsked) {
   const std::size_t most = used_pages();
   for (void* block : blocks) lull_free(block);
   EXPECT_LT(used_pages() * 20, most);
+}
+
+// One block in 50 stays, spread over all spans.
+std::vector<unsigned char*> leave_sparse_blocks(std::size_t total) {
+  std::mt19937_64 random(lull::testing::seed_of_this_run());
+  std::vector<unsigned char*> all, kept;
+  for (std::size_t made = 0; made < total;) {
+    const std::size_t bytes = 16 + random() % (random() % 10 == 0 ? 20'000 : 500);
+    all.push_back(static_cast<unsigned char*>(lull_malloc(bytes)));
+    fill(all.back(), lull_malloc_usable_size(all.back()), 0x5a);
+    made += bytes;
+  }
+  std::shuffle(all.begin(), all.end(), random);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (i % 50 == 0) kept.push_back(all[i]);
+    else lull_free(all[i]);
+  }
+  return kept;
+}
+void expect_unharmed(const std::vector<unsigned char*>& blocks) {
+  for (unsigned char* block : blocks) ASSERT_TRUE(is_filled(block, lull_malloc_usable_size(block), 0x5a));
+}
+
+TEST(Memory, PagesBetweenSparseBlocksGoBackWhenIdle) {
+  const std::size_t at_first = lull::testing::resident_bytes(), total = std::size_t{200} << 20;
+  const auto kept = leave_sparse_blocks(total);
+  const std::size_t after = lull::testing::resident_bytes();
+  for (int i = 0; i < 100 && lull::testing::resident_bytes() > at_first + total / 6; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  if (!lull::testing::kSanitized) {
+    EXPECT_GT(after, at_first + total / 2);
+    EXPECT_LE(lull::testing::resident_bytes(), at_first + total / 6);
+  }
+  expect_unharmed(kept);
+}
+
+TEST(Memory, TrimGivesPagesBetweenSparseBlocksBackAtOnceAndTheyServeAgain) {
+  const std::size_t at_first = lull::testing::resident_bytes(), total = std::size_t{100} << 20;
+  const auto kept = leave_sparse_blocks(total);
+  EXPECT_EQ(1, lull_malloc_trim(0));
+  EXPECT_TRUE(lull::testing::kSanitized || lull::testing::resident_bytes() <= at_first + total / 6);
+  expect_unharmed(kept);
+  const auto more = leave_sparse_blocks(total);
+  expect_unharmed(kept);
+  expect_unharmed(more);
+}
+
+// Everybody takes and gives while pages go.
+TEST(Memory, IsPurgedUnderThreadsThatUseIt) {
+  std::atomic<bool> over{false};
+  std::thread purging([&] {
+    while (!over) purge_all_spans();
+  });
+  const std::uint64_t seed = lull::testing::seed_of_this_run();
+  run_together(3, [&](unsigned t) {
+    std::mt19937_64 random(seed + t);
+    std::vector<std::pair<unsigned char*, std::size_t>> held(500);
+    for (int i = 0; i < scaled(200'000); ++i) {
+      auto& [block, bytes] = held[random() % held.size()];
+      if (block != nullptr) {
+        ASSERT_TRUE(is_filled(block, bytes, t + 1));
+        lull_free(block);
+      }
+      bytes = 16 + random() % 6000;
+      block = static_cast<unsigned char*>(lull_malloc(bytes));
+      fill(block, bytes, t + 1);
+      if (i % 100 == 0) flush_thread_bins();
+    }
+    for (auto& [block, bytes] : held) lull_free(block);
+  });
+  over = true;
+  purging.join();
+  lull_malloc_trim(0);
+  EXPECT_EQ(0u, used_pages());
+  for (std::uint32_t bin = kFirstBin; bin < kBins; ++bin) EXPECT_EQ(0, central[bin].empties.load()) << bin;
 }
 
 TEST(Memory, RunsOutAsNullAndComesBack) {

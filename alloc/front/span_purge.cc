@@ -1,0 +1,137 @@
+#include "alloc/front/span_purge.h"
+
+#include <algorithm>
+
+#include "alloc/front/central.h"
+#include "alloc/os/vm.h"
+#include "alloc/pages/page_heap.h"
+#include "alloc/pages/purger.h"
+#include "alloc/pages/span_table.h"
+
+namespace lull::front {
+namespace {
+
+constexpr std::size_t kSystemPage = 4096;
+constexpr std::uint32_t kPagesOfSpan = pages::kLargestSpanPages * (kPageSize / kSystemPage);
+static_assert(kPagesOfSpan <= 32, "a word has a bit for every system page of a span");
+constexpr std::uint32_t kRoundTicks = 10;  // about a second
+
+// Free blocks of one span, taken out of it for a while.
+class TakenBlocks {
+ public:
+  explicit TakenBlocks(Span& span) : span_(span) {
+    taken_ = reserve(span, span.slots).count;
+    collect_blocks(span, taken_, [&](std::uint32_t slot) { free_[slot / 64] |= bit_of(slot); });
+  }
+  ~TakenBlocks() {
+    for (std::uint32_t w = 0; w < span_.words; ++w)
+      if (free_[w] != 0) give_bits(span_, w, free_[w]);
+  }
+  TakenBlocks(const TakenBlocks&) = delete;
+  TakenBlocks& operator=(const TakenBlocks&) = delete;
+
+  // System pages, a bit each, with no byte outside of taken blocks.
+  std::uint32_t whole_pages() const {
+    std::uint32_t whole = 0;
+    for_each_run([&](std::uint32_t from, std::uint32_t to) {
+      const std::size_t first = round_up(from * span_.slot_bytes, kSystemPage) / kSystemPage;
+      // Behind the last block there is nothing.
+      const std::size_t end_bytes = to == span_.slots ? span_.end() - span_.base : to * span_.slot_bytes;
+      const std::size_t last = end_bytes / kSystemPage;
+      if (first < last) whole |= static_cast<std::uint32_t>(mask_between(static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(last)));
+    });
+    return whole;
+  }
+  std::uint32_t count() const { return taken_; }
+
+ private:
+  static constexpr std::uint32_t kMostWords = 32;  // blocks of 16 bytes in a span of 32 KiB
+  template <class Visit>
+  void for_each_run(Visit&& visit) const {
+    for (std::uint32_t at = next_set(free_, 0, span_.slots); at < span_.slots;) {
+      const std::uint32_t end = next_clear(free_, at, span_.slots);
+      visit(at, end);
+      at = next_set(free_, end, span_.slots);
+    }
+  }
+
+  Span& span_;
+  std::uint32_t taken_ = 0;
+  std::uint64_t free_[kMostWords] = {};
+};
+
+constexpr bool spans_fit_the_words() {
+  for (std::uint32_t bin = kFirstBin; bin < kBins; ++bin)
+    if (geometry_of_bin(bin).slots > 32 * 64) return false;
+  return true;
+}
+static_assert(spans_fit_the_words());
+
+std::size_t purge_pages(const Span& span, std::uint32_t pages) {
+  std::size_t bytes = 0;
+  while (pages != 0) {
+    const auto first = static_cast<std::uint32_t>(std::countr_zero(pages));
+    const auto length = static_cast<std::uint32_t>(std::countr_one(pages >> first));
+    os::purge(reinterpret_cast<void*>(span.base + first * kSystemPage), length * kSystemPage);
+    bytes += length * kSystemPage;
+    pages &= length + first >= 32 ? 0 : ~std::uint32_t{0} << (first + length);
+  }
+  return bytes;
+}
+
+// The span's pages stay its own while blocks of it are taken, so everything up to the end is about this span, even if
+// the descriptor was another's when the caller looked.
+std::size_t purge_span(Span& span) {
+  const TakenBlocks blocks(span);
+  if (blocks.count() == 0) return 0;
+  const std::uint32_t before = span.purged_pages().load(std::memory_order_relaxed);
+  const std::uint32_t whole = blocks.whole_pages();
+  const std::size_t bytes = purge_pages(span, whole & ~before);
+  span.purged_pages().store(whole, std::memory_order_relaxed);
+  return bytes;
+}
+
+bool is_worth_a_look(Span& span, bool idle_only) {
+  const std::uint32_t state = span.free_state().load(std::memory_order_relaxed);
+  if ((state & kCountMask) * span.slot_bytes < kSystemPage || (state & kDead)) return false;
+  const bool is_idle = span.state_at_last_look().exchange(state & kCountMask, std::memory_order_relaxed) == (state & kCountMask);
+  return !idle_only || is_idle;
+}
+
+std::size_t purge_spans(std::size_t most, bool idle_only) {
+  std::size_t purged = 0;
+  const PageIndex end = pages::heap_end();
+  for (PageIndex at{0}; at < end && purged < most; at = at + PageCount{1}) {
+    Span* span = small_span_of(pages::address_of(at));
+    if (span != nullptr && span->first_page() == at && is_worth_a_look(*span, idle_only)) purged += purge_span(*span);
+  }
+  return purged;
+}
+
+constinit std::atomic<bool> given_since{false};  // since the last round began
+
+// The purger's extra work, every tick. True: there may be more to do.
+bool on_tick() {
+  constinit static std::uint32_t tick = 0;  // the purger's thread only
+  constinit static std::uint32_t rounds_left = 0;
+  if (given_since.exchange(false, std::memory_order_relaxed)) rounds_left = 3;  // one to look, one to see it idle, one for the rest
+  if (rounds_left == 0) return false;
+  if (++tick % kRoundTicks != 0) return true;
+  constexpr std::size_t kMostPerRound = std::size_t{256} << 20;
+  if (purge_idle_spans(kMostPerRound) < kMostPerRound) --rounds_left;
+  return rounds_left > 0;
+}
+
+}  // namespace
+
+std::size_t purge_idle_spans(std::size_t most) { return purge_spans(most, true); }
+std::size_t purge_all_spans() { return purge_spans(~std::size_t{0}, false); }
+
+void nudge_span_purge() {
+  if (given_since.load(std::memory_order_relaxed)) return;
+  given_since.store(true, std::memory_order_relaxed);
+  pages::set_purger_hook(on_tick);
+  pages::nudge_purger();
+}
+
+}  // namespace lull::front
