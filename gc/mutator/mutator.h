@@ -65,7 +65,8 @@ struct Mutator {
   // The thread's part of a cycle. Written at handshakes and in runtime sections.
   std::uint32_t scanned_cycle = 0;  // its stack is black in this cycle
   std::uint32_t left_cycle = 0;     // it has answered barriers_off of this cycle
-  // The newest hole opened while the stack was black: what lies in it was born during the cycle and needs no shade.
+  // The newest hole opened while the stack was black and barriers were on: what lies in it was born during the cycle and
+  // needs no shade. Forgotten at handshake 3.
   std::uintptr_t born_begin = 0;
   std::size_t born_bytes = 0;
   cache::ThreadCache cache;

@@ -62,7 +62,9 @@ class SpanSupply final : public cache::SpanSource {
     heap_counters.handed.fetch_add(bytes, std::memory_order_relaxed);
     Mutator& m = *self_or_null();
     m.handed_bytes += bytes;
-    if (stage_of(m).born_black) {
+    // After handshake 3 no more: nobody would forget the hole before the next cycle, to which it is old.
+    const Stage stage = stage_of(m);
+    if (stage.born_black && !stage.fresh_only) {
       m.born_begin = begin;
       m.born_bytes = bytes;
     }

@@ -14,6 +14,10 @@ MUTANTS = [
     ('no snapshot at the stack scan', 'gc/mutator/handshake.cc',
      'take_snapshot(span, cycle, first, end);', 'static_cast<void>(span), static_cast<void>(first), static_cast<void>(end);',
      'stepper_test', '*ObjectsBornAfterTheScanAreNotFreed*'),
+    # Shades skip the thread's newest hole, in its own cycle only.
+    ('a hole opened after handshake 3 is not shaded in the next cycle', 'gc/sweep/span_supply.cc',
+     'if (stage.born_black && !stage.fresh_only) {', 'if (stage.born_black) {',
+     'stepper_test', '*AreShadedInTheNextCycle*'),
     ('no snapshot of spans taken after the scan', 'gc/sweep/span_supply.cc',
      'if (stage.born_black) take_snapshot', 'if (stage.born_black && false) take_snapshot',
      'stepper_test', '*ObjectsBornInSpansTakenAfterTheScan*'),
