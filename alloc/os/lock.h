@@ -53,7 +53,7 @@ class Lock {
   void forget_rank();
 
   std::atomic<std::uint32_t> word_{0};
-  LockRank rank_;
+  [[maybe_unused]] LockRank rank_;  // read in debug builds
 };
 
 class [[nodiscard]] Locked {
