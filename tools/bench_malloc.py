@@ -8,8 +8,8 @@ Measured: wall, user and system time, peak resident memory and minor faults of t
 redis: the wall time of redis-benchmark, everything else of the server. Out come tables (median, least and greatest), geometric
 means, DIR/malloc.csv and DIR/malloc.svg. idle_return measures what goes back to the kernel, not time: it stays out of the means.
 
---add keeps the cases and allocators of malloc.csv that this run does not repeat, so a suite can be run in parts; --rounds 0
---add only reports. --lock shares a machine: the lock is held while building and for one round of one case at a time.
+--add keeps the cases of malloc.csv that this run does not repeat, so the suite can be run in parts; --rounds 0 --add only
+reports. --lock shares a machine: the lock is held while building and for one round of one case at a time.
 """
 
 import contextlib
@@ -38,6 +38,7 @@ IDLE_ROUNDS = 3  # at most: these runs sleep
 DEBIAN_PEERS = {"glibc": "libc.so.6", "mimalloc2": "libmimalloc.so.2", "jemalloc": "libjemalloc.so.2",
                 "tcmalloc": "libtcmalloc_minimal.so.4"}
 METRICS = ("wall_s", "cpu_s", "user_s", "system_s", "peak_mib", "faults")
+JUDGED = ("wall_s", "cpu_s", "peak_mib")
 INPUTS = ROOT / "bench/malloc/inputs"
 
 
@@ -239,23 +240,22 @@ def medians(rows, metric):
 
 
 def print_case(name, rows):
-    is_idle = "returned_pct" in rows[0]
-    metrics = [m for m in rows[0] if m.endswith(("_mib", "_pct"))] if is_idle else METRICS
+    metrics = [m for m in rows[0] if m.endswith(("_mib", "_pct"))] if "returned_pct" in rows[0] else METRICS
     table = [[name, *metrics]]
     for allocator in dict.fromkeys(row["allocator"] for row in rows):
-        table.append([allocator, *(cell(rows, metric, allocator, is_idle) for metric in metrics)])
+        table.append([allocator, *(cell(rows, metric, allocator) for metric in metrics)])
     print_table(table)
 
 
-def cell(rows, metric, allocator, is_idle):
-    """Median (least..greatest) and, for what counts, its ratio to the least median."""
+def cell(rows, metric, allocator):
+    """The median, for JUDGED also (least..greatest) and its ratio to the least median."""
     values = values_by_allocator(rows, metric).get(allocator, [])
     if not values:
         return "-"
     median = statistics.median(values)
-    text = f"{short(median)} ({short(min(values))}..{short(max(values))})"
-    best = min(medians(rows, metric).values())
-    return text if is_idle or best == 0 or metric not in ("wall_s", "cpu_s", "peak_mib") else f"{text} x{median / best:.2f}"
+    if metric in JUDGED:
+        return f"{short(median)} ({short(min(values))}..{short(max(values))}) x{median / min(medians(rows, metric).values()):.2f}"
+    return f"{short(median)} ({short(min(values))}..{short(max(values))})" if metric.endswith("_pct") else short(median)
 
 
 def geomean(numbers):
@@ -286,7 +286,7 @@ def matrix(by_case, allocators, metric):
 
 
 def print_summary(by_case, allocators):
-    for metric in ("wall_s", "cpu_s", "peak_mib"):
+    for metric in JUDGED:
         print_table(matrix(by_case, allocators, metric))
     if "lull" in allocators:
         print_lull(by_case, [name for name in allocators if name != "lull"])
@@ -294,7 +294,7 @@ def print_summary(by_case, allocators):
 
 def print_lull(by_case, peers):
     """lull beside each peer, beside the best one, and beside each case's best one."""
-    for metric in ("wall_s", "cpu_s", "peak_mib"):
+    for metric in JUDGED:
         means = {peer: geomean(r.values()) for peer in peers if (r := ratios(by_case, metric, "lull", peer))}
         if not means:
             return
@@ -315,10 +315,7 @@ def worst_cases(by_case, metric, peers):
     return [text for _, text in sorted(found, reverse=True)[:6]]
 
 
-def report(rows, out):
-    by_case = {}
-    for row in rows:
-        by_case.setdefault(row["case"], []).append(row)
+def report(by_case, out):
     timed = {name: of_case for name, of_case in by_case.items() if "returned_pct" not in of_case[0]}
     if timed:
         allocators = list(dict.fromkeys(row["allocator"] for of_case in timed.values() for row in of_case))
@@ -334,26 +331,19 @@ def run_suite(options, build_dir, load):
         build(build_dir, options.out / "build.log", "lull_bench_malloc")
     allocators = find_allocators(build_dir, options.peers)
     print_machine(load, ", ".join(f"{name}={os.path.realpath(path)}" for name, path in allocators.items()))
-    earlier = read_csv(options.out / "malloc.csv") if options.add else []
-    cases = [case for case in CASES if options.rounds > 0 and re.search(options.only or "", case.name)]
-    rows = []
+    rows = {}
+    for row in read_csv(options.out / "malloc.csv") if options.add else []:
+        rows.setdefault(row["case"], []).append(row)
     with tempfile.TemporaryDirectory() as scratch:
         runner = Runner(build_dir / "bench/malloc", allocators, scratch)
-        for case in cases:
+        for case in CASES:
+            if options.rounds == 0 or not re.search(options.only or "", case.name):
+                continue
             if not runner.can_run(case):
                 print(f"\nskipped    {case.name}: not installed; tools/setup bench installs it")
-                continue
-            rows_of_case = run_case(runner, case, options)
-            rows += rows_of_case
-            if rows_of_case:
+            elif rows_of_case := run_case(runner, case, options):
+                rows[case.name] = rows_of_case
                 print_case(case.name, rows_of_case)
-            replaced = {(row["case"], row["allocator"]) for row in rows}
-            kept = [row for row in earlier if (row["case"], row["allocator"]) not in replaced]
-            write_csv(options.out / "malloc.csv", in_order(kept + rows))
-    report(in_order(kept + rows) if cases else earlier, options.out)
+                write_csv(options.out / "malloc.csv", [row for case in CASES for row in rows.get(case.name, [])])
+    report({case.name: rows[case.name] for case in CASES if case.name in rows}, options.out)
     return runner.failures
-
-
-def in_order(rows):
-    order = {case.name: position for position, case in enumerate(CASES)}
-    return sorted(rows, key=lambda row: order.get(row["case"], len(order)))
