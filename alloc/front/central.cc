@@ -14,7 +14,7 @@ constinit CentralBin central[kBins] = {};
 
 namespace {
 
-constexpr std::size_t kSpareBytes = 256 * 1024;  // of wholly free spans a class keeps: fewer thrash the page heap, more is memory
+constexpr std::size_t kSpareBytes = 64 * 1024;  // of wholly free spans a class keeps: fewer thrash the page heap, more is memory
 
 constexpr auto kGeometry = [] {
   std::array<pages::SpanGeometry, kBins> all{};
@@ -69,9 +69,9 @@ void count_free(Span& span, std::uint32_t n) {
 
 // Blocks of one list that share a word of one span's bitmap.
 struct Gathered {
-  Span* span = nullptr;
-  std::uint32_t word = 0;
-  std::uint64_t mask = 0;
+  Span* span;
+  std::uint32_t word;
+  std::uint64_t mask;
 };
 
 void* block_at(const Span& span, std::uint32_t word, std::uint64_t bits) {
@@ -88,7 +88,7 @@ class Gatherer {
  public:
   ~Gatherer() {
     give_gathered(current_);
-    for (const Gathered& g : places_) give_gathered(g);
+    for (; used_ != 0; used_ &= used_ - 1) give_gathered(places_[std::countr_zero(used_)]);
   }
   void add(Block* block) {
     const auto address = reinterpret_cast<std::uintptr_t>(block);
@@ -118,21 +118,25 @@ class Gatherer {
     return (static_cast<std::uint32_t>(span->id()) * 3 + word) % kPlaces;
   }
   void turn_to(Span* span, std::uint32_t word) {
-    if (current_.span != nullptr) std::swap(current_, places_[place_of(current_.span, current_.word)]);
-    give_gathered(current_);  // what had the place
-    Gathered& wanted = places_[place_of(span, word)];
-    if (wanted.span == span && wanted.word == word) {
-      current_ = std::exchange(wanted, {});
-    } else {
-      current_ = {span, word, 0};
-    }
+    if (current_.span != nullptr) put_aside(current_);
+    const std::uint32_t place = place_of(span, word);
+    const bool is_there = (used_ >> place & 1) && places_[place].span == span && places_[place].word == word;
+    current_ = is_there ? places_[place] : Gathered{span, word, 0};
+    if (is_there) used_ &= ~(1u << place);
+  }
+  void put_aside(const Gathered& g) {
+    const std::uint32_t place = place_of(g.span, g.word);
+    if (used_ >> place & 1) give_gathered(places_[place]);
+    places_[place] = g;
+    used_ |= 1u << place;
   }
 
-  Gathered current_;  // its span is span_
+  Gathered current_{};  // its span is span_
   Span* span_ = nullptr;
   std::uintptr_t base_ = 0;
   std::size_t bytes_ = 0, slot_bytes_ = 0;
   std::uint32_t reciprocal_ = 0, slots_ = 0;
+  std::uint32_t used_ = 0;  // places, a bit each; the others are not initialised
   Gathered places_[kPlaces];
 };
 

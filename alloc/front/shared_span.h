@@ -40,6 +40,23 @@ inline Reserved reserve_blocks(Span& span, std::uint32_t most) {
   }
 }
 
+// The `n` lowest bits that are set in `bits`, or all of them.
+constexpr std::uint64_t lowest_bits(std::uint64_t bits, std::uint32_t n) {
+  if (static_cast<std::uint32_t>(std::popcount(bits)) <= n) return bits;
+  std::uint32_t end = 0;  // all of `n` lie in [end, 64), those below are taken
+  for (std::uint32_t width = 32; width > 0; width /= 2) {
+    const std::uint64_t part = (bits >> end) & ((std::uint64_t{1} << width) - 1);
+    const auto in_part = static_cast<std::uint32_t>(std::popcount(part));
+    if (in_part <= n) {
+      n -= in_part;
+      end += width;
+    }
+  }
+  return bits & ((std::uint64_t{1} << end) - 1);
+}
+static_assert(lowest_bits(0xf0f0, 5) == 0x10f0 && lowest_bits(~std::uint64_t{0}, 63) == ~std::uint64_t{0} >> 1);
+static_assert(lowest_bits(std::uint64_t{1} << 63, 1) == std::uint64_t{1} << 63 && lowest_bits(3, 1) == 1);
+
 // Clears `n` reserved bits and calls visit(slot) for each, in address order unless others take and give meanwhile.
 template <class Visit>
 void collect_blocks(Span& span, std::uint32_t n, Visit&& visit) {
@@ -49,9 +66,7 @@ void collect_blocks(Span& span, std::uint32_t n, Visit&& visit) {
     std::uint64_t chosen = 0;
     do {
       if (bits == 0) break;
-      chosen = bits;
-      for (auto excess = std::popcount(chosen); excess > static_cast<int>(n); --excess)
-        chosen &= ~(std::uint64_t{1} << (63 - std::countl_zero(chosen)));
+      chosen = lowest_bits(bits, n);
       // acquire: pairs with the release in give_blocks(); the count may have been added by another giver
     } while (!word.compare_exchange_weak(bits, bits & ~chosen, std::memory_order_acquire, std::memory_order_relaxed));
     if (bits == 0) continue;

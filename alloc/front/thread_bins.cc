@@ -120,7 +120,8 @@ bool refill(ThreadBins& t, BinIndex b) {
   grow_magazine(t, b, Visit::took);
   Bin& bin = t.bins[b];
   BinReserve& r = t.reserve[b];
-  const std::uint32_t wanted = r.magazine;
+  // No more than will be used while it is in the processor's cache: making the list touches every block.
+  const std::uint32_t wanted = std::min(r.magazine, blocks_within(b, kPlainBytes, kPlainBlocks));
   std::uint32_t have = 0;
   Block* list = nullptr;
   // Spans with few free blocks are worth another look, but not for ever.
@@ -139,7 +140,7 @@ bool refill(ThreadBins& t, BinIndex b) {
     if (drop_if_exhausted(r.held)) r.held = nullptr;
   }
   bin.list = list;
-  bin.room = wanted - have;
+  bin.room = r.magazine - have;
   return list != nullptr;
 }
 
