@@ -41,7 +41,7 @@ void read_percent() {
   char* end = nullptr;
   const long value = std::strtol(text, &end, 10);
   if (std::strcmp(text, "off") == 0) options.gc_percent = -1;
-  else if (end != text && *end == '\0' && value <= 1'000'000) options.gc_percent = value;
+  else if (end != text && *end == '\0' && value <= 1'000'000) options.gc_percent = value < 0 ? -1 : value;  // users of it make it an int
   else std::fprintf(stderr, "lull: LULL_GC_PERCENT: '%s' is neither a number nor 'off'\n", text);
 }
 

@@ -196,7 +196,8 @@ class RandomGraph {
   std::size_t add(Node n) {
     n.alive = true;
     n.number = ++numbers_;
-    for (std::size_t i = 0; i < n.payload_words; ++i) n.word(i) = n.pattern(i);
+    // Atomic: conservative scans and check_trace read every word of a new object meanwhile.
+    for (std::size_t i = 0; i < n.payload_words; ++i) __atomic_store_n(&n.word(i), n.pattern(i), __ATOMIC_RELAXED);
     if (free_.empty()) {
       nodes_.push_back(std::move(n));
       return nodes_.size() - 1;
