@@ -58,7 +58,9 @@ void add_memory(mem_stats& out) {
   out.mspan_inuse = spans.descriptor_bytes_used;
   out.mspan_sys = spans.descriptor_bytes_reserved;
   out.mcache_inuse = out.mcache_sys = std::uint64_t{mutators.count_now()} * sizeof(Mutator);
-  const std::uint64_t page_tables = (pages.committed >> kPageShift) * 5, cards = pages.committed >> detail::kCardShift;
+  constexpr std::uint64_t kTableBytesPerPage = sizeof(pages::PageClass) + sizeof(std::uint32_t);
+  const std::uint64_t page_tables = (pages.committed >> kPageShift) * kTableBytesPerPage;
+  const std::uint64_t cards = pages.committed >> detail::kCardShift;
   out.gc_sys = page_tables + cards;
   out.other_sys = os::meta_bytes() - out.mcache_sys;  // the records of mutators come from there
   out.sys = out.heap_sys + out.mspan_sys + out.mcache_sys + out.gc_sys + out.other_sys;

@@ -1,0 +1,400 @@
+// lull/mem_stats.h: its equations hold at any time, and its counts are those of what the program did.
+//
+// Cases expect a process of their own (ctest).
+#include "lull/mem_stats.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <thread>
+#include <vector>
+
+#include "gc/cycle/stepper.h"
+#include "gc/model/options.h"
+#include "tests/support/hidden.h"
+#include "tests/support/scale.h"
+
+namespace {
+
+using lull::blocking_region;
+using lull::make;
+using lull::make_array;
+using lull::mem_stats;
+using lull::ptr;
+using lull::read_mem_stats;
+using lull::root;
+using lull::gc::Step;
+using lull::gc::Stepper;
+using lull::testing::elsewhere;
+using lull::testing::scaled;
+
+struct Node {
+  ptr<Node> next;
+  std::uint64_t value = 0;
+  void trace(lull::tracer& t) const { t(next); }
+};
+template <std::size_t kBytes>
+struct Plain {
+  char bytes[kBytes];
+};
+
+class MemStats : public testing::Test {
+ protected:
+  void SetUp() override {
+    lull::gc::read_options();
+    lull::set_gc_percent(-1);
+    lull::attach_thread();
+  }
+};
+
+std::uint64_t now_ns() {
+  return static_cast<std::uint64_t>(std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch()).count());
+}
+
+struct Sums {
+  std::uint64_t mallocs = 0, frees = 0;
+};
+Sums by_size_sums(const mem_stats& s) {
+  Sums sums;
+  for (std::uint32_t i = 0; i < s.by_size_count; ++i) {
+    sums.mallocs += s.by_size[i].mallocs;
+    sums.frees += s.by_size[i].frees;
+  }
+  return sums;
+}
+
+// What the header says is always true, and what follows from the fields' meanings.
+void expect_equations(const mem_stats& s) {
+  EXPECT_EQ(s.heap_sys, s.heap_inuse + s.heap_idle);
+  EXPECT_LE(s.heap_released, s.heap_idle);
+  EXPECT_EQ(s.mallocs - s.frees, s.heap_objects);
+  EXPECT_EQ(s.sys, s.heap_sys + s.mspan_sys + s.mcache_sys + s.gc_sys + s.other_sys);
+  EXPECT_LE(s.frees, s.mallocs);
+  EXPECT_EQ(s.alloc, s.heap_alloc);
+  EXPECT_LE(s.heap_alloc, s.total_alloc);
+  EXPECT_LE(s.mspan_inuse, s.mspan_sys);
+  EXPECT_LE(s.mcache_inuse, s.mcache_sys);
+  EXPECT_EQ(by_size_sums(s).mallocs, s.mallocs);
+  EXPECT_EQ(by_size_sums(s).frees, s.frees);
+  EXPECT_LE(s.num_forced_gc, s.num_gc);
+  EXPECT_GE(s.threads, 1u);
+  EXPECT_EQ(s.pause_total_ns, s.handshake.sum_ns);
+  for (std::uint64_t zero : {s.stack_inuse, s.stack_sys, s.lookups, s.buck_hash_sys, s.global_stops, s.verifier_errors}) EXPECT_EQ(zero, 0u);
+}
+
+// What never shrinks.
+void expect_grown(const mem_stats& before, const mem_stats& s) {
+  EXPECT_GE(s.mallocs, before.mallocs);
+  EXPECT_GE(s.frees, before.frees);
+  EXPECT_GE(s.total_alloc, before.total_alloc);
+  EXPECT_GE(s.num_gc, before.num_gc);
+  EXPECT_GE(s.num_forced_gc, before.num_forced_gc);
+  EXPECT_GE(s.last_gc, before.last_gc);
+  EXPECT_GE(s.handshake.count, before.handshake.count);
+  EXPECT_GE(s.handshakes, before.handshakes);
+  EXPECT_GE(s.alloc_slow.count, before.alloc_slow.count);
+  EXPECT_GE(s.gc_cpu_seconds, before.gc_cpu_seconds);
+}
+
+void allocate_all_sizes() {
+  ptr<Node> list;
+  for (int i = 0; i < 100; ++i) {
+    ptr<Node> node = make<Node>();
+    node->next = list;
+    list = node;
+    make_array<char>(static_cast<std::size_t>(i) * 97);
+    make<Plain<1000>>();
+  }
+  make_array<char>(200'000);
+}
+
+TEST_F(MemStats, EquationsHoldFromTheStart) {
+  expect_equations(read_mem_stats());
+  elsewhere(allocate_all_sizes);
+  expect_equations(read_mem_stats());
+  lull::collect();
+  expect_equations(read_mem_stats());
+}
+
+TEST_F(MemStats, EquationsHoldAtEveryStepOfACycle) {
+  Stepper stepper;
+  for (std::uint32_t step = 0; step < lull::gc::kSteps; ++step) {
+    elsewhere(allocate_all_sizes);
+    stepper.run_to(static_cast<Step>(step));
+    expect_equations(read_mem_stats());
+    elsewhere(allocate_all_sizes);
+    expect_equations(read_mem_stats());
+    stepper.finish();
+  }
+}
+
+TEST_F(MemStats, EquationsHoldWhileThreadsAllocateAndCyclesRun) {
+  lull::set_gc_percent(20);
+  std::atomic<bool> over{false};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t)
+    threads.emplace_back([&] {
+      while (!over) allocate_all_sizes();
+    });
+  const std::uint32_t cycles = read_mem_stats().num_gc;
+  mem_stats before = read_mem_stats();
+  for (int i = 0; i < scaled(2000) || before.num_gc < cycles + 5; ++i) {
+    const mem_stats s = read_mem_stats();
+    expect_equations(s);
+    expect_grown(before, s);
+    if (HasFailure()) break;
+    before = s;
+    lull::safepoint();
+  }
+  over = true;
+  blocking_region joining;
+  for (std::thread& t : threads) t.join();
+}
+
+// Counts.
+
+TEST_F(MemStats, CountsOfAKnownPatternAreExact) {
+  lull::collect();
+  const mem_stats before = read_mem_stats();
+  static root<Node> kept[10];
+  elsewhere([] {
+    for (int i = 0; i < 1000; ++i) {
+      ptr<Node> node = make<Node>();
+      if (i % 100 == 0) kept[i / 100] = node;
+    }
+  });
+  mem_stats s = read_mem_stats();
+  EXPECT_EQ(s.mallocs, before.mallocs + 1000);
+  EXPECT_EQ(s.frees, before.frees);
+  EXPECT_EQ(s.heap_objects, before.heap_objects + 1000);
+  EXPECT_EQ(s.heap_alloc, before.heap_alloc + 1000 * sizeof(Node));
+  EXPECT_EQ(s.total_alloc, before.total_alloc + 1000 * sizeof(Node));
+  lull::collect();
+  s = read_mem_stats();
+  EXPECT_EQ(s.frees, before.frees + 990);
+  EXPECT_EQ(s.heap_objects, before.heap_objects + 10);
+  EXPECT_EQ(s.heap_alloc, before.heap_alloc + 10 * sizeof(Node));
+  EXPECT_EQ(s.total_alloc, before.total_alloc + 1000 * sizeof(Node));
+  EXPECT_EQ(s.marked_objects, 10u);
+  EXPECT_EQ(s.heap_live, 10 * sizeof(Node));
+}
+
+std::uint64_t mallocs_of_size(const mem_stats& s, std::uint32_t size) {
+  for (std::uint32_t i = 0; i < s.by_size_count; ++i)
+    if (s.by_size[i].size == size) return s.by_size[i].mallocs;
+  return 0;
+}
+
+TEST_F(MemStats, BySizeCountsSlotsOfAllTypesTogether) {
+  elsewhere([] {
+    for (int i = 0; i < 70; ++i) make<Plain<64>>();
+    for (int i = 0; i < 30; ++i) make<Plain<63>>();  // another type, the same slot
+    for (int i = 0; i < 5; ++i) make<Plain<1024>>();
+  });
+  const mem_stats s = read_mem_stats();
+  EXPECT_EQ(mallocs_of_size(s, 64), 100u);
+  EXPECT_EQ(mallocs_of_size(s, 1024), 5u);
+  for (std::uint32_t i = 0; i < s.by_size_count; ++i)
+    for (std::uint32_t j = 0; j < i; ++j) EXPECT_NE(s.by_size[i].size, s.by_size[j].size);
+}
+
+TEST_F(MemStats, TheCallersOwnObjectsAreCountedAtOnce) {
+  for (int i = 0; i < 10; ++i) {
+    const std::uint64_t before = read_mem_stats().mallocs;
+    make<Node>();
+    EXPECT_EQ(read_mem_stats().mallocs, before + 1);
+  }
+}
+
+TEST_F(MemStats, LargeObjectsCountWithAllTheirPages) {
+  const mem_stats before = read_mem_stats();
+  elsewhere([] { make_array<char>(10 << 20); });
+  const mem_stats s = read_mem_stats();
+  EXPECT_EQ(s.mallocs, before.mallocs + 1);
+  EXPECT_GE(s.heap_alloc, before.heap_alloc + (10 << 20));
+  EXPECT_GE(s.heap_inuse, before.heap_inuse + (10 << 20));
+  lull::collect();
+  EXPECT_LT(read_mem_stats().heap_inuse, before.heap_inuse + (1 << 20));
+  EXPECT_EQ(read_mem_stats().heap_sys, s.heap_sys);  // idle now
+}
+
+TEST_F(MemStats, AllocSlowCountsAllocationsThatLeaveTheirSpan) {
+  const std::uint64_t before = read_mem_stats().alloc_slow.count;
+  elsewhere([] {
+    for (int i = 0; i < 20; ++i) make_array<char>(100'000);
+  });
+  EXPECT_GE(read_mem_stats().alloc_slow.count, before + 20);
+}
+
+// Cycles.
+
+TEST_F(MemStats, EachCollectIsAForcedCycle) {
+  const mem_stats before = read_mem_stats();
+  for (std::uint32_t i = 1; i <= 5; ++i) {
+    lull::collect();
+    const mem_stats s = read_mem_stats();
+    EXPECT_EQ(s.num_gc, before.num_gc + i);
+    EXPECT_EQ(s.num_forced_gc, before.num_forced_gc + i);
+  }
+}
+
+TEST_F(MemStats, AutomaticCyclesAreNotForced) {
+  lull::set_gc_percent(100);
+  for (int i = 0; read_mem_stats().num_gc == 0 && i < 100'000; ++i) make_array<char>(10'000);
+  EXPECT_GT(read_mem_stats().num_gc, 0u);
+  EXPECT_EQ(read_mem_stats().num_forced_gc, 0u);
+}
+
+// While a cycle is held, any number of callers ask for a cycle after it: one serves them all.
+TEST_F(MemStats, CollectsAtTheSameTimeShareACycle) {
+  lull::collect();
+  Stepper stepper;
+  stepper.run_to(Step::marked);
+  const std::uint32_t before = read_mem_stats().num_gc;  // the held one is not counted yet
+  std::atomic<int> returned{0};
+  std::vector<std::thread> callers;
+  for (int t = 0; t < 8; ++t)
+    callers.emplace_back([&] {
+      lull::collect();
+      ++returned;
+    });
+  while (read_mem_stats().threads < 9) std::this_thread::yield();  // all have called, or are about to
+  EXPECT_EQ(returned, 0);
+  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
+  {
+    blocking_region waiting;
+    while (std::chrono::steady_clock::now() < until) std::this_thread::yield();
+  }
+  stepper.finish();
+  {
+    blocking_region joining;
+    for (std::thread& t : callers) t.join();
+  }
+  EXPECT_EQ(returned, 8);
+  const std::uint32_t ran = read_mem_stats().num_gc - before;
+  EXPECT_GE(ran, 2u);  // the held one does not serve them: it started earlier
+  EXPECT_LE(ran, 3u);  // a caller that was late may need another
+}
+
+// Percentage and goal.
+
+TEST_F(MemStats, SetGcPercentReturnsThePreviousValue) {
+  EXPECT_EQ(lull::set_gc_percent(50), -1);
+  EXPECT_TRUE(read_mem_stats().enable_gc);
+  EXPECT_EQ(lull::set_gc_percent(0), 50);
+  EXPECT_EQ(lull::set_gc_percent(-7), 0);
+  EXPECT_FALSE(read_mem_stats().enable_gc);
+  EXPECT_EQ(lull::set_gc_percent(100), -1);  // any negative value is off
+}
+
+TEST_F(MemStats, OffStopsAutomaticCycles) {
+  lull::set_gc_percent(100);
+  const auto make_garbage = [] {
+    for (int i = 0; i < 2000; ++i) make_array<char>(10'000);  // 20 MB
+  };
+  make_garbage();
+  const int previous = lull::set_gc_percent(-1);
+  EXPECT_EQ(previous, 100);
+  lull::collect();  // whatever was asked for has run
+  const std::uint32_t before = read_mem_stats().num_gc;
+  EXPECT_GT(before, 1u);
+  EXPECT_EQ(read_mem_stats().next_gc, ~std::uint64_t{0});
+  make_garbage();
+  EXPECT_EQ(read_mem_stats().num_gc, before);
+  lull::set_gc_percent(previous);
+  make_garbage();
+  EXPECT_GT(read_mem_stats().num_gc, before);
+}
+
+TEST_F(MemStats, NextGcFollowsThePercentage) {
+  static root<char[]> kept;
+  constexpr std::size_t kMiB = 1 << 20;
+  lull::set_gc_percent(100);
+  EXPECT_EQ(read_mem_stats().next_gc, 4 * kMiB);  // the smallest goal
+  lull::set_gc_percent(50);
+  EXPECT_EQ(read_mem_stats().next_gc, 2 * kMiB);
+  elsewhere([] { kept = make_array<char>(20 * kMiB); });
+  lull::collect();
+  const std::uint64_t live = read_mem_stats().heap_live;
+  EXPECT_GE(live, 20 * kMiB);
+  EXPECT_LT(live, 21 * kMiB);
+  for (int percent : {50, 100, 200, 1000}) {
+    lull::set_gc_percent(percent);
+    const auto goal = static_cast<double>(read_mem_stats().next_gc);
+    const double wanted = static_cast<double>(live) * (1 + percent / 100.0);
+    EXPECT_GE(goal, wanted) << percent;
+    EXPECT_LT(goal, wanted * 1.05) << percent;  // stacks and roots count too
+  }
+}
+
+// Times and pauses.
+
+TEST_F(MemStats, TimesAreOfThisRun) {
+  const std::uint64_t start = now_ns();
+  for (int i = 0; i < 3; ++i) lull::collect();
+  const mem_stats s = read_mem_stats();
+  const std::uint64_t end = now_ns();
+  EXPECT_GE(s.last_gc, start);
+  EXPECT_LE(s.last_gc, end);
+  for (std::uint32_t n = 1; n <= s.num_gc; ++n) {
+    EXPECT_GE(s.pause_end[(n + 255) % 256], start) << n;
+    EXPECT_LE(s.pause_end[(n + 255) % 256], s.last_gc) << n;
+    if (n == 1) continue;
+    EXPECT_GE(s.pause_end[(n + 255) % 256], s.pause_end[(n + 254) % 256]) << n;
+  }
+  EXPECT_EQ(s.pause_end[(s.num_gc + 255) % 256], s.last_gc);
+  EXPECT_EQ(s.pause_end[s.num_gc % 256], 0u);  // not used yet
+}
+
+TEST_F(MemStats, PausesOfTheLast256CyclesAreKept) {
+  const int cycles = 300;
+  for (int i = 0; i < cycles; ++i) lull::collect();
+  const mem_stats s = read_mem_stats();
+  EXPECT_EQ(s.num_gc, 300u);
+  for (std::uint32_t n = s.num_gc - 254; n <= s.num_gc; ++n)
+    ASSERT_GE(s.pause_end[(n + 255) % 256], s.pause_end[(n + 254) % 256]) << n;
+  EXPECT_EQ(s.pause_end[(s.num_gc + 255) % 256], s.last_gc);
+}
+
+TEST_F(MemStats, HandshakesThatThreadsAnswerThemselvesAreRecorded) {
+  std::atomic<int> stage{0};
+  std::thread running([&] {
+    make<Node>();
+    stage = 1;
+    while (stage != 2) lull::safepoint();
+  });
+  while (stage != 1) std::this_thread::yield();
+  const mem_stats before = read_mem_stats();
+  for (int i = 0; i < 10; ++i) lull::collect();
+  const mem_stats s = read_mem_stats();
+  EXPECT_GE(s.handshake.count, before.handshake.count + 40);  // four operations a cycle at least
+  EXPECT_GE(s.handshakes, before.handshakes + 40);
+  EXPECT_GE(s.handshake_cpu.count, before.handshake_cpu.count + 40);
+  EXPECT_GT(s.pause_total_ns, before.pause_total_ns);
+  std::uint64_t longest = 0;
+  for (std::uint64_t pause : s.pause_ns) longest = std::max(longest, pause);
+  EXPECT_GT(longest, 0u);
+  EXPECT_LE(longest, s.handshake.max_ns);
+  EXPECT_GT(s.gc_cpu_seconds, before.gc_cpu_seconds);
+  EXPECT_GE(s.flush_rounds, before.flush_rounds + 10);
+  stage = 2;
+  blocking_region joining;
+  running.join();
+}
+
+TEST_F(MemStats, CpuFractionIsAFraction) {
+  for (int i = 0; i < 20; ++i) lull::collect();
+  const double fraction = read_mem_stats().gc_cpu_fraction;
+  EXPECT_GT(fraction, 0);
+  EXPECT_LE(fraction, 1);
+}
+
+TEST_F(MemStats, ThreadsAreThoseAttached) {
+  const std::uint32_t before = read_mem_stats().threads;
+  elsewhere([&] {
+    EXPECT_EQ(read_mem_stats().threads, before + 1);  // asking attaches
+  });
+  EXPECT_EQ(read_mem_stats().threads, before);
+}
+
+}  // namespace
