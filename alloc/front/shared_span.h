@@ -15,6 +15,7 @@
 //          in the set until it is popped, since a stack has no removal from its middle. Nobody can have reserved from it:
 //          the count was full. A dead span's descriptor is read by its popper only.
 // The bits and the count are never locked, so any thread, also the purger, may take and give at any time.
+// The protocol is explored exhaustively by tests/model/spans.h: a change starts there.
 #pragma once
 
 #include "alloc/base/bitmap.h"

@@ -1,14 +1,19 @@
 // Breadth-first search over all reachable states, so the first violation found has the fewest steps.
+//
+// A model has the types State, Key (a packed State), Step and Fault, and: initial(), successors(state, emit), pack(),
+// unpack(), and kDeadlock, the fault of a state that no step leaves.
 #pragma once
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
-#include "protocol.h"
 
 namespace model {
 
+template <class Fault>
 struct Result {
   bool complete = false;  // every reachable state was seen
   Fault found = Fault::none;
@@ -24,18 +29,23 @@ struct Limits {
   bool quick = false;
 };
 
-template <int W>
+template <class Model>
 class Explorer {
- public:
-  Explorer(const Config& c, const Limits& l) : c_(c), p_(c_), lim_(l) { table_.assign(1u << 20, 0); }
+  using State = typename Model::State;
+  using Step = typename Model::Step;
+  using Fault = typename Model::Fault;
+  using Key = typename Model::Key;
 
-  Result run() {
+ public:
+  Explorer(const Model& p, const Limits& l) : p_(p), lim_(l) { table_.assign(1u << 20, 0); }
+
+  Result<Fault> run() {
     auto t0 = std::chrono::steady_clock::now();
     auto elapsed = [&] {
       return std::chrono::duration<double>(std::chrono::steady_clock::now() - t0).count();
     };
-    Result r;
-    insert(pack<W>(p_.initial(), c_.sh), 0);
+    Result<Fault> r;
+    insert(p_.pack(p_.initial()), 0);
     std::size_t level_end = count_;
     for (std::size_t i = 0; i < count_; ++i) {
       if (i == level_end) {
@@ -46,7 +56,7 @@ class Explorer {
         finish(r, elapsed());
         return r;
       }
-      State s = unpack<W>(at(i), c_.sh);
+      State s = p_.unpack(at(i));
       Fault bad = Fault::none;
       Step bad_step{};
       State bad_state{};
@@ -62,12 +72,12 @@ class Explorer {
           }
           return;
         }
-        if (bad == Fault::none) insert(pack<W>(x, c_.sh), i);
+        if (bad == Fault::none) insert(p_.pack(x), i);
       });
       if (!any && bad == Fault::none) {
         r.trace = path(i);
         r.trace.push_back("DEADLOCK");
-        r.found = Fault::leaked;
+        r.found = Model::kDeadlock;
         finish(r, elapsed());
         return r;
       }
@@ -85,28 +95,27 @@ class Explorer {
 
  private:
   static constexpr std::size_t kBlock = 1u << 18;
-  Config c_;
-  Protocol p_;
+  Model p_;
   Limits lim_;
-  std::vector<std::unique_ptr<Packed<W>[]>> blocks_;
+  std::vector<std::unique_ptr<Key[]>> blocks_;
   std::vector<std::unique_ptr<std::uint32_t[]>> parents_;
   std::vector<std::uint32_t> table_;  // index + 1
   std::size_t count_ = 0;
 
-  const Packed<W>& at(std::size_t i) const { return blocks_[i / kBlock][i % kBlock]; }
-  void finish(Result& r, double t) {
+  const Key& at(std::size_t i) const { return blocks_[i / kBlock][i % kBlock]; }
+  void finish(Result<Fault>& r, double t) {
     r.states = count_;
     r.seconds = t;
   }
 
-  void insert(const Packed<W>& p, std::size_t parent) {
+  void insert(const Key& p, std::size_t parent) {
     std::size_t mask = table_.size() - 1, h = p.hash() & mask;
     while (table_[h]) {
       if (at(table_[h] - 1) == p) return;
       h = (h + 1) & mask;
     }
     if (count_ % kBlock == 0) {
-      blocks_.emplace_back(new Packed<W>[kBlock]);
+      blocks_.emplace_back(new Key[kBlock]);
       parents_.emplace_back(new std::uint32_t[kBlock]);
     }
     blocks_[count_ / kBlock][count_ % kBlock] = p;
@@ -145,7 +154,7 @@ class Explorer {
       State next{};
       std::string line;
       p_.successors(s, [&](const State& x, const Step& st) {
-        if (hit || st.f != Fault::none || !(pack<W>(x, c_.sh) == at(way[k]))) return;
+        if (hit || st.f != Fault::none || !(p_.pack(x) == at(way[k]))) return;
         hit = true;
         next = x;
         line = text(st);
@@ -167,10 +176,5 @@ class Explorer {
     return out;
   }
 };
-
-inline Result check(const Config& c, const Limits& l) {
-  if (packed_bits(c.sh) <= 128) return Explorer<2>(c, l).run();
-  return Explorer<3>(c, l).run();
-}
 
 }  // namespace model

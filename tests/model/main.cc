@@ -3,9 +3,28 @@
 #include <initializer_list>
 #include <map>
 #include <string>
+#include "explore.h"
 #include "walk.h"
 
 using namespace model;
+
+template <int W>
+struct CollectorModel : Protocol {
+  using State = model::State;
+  using Step = model::Step;
+  using Fault = model::Fault;
+  using Key = Packed<W>;
+  static constexpr Fault kDeadlock = Fault::leaked;
+  explicit CollectorModel(const Config& c) : Protocol(c), shape(c.sh) {}
+  Key pack(const State& s) const { return model::pack<W>(s, shape); }
+  State unpack(const Key& key) const { return model::unpack<W>(key, shape); }
+  Shape shape;
+};
+
+static Result<Fault> check(const Config& c, const Limits& l) {
+  if (packed_bits(c.sh) <= 128) return Explorer(CollectorModel<2>(c), l).run();
+  return Explorer(CollectorModel<3>(c), l).run();
+}
 
 // The options that switch one thing on or off; README.md explains them.
 static const std::map<std::string, bool Config::*> kSwitches = {
@@ -152,7 +171,7 @@ int main(int argc, char** argv) {
       for (std::size_t i = 0; i < w.trace.size(); ++i) std::printf("  %3zu  %s\n", i + 1, w.trace[i].c_str());
     return w.found != Fault::none;
   }
-  Result r = check(c, l);
+  Result<Fault> r = check(c, l);
   const char* verdict = r.found != Fault::none ? "FAILS" : r.complete ? "holds" : "no fault found (bounded)";
   std::printf("%-24s | %s | %s | %zu states, %zu steps, depth %d, %.1f s\n", verdict, given.c_str(),
               name(r.found), r.states, r.edges, r.depth, r.seconds);

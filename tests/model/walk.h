@@ -1,6 +1,10 @@
 // Random walks: no proof, but they go deep in shapes too big to enumerate.
 #pragma once
-#include "explore.h"
+#include <chrono>
+#include <cstdio>
+#include <string>
+#include <vector>
+#include "protocol.h"
 
 namespace model {
 
