@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "alloc/base/check.h"
+#include "alloc/front/fork_gate.h"
 #include "alloc/front/misuse.h"
 #include "alloc/front/span_purge.h"
 #include "alloc/pages/purger.h"
@@ -246,6 +247,7 @@ void give_blocks(Block* list) {
 
 // Takes every span out of its set once, so that nobody else retires it meanwhile.
 std::size_t trim_central() {
+  const Visiting visiting;
   std::size_t bytes = 0;
   for (std::uint32_t bin = kFirstBin; bin < kBins; ++bin) {
     cache::SpanSet keep;

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "alloc/base/check.h"
+#include "alloc/front/fork_gate.h"
 #include "alloc/front/large_block.h"
 #include "alloc/front/misuse.h"
 #include "alloc/os/lock.h"
@@ -48,6 +49,7 @@ std::uintptr_t random_word() {
 }
 
 void give_back(ThreadBins& t) {
+  const Visiting visiting;
   for (std::uint32_t b = kFirstBin; b < kBins; ++b) {
     BinReserve& r = t.reserve[b];
     give_blocks(t.bins[b].list);
@@ -98,6 +100,7 @@ ThreadBins* own_bins() {
   if (t == nullptr) return nullptr;
   thread_bins = t;
   pthread_setspecific(key, t);  // may allocate, from the bins it announces
+  install_fork_handlers();
   return t;
 }
 
@@ -147,6 +150,7 @@ bool refill(ThreadBins& t, BinIndex b) {
 void* allocate_small_slow(std::size_t bytes) {
   const BinIndex b = bin_of(bytes);
   ThreadBins* t = own_bins();
+  const Visiting visiting;
   if (t == nullptr) {
     auto* block = static_cast<Block*>(take_one(b));
     if (block != nullptr) block->key = 0;
@@ -191,6 +195,7 @@ void make_room(ThreadBins& t, BinIndex b) {
 
 void* allocate_slow(std::size_t bytes) {
   if (bytes <= kSmallMost) return allocate_small_slow(bytes);
+  install_fork_handlers();
   bool zero;
   return allocate_large(bytes, 1, zero);
 }
@@ -208,6 +213,7 @@ void free_slow(void* address) {
   auto* block = static_cast<Block*>(address);
   if (block->key == key_of(block)) report_double_free(address);
   ThreadBins* t = own_bins();
+  const Visiting visiting;
   if (t == nullptr) {
     block->next = nullptr;
     block->key = key_of(block);
@@ -230,10 +236,12 @@ std::size_t thread_bins_in_use() {
 
 os::Lock& bins_lock_for_fork() { return lock; }
 
-// The child has one thread, so nothing changes meanwhile. A list is whole at any instruction of its thread.
+// The child has one thread, so nothing changes meanwhile. What the others did in visits is whole (fork_gate.h); the current
+// lists change at any time and are lost.
 void reclaim_bins_after_fork() {
   for (ThreadBins* t = all; t != nullptr; t = t->next) {
     if (!t->used || t == thread_bins) continue;
+    for (Bin& bin : t->bins) bin.list = nullptr;
     give_back(*t);
     t->used = false;
   }

@@ -3,12 +3,16 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include "alloc/front/fork_gate.h"
 #include "alloc/front/malloc_calls.h"
 #include "alloc/front/statistics.h"
 
 #define LULL_EXPORT extern "C" __attribute__((visibility("default")))
 
 namespace front = lull::front;
+
+// Before constructors of the program that register fork handlers, even if nothing was allocated yet.
+__attribute__((constructor(101))) static void install() { front::install_fork_handlers(); }
 
 LULL_EXPORT void* malloc(size_t size) noexcept { return front::call_malloc(size); }
 LULL_EXPORT void free(void* block) noexcept { front::free(block); }

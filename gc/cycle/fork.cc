@@ -3,10 +3,7 @@
 #include <pthread.h>
 
 #include "alloc/base/check.h"
-#include "alloc/os/meta_arena.h"
-#include "alloc/pages/page_heap.h"
-#include "alloc/pages/purger.h"
-#include "alloc/pages/span_table.h"
+#include "alloc/front/fork_gate.h"
 #include "gc/cycle/crew.h"
 #include "gc/cycle/cycle_events.h"
 #include "gc/cycle/driver.h"
@@ -21,7 +18,7 @@
 namespace lull::gc {
 namespace {
 
-// In rank order.
+// In rank order. Those of alloc/, which are higher, have handlers of their own.
 os::Lock* const kLocks[] = {&cycle_gate(),
                             &mutators.lock,
                             &root_lock_for_fork(),
@@ -29,10 +26,7 @@ os::Lock* const kLocks[] = {&cycle_gate(),
                             &kinds_lock_for_fork(),
                             &pacing_lock_for_fork(),
                             &cycle_log_lock_for_fork(),
-                            &grey_pool.lock_for_fork(),
-                            &pages::page_heap.lock_for_fork(),
-                            &pages::span_table_lock_for_fork(),
-                            &os::meta_lock_for_fork()};
+                            &grey_pool.lock_for_fork()};
 
 void unlock_all() {
   for (os::Lock* lock : kLocks) lock->unlock_across_fork();
@@ -67,7 +61,6 @@ void after_fork_in_child() {
   forget_driver_after_fork(attached == 0 || (attached == 1 && m != nullptr));
   forget_other_mutators(m);
   forget_finalizer_after_fork();
-  pages::forget_purger_after_fork();
   crew.forget_threads_after_fork();
   unlock_all();
   if (m == nullptr) return;
@@ -79,6 +72,7 @@ void after_fork_in_child() {
 }  // namespace
 
 void install_fork_handlers() {
+  front::install_fork_handlers();  // first, so that they run after these before the fork, and before these after it
   LULL_CHECK(pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0, "cannot install the fork handlers");
 }
 

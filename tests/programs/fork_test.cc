@@ -182,7 +182,7 @@ TEST(Fork, FromManyThreadsAtOnce) {
 }
 
 // The handlers of others may allocate: they run before malloc's own get the locks, and after they were released.
-void allocate_some() {
+[[gnu::noinline]] void allocate_some() {
   std::vector<std::unique_ptr<char[]>> held;
   for (int i = 0; i < 100; ++i) held.emplace_back(new char[static_cast<std::size_t>(i) * 1000 + 1]);
 }
