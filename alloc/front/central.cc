@@ -247,7 +247,7 @@ void give_blocks(Block* list) {
 
 // Takes every span out of its set once, so that nobody else retires it meanwhile.
 std::size_t trim_central() {
-  const Visiting visiting;
+  const Visiting visiting(nullptr);
   std::size_t bytes = 0;
   for (std::uint32_t bin = kFirstBin; bin < kBins; ++bin) {
     cache::SpanSet keep;

@@ -7,6 +7,7 @@
 #include "alloc/os/futex.h"
 #include "alloc/os/lock.h"
 #include "alloc/os/meta_arena.h"
+#include "alloc/os/process_barrier.h"
 #include "alloc/os/thread.h"
 #include "alloc/pages/page_heap.h"
 #include "alloc/pages/purger.h"
@@ -15,17 +16,11 @@
 namespace lull::front {
 
 constinit __thread std::uint32_t Visiting::depth_ = 0;
-constinit __thread std::atomic<std::uint32_t>* Visiting::counter_ = nullptr;
 
 namespace {
 
-struct alignas(64) Counter {
-  std::atomic<std::uint32_t> inside{0};
-};
-constexpr std::uint32_t kCounters = 32;  // fewer are shared by more threads, more take a fork longer to read
-constinit Counter counters[kCounters];
-constinit std::atomic<std::uint32_t> next_counter{0};
-constinit std::atomic<std::uint32_t> closed{0};  // by the forking thread, which holds the first of the locks
+constinit std::atomic<std::uint32_t> without_bins{0};  // visitors
+constinit std::atomic<std::uint32_t> closed{0};        // by the forking thread, which holds the first of the locks
 constinit std::atomic<bool> installed{false};
 
 // In rank order. The first is held by at most one forking thread, also while it waits for visitors, who do not take it.
@@ -55,24 +50,31 @@ void after_fork_in_child() {
 }  // namespace
 
 void Visiting::enter() {
-  if (counter_ == nullptr) counter_ = &counters[next_counter.fetch_add(1, std::memory_order_relaxed) % kCounters].inside;
   for (;;) {
-    counter_->fetch_add(1, std::memory_order_seq_cst);
-    // seq_cst: pairs with close_gate(): it sees the counter or this sees the gate
-    if (closed.load(std::memory_order_seq_cst) == 0) return;
-    counter_->fetch_sub(1, std::memory_order_release);
+    if (own_ != nullptr) own_->visiting.store(true, std::memory_order_relaxed);
+    else without_bins.fetch_add(1, std::memory_order_relaxed);
+    // Pairs with the barrier in close_gate(): it sees the visitor, or this sees the gate.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    if (closed.load(std::memory_order_relaxed) == 0) [[likely]] return;
+    leave();
     os::futex_wait(closed, std::uint32_t{1});
   }
 }
 
+// release: what the visit wrote is there when close_gate() sees that it is over.
+void Visiting::leave() {
+  if (own_ != nullptr) own_->visiting.store(false, std::memory_order_release);
+  else without_bins.fetch_sub(1, std::memory_order_release);
+}
+
+// A crash handler may fork in the midst of a visit: its own is no reason to wait.
 void Visiting::close_gate() {
-  closed.store(1, std::memory_order_seq_cst);
-  for (Counter& counter : counters) {
-    // A crash handler may fork in the midst of a visit.
-    const std::uint32_t own = depth_ > 0 && counter_ == &counter.inside ? 1 : 0;
-    while (counter.inside.load(std::memory_order_seq_cst) > own) os::yield();
-  }
-  ++depth_;
+  closed.store(1, std::memory_order_relaxed);
+  os::process_barrier();
+  const bool inside = depth_++ > 0;
+  while (others_visit_locked()) os::yield();
+  const std::uint32_t own = inside && !has_bins() ? 1 : 0;
+  while (without_bins.load(std::memory_order_acquire) > own) os::yield();
 }
 
 void Visiting::open_gate() {

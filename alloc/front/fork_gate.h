@@ -6,10 +6,10 @@
 // the child's copy. So the child may see a thread's later store without its earlier one, on another page: a list without
 // its links, a span's count without its bits.
 //
-//   visitor   add 1 to a counter; if the gate is closed, take it back and wait; ...; take it back
-//   fork      close the gate; wait until all counters are 0; take the locks; fork; open
-// Counter and gate are accessed sequentially consistent: one of the two sees the other (Dekker). Each thread has one of a
-// few counters, so that visitors seldom share a cache line. Visits nest: a thread that is inside is never kept waiting.
+//   visitor   say that it is inside; if the gate is closed, take that back and wait; ...; take it back
+//   fork      close the gate; a barrier for all threads; wait until nobody is inside; take the locks; fork; open
+// Of visitor and fork one sees the other (Dekker); the barrier on the fork's side makes the visitor's fence unnecessary.
+// Visits nest: a thread that is inside is never kept waiting.
 #pragma once
 
 #include <atomic>
@@ -17,14 +17,15 @@
 
 namespace lull::front {
 
+struct ThreadBins;
+
 class Visiting {
  public:
-  Visiting() {
+  explicit Visiting(ThreadBins* own) : own_(own) {  // null: of a thread without bins
     if (depth_++ == 0) enter();
   }
   ~Visiting() {
-    // release: what the visit wrote is there when the fork finds 0 (wait_for_visitors)
-    if (--depth_ == 0) counter_->fetch_sub(1, std::memory_order_release);
+    if (--depth_ == 0) leave();
   }
   Visiting(const Visiting&) = delete;
   Visiting& operator=(const Visiting&) = delete;
@@ -33,10 +34,11 @@ class Visiting {
   static void open_gate();
 
  private:
-  static void enter();
+  void enter();
+  void leave();
 
+  ThreadBins* own_;
   static __thread std::uint32_t depth_ __attribute__((tls_model("initial-exec")));
-  static __thread std::atomic<std::uint32_t>* counter_ __attribute__((tls_model("initial-exec")));
 };
 
 // fork() finds malloc whole, its locks, its central store, and the page heap below, also for the collector; the child has

@@ -83,7 +83,7 @@ std::size_t purge_pages(const Span& span, std::uint32_t pages) {
 // The span's pages stay its own while blocks of it are taken, so everything up to the end is about this span, even if
 // the descriptor was another's when the caller looked.
 std::size_t purge_span(Span& span) {
-  const Visiting visiting;
+  const Visiting visiting(nullptr);
   const TakenBlocks blocks(span);
   if (blocks.count() == 0) return 0;
   const std::uint32_t before = span.purged_pages().load(std::memory_order_relaxed);

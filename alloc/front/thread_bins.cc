@@ -48,8 +48,10 @@ std::uintptr_t random_word() {
   return word | 1;  // no block's address equals its key
 }
 
+ThreadBins* own_or_null() { return has_bins() ? thread_bins : nullptr; }
+
 void give_back(ThreadBins& t) {
-  const Visiting visiting;
+  const Visiting visiting(own_or_null());
   for (std::uint32_t b = kFirstBin; b < kBins; ++b) {
     BinReserve& r = t.reserve[b];
     give_blocks(t.bins[b].list);
@@ -150,7 +152,7 @@ bool refill(ThreadBins& t, BinIndex b) {
 void* allocate_small_slow(std::size_t bytes) {
   const BinIndex b = bin_of(bytes);
   ThreadBins* t = own_bins();
-  const Visiting visiting;
+  const Visiting visiting(t);
   if (t == nullptr) {
     auto* block = static_cast<Block*>(take_one(b));
     if (block != nullptr) block->key = 0;
@@ -213,7 +215,7 @@ void free_slow(void* address) {
   auto* block = static_cast<Block*>(address);
   if (block->key == key_of(block)) report_double_free(address);
   ThreadBins* t = own_bins();
-  const Visiting visiting;
+  const Visiting visiting(t);
   if (t == nullptr) {
     block->next = nullptr;
     block->key = key_of(block);
@@ -224,7 +226,7 @@ void free_slow(void* address) {
 }
 
 void flush_thread_bins() {
-  if (thread_bins != &no_bins && thread_bins != &ended_bins) give_back(*thread_bins);
+  if (has_bins()) give_back(*thread_bins);
 }
 
 std::size_t thread_bins_in_use() {
@@ -234,7 +236,15 @@ std::size_t thread_bins_in_use() {
   return n;
 }
 
+bool has_bins() { return thread_bins != &no_bins && thread_bins != &ended_bins; }
+
 os::Lock& bins_lock_for_fork() { return lock; }
+
+bool others_visit_locked() {
+  for (ThreadBins* t = all; t != nullptr; t = t->next)
+    if (t != thread_bins && t->visiting.load(std::memory_order_acquire)) return true;
+  return false;
+}
 
 // The child has one thread, so nothing changes meanwhile. What the others did in visits is whole (fork_gate.h); the current
 // lists change at any time and are lost.
@@ -242,6 +252,7 @@ void reclaim_bins_after_fork() {
   for (ThreadBins* t = all; t != nullptr; t = t->next) {
     if (!t->used || t == thread_bins) continue;
     for (Bin& bin : t->bins) bin.list = nullptr;
+    t->visiting.store(false, std::memory_order_relaxed);
     give_back(*t);
     t->used = false;
   }

@@ -35,6 +35,7 @@ struct ThreadBins {
   Bin bins[kBins];
   BinReserve reserve[kBins];
   std::size_t magazine_bytes = 0;  // all magazines, full
+  std::atomic<bool> visiting{false};  // the central store (fork_gate.h); written by the thread
   bool used = false;               // by a thread
   ThreadBins* next = nullptr;      // list of all; constant once published
 };
@@ -105,7 +106,10 @@ inline void free(void* address) {
 void flush_thread_bins();
 std::size_t thread_bins_in_use();  // threads that have bins
 
+bool has_bins();                     // the calling thread
+
 os::Lock& bins_lock_for_fork();
+bool others_visit_locked();  // threads other than the caller that have bins; for fork_gate.cc
 // In a forked child: what the other threads, which are gone, had cached goes back to the central store.
 void reclaim_bins_after_fork();
 
