@@ -38,6 +38,7 @@ IDLE_ROUNDS = 3  # at most: these runs sleep
 DEBIAN_PEERS = {"glibc": "libc.so.6", "mimalloc2": "libmimalloc.so.2", "jemalloc": "libjemalloc.so.2",
                 "tcmalloc": "libtcmalloc_minimal.so.4"}
 METRICS = ("wall_s", "cpu_s", "user_s", "system_s", "peak_mib", "faults")
+TOLERABLE = 1.10  # lull's figure / the best peer's: what is above is named
 JUDGED = ("wall_s", "cpu_s", "peak_mib")
 INPUTS = ROOT / "bench/malloc/inputs"
 
@@ -301,7 +302,8 @@ def print_lull(by_case, peers):
         hardest = max(means, key=means.get)
         print(f"\nlull's {metric} / peer's, geomean: " + ", ".join(f"{peer} {mean:.3f}" for peer, mean in means.items()))
         print(f"  best peer over all: {hardest}; lull / {hardest} = {means[hardest]:.3f}")
-        print("  worst cases beside each one's best peer: " + ", ".join(worst_cases(by_case, metric, peers)))
+        worst = ", ".join(worst_cases(by_case, metric, peers)) or "none"
+        print(f"  cases above {TOLERABLE:.2f} x their best peer: {worst}")
 
 
 def worst_cases(by_case, metric, peers):
@@ -312,7 +314,7 @@ def worst_cases(by_case, metric, peers):
         if "lull" in m and others:
             best = min(others, key=others.get)
             found.append((m["lull"] / others[best], f"{case} {m['lull'] / others[best]:.2f} ({best})"))
-    return [text for _, text in sorted(found, reverse=True)[:6]]
+    return [text for ratio, text in sorted(found, reverse=True) if ratio > TOLERABLE]
 
 
 def report(by_case, out):
