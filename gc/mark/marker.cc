@@ -34,7 +34,7 @@ void Marker::mark_word(std::uintptr_t word) {
   const ObjectRef object = resolve(word);
   if (!object || is_marked(object, epoch_) || !is_candidate(object, cycle_)) return;
   // Rules 7 and 8. The driver marks in other states too (done: what destructors need), which the call leaves alone.
-  if (mark_state.load(std::memory_order_acquire) == MarkState::terminating) cancel_termination();
+  if (mark_state.load(std::memory_order_acquire) == MarkState::terminating && !cancel_termination()) return;
   switch (try_mark(object, epoch_)) {
     case MarkResult::already: return;
     case MarkResult::busy: return push(raw_entry(word));

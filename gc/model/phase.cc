@@ -31,9 +31,10 @@ void set_mark_state(MarkState next) {
   mark_state.store(next, std::memory_order_seq_cst);
 }
 
-void cancel_termination() {
+bool cancel_termination() {
   MarkState expected = MarkState::terminating;
-  mark_state.compare_exchange_strong(expected, MarkState::marking, std::memory_order_seq_cst);
+  return mark_state.compare_exchange_strong(expected, MarkState::marking, std::memory_order_seq_cst) ||
+         expected != MarkState::done;
 }
 
 bool finish_if_quiet() {

@@ -41,9 +41,11 @@ extern std::atomic<bool> cycle_must_abort;
 
 void set_mark_state(MarkState next);  // driver only; checks the table above
 
-// Before a mark is set: if the driver thinks that marking may be over, tell it that it is not. Afterwards the state is
-// marking or done. seq_cst by compare-and-swap: pairs with the driver's own one in finish_if_quiet().
-void cancel_termination();
+// Before a mark is set: if the driver thinks that marking may be over, tell it that it is not. False: too late, the state
+// is done. Then nothing may be marked: what is white is garbage, a stale word names it, and marked it would survive the
+// cycle while what it refers to does not. seq_cst by compare-and-swap: pairs with the driver's own one in
+// finish_if_quiet().
+bool cancel_termination();
 bool finish_if_quiet();  // driver: terminating -> done, false when somebody cancelled
 
 }  // namespace lull::gc

@@ -27,7 +27,9 @@ void shade(Mutator& m, std::uintptr_t word) {
   if (!is_candidate(object, current_cycle.load(std::memory_order_relaxed))) return;
   const std::uint32_t epoch = mark_epoch.load(std::memory_order_relaxed);
   if (is_marked(object, epoch)) return;
-  cancel_termination();  // rule 7: first cancel, then mark, then push
+  // Rule 7: first cancel, then mark, then push. A thread that has answered the last flush may find that the driver was
+  // faster: only a stale word can name a white object then.
+  if (!cancel_termination()) return;
   switch (try_mark(object, epoch)) {
     case MarkResult::newly:
       if (kind_of(*object.span).layout != detail::Layout::no_pointers) m.grey.push(object.address());
