@@ -1,0 +1,149 @@
+// The whole life of a program whose malloc is lull's: before main, after exit, with little address space, and with many
+// threads that do nothing.
+#include <gtest/gtest.h>
+
+#include <malloc.h>
+#include <pthread.h>
+
+#include <condition_variable>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/alloc/support.h"
+#include "tests/programs/heap_extent.h"
+
+namespace {
+
+using lull::testing::heap_extent;
+
+void* before_constructors;
+void* in_constructor;
+void take_early(int, char**, char**) { before_constructors = std::malloc(100); }
+__attribute__((section(".preinit_array"), used)) void (*const early)(int, char**, char**) = take_early;
+__attribute__((constructor(101))) void take_in_constructor() { in_constructor = std::calloc(10, 1000); }
+
+TEST(Life, BlocksFromBeforeMainAreOursAndCanBeFreed) {
+  EXPECT_TRUE(heap_extent().contains(before_constructors));
+  EXPECT_TRUE(heap_extent().contains(in_constructor));
+  std::free(before_constructors);
+  std::free(in_constructor);
+}
+
+// Whatever runs at the end may still allocate and free; the first registered runs last.
+void* last_block;
+void end_last() {
+  void* large = std::malloc(1 << 20);
+  LULL_CHILD_EXPECT(large != nullptr && last_block != nullptr);
+  std::free(large);
+  std::free(last_block);
+  std::free(std::malloc(10));
+  ::_exit(41);
+}
+struct OfThread {
+  std::vector<std::string> words;
+  ~OfThread() { words.emplace_back(1000, 'x'); }
+};
+thread_local OfThread of_thread;
+
+TEST(Life, HandlersAtExitMayAllocateAndFree) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT({
+    std::atexit(end_last);
+    last_block = std::malloc(100);
+    of_thread.words.emplace_back(1000, 'y');
+    std::atexit([] { std::free(std::malloc(70'000)); });
+    std::exit(0);
+  }, ::testing::ExitedWithCode(41), "");
+}
+
+TEST(Life, ExitsWhileThreadsAllocate) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  for (int i = 0; i < 5; ++i)
+    EXPECT_EXIT({
+      for (int t = 0; t < 4; ++t)
+        std::thread([] {
+          for (;;) std::free(std::malloc(100'000)), delete new int;
+        }).detach();
+      for (int n = 0; n < 1000; ++n) std::free(std::malloc(5000));
+      std::exit(0);
+    }, ::testing::ExitedWithCode(0), "");
+}
+
+// Run again by the cases below under a limit.
+TEST(Small, ProgramOfSomeThreadsAndMegabytes) {
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 10; ++t)
+    threads.emplace_back([] {
+      std::vector<std::unique_ptr<char[]>> held;
+      for (int i = 0; i < 200; ++i) {
+        held.emplace_back(new char[50'000]);
+        std::memset(held.back().get(), 1, 50'000);
+      }
+    });
+  for (auto& thread : threads) thread.join();
+  char* large = static_cast<char*>(std::malloc(100 << 20));
+  ASSERT_NE(nullptr, large);
+  std::memset(large, 1, 100 << 20);
+  std::free(large);
+}
+
+int run_small(const std::string& limits) {
+  const std::string self = std::filesystem::read_symlink("/proc/self/exe");
+  return std::system((limits + " && exec '" + self + "' --gtest_filter=Small.* >/dev/null").c_str());
+}
+
+TEST(Limits, AddressSpace) {
+  EXPECT_EQ(0, run_small("ulimit -v 2000000"));
+  EXPECT_EQ(0, run_small("ulimit -v 1000000"));
+}
+// Counts what is writable, touched or not: what strict overcommit (vm.overcommit_memory=2) charges.
+TEST(Limits, WritableMemory) {
+  EXPECT_EQ(0, run_small("ulimit -d 1000000"));
+  EXPECT_EQ(0, run_small("ulimit -d 400000"));
+}
+TEST(Limits, OfBothKinds) { EXPECT_EQ(0, run_small("ulimit -v 2000000 && ulimit -d 500000")); }
+
+// Prints the figure, to be compared with other mallocs: run this program without the library.
+TEST(Idle, AThousandThreadsThatWereBusyOnceHoldLittle) {
+  constexpr int kThreads = 1000;
+  std::mutex lock;
+  std::condition_variable changed;
+  int idle = 0;
+  bool over = false;
+  const std::size_t before = lull::testing::resident_bytes();
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t)
+    threads.emplace_back([&] {
+      void* blocks[200];
+      for (int round = 0; round < 5; ++round) {
+        for (std::size_t i = 0; i < 200; ++i) std::memset(blocks[i] = std::malloc(16 + i * 5), 1, 16 + i * 5);
+        for (void* block : blocks) std::free(block);
+      }
+      std::unique_lock guard(lock);
+      ++idle;
+      changed.notify_all();
+      changed.wait(guard, [&] { return over; });
+    });
+  {
+    std::unique_lock guard(lock);
+    changed.wait(guard, [&] { return idle == kThreads; });
+  }
+  const std::size_t held = lull::testing::resident_bytes() - before;
+  {
+    std::lock_guard guard(lock);
+    over = true;
+  }
+  changed.notify_all();
+  for (auto& thread : threads) thread.join();
+  std::printf("%s: 1000 idle threads: %zu KiB each, stacks and all\n", heap_extent().size() != 0 ? "lull" : "another malloc",
+              held / 1024 / kThreads);
+  EXPECT_LT(held / kThreads, 400u * 1024);  // each had 100 KiB at a time
+}
+
+}  // namespace
