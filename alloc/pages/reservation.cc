@@ -56,7 +56,10 @@ bool try_reserve(std::size_t size) {
   reservation.span_cells_bytes = cells;
   reservation.base = reinterpret_cast<std::uintptr_t>(heap);
   reservation.size = size;
-  detail::heap_range = {reservation.base, size, card_table};
+  // Threads that store a null ptr before the heap exists read this meanwhile: the size comes last (detail::dirty_card).
+  __atomic_store_n(&detail::heap_range.cards, card_table, __ATOMIC_RELAXED);
+  __atomic_store_n(&detail::heap_range.base, reservation.base, __ATOMIC_RELAXED);
+  __atomic_store_n(&detail::heap_range.size, size, __ATOMIC_RELEASE);
   return true;
 }
 

@@ -186,7 +186,7 @@ TEST_F(Destructor, CostsNothingForTriviallyDestructibleTypes) {
   EXPECT_EQ(lull::gc::kind_of(of_trivial).destroy, nullptr);
   EXPECT_FALSE(lull::gc::class_of(of_trivial).with_destroy_bits);
   EXPECT_TRUE(lull::gc::class_of(of_other).with_destroy_bits);
-  EXPECT_EQ(of_trivial.cells, lull::pages::cells_for(of_trivial.slots, false));
+  EXPECT_EQ(of_trivial.cells, lull::pages::cells_for(of_trivial.slots, 3));
 }
 
 // Which thread.

@@ -21,9 +21,11 @@ using Word = std::uintptr_t;
 void barrier_slow(const void* slot, Word old_value, Word new_value) noexcept;
 
 inline void dirty_card(const void* slot) {
+  // acquire: pairs with the release in try_reserve(), which may run meanwhile for another thread; a size of 0 ends it here
+  const std::size_t size = __atomic_load_n(&heap_range.size, __ATOMIC_ACQUIRE);
   const Word offset = reinterpret_cast<Word>(slot) - heap_range.base;
   // A constant byte; young cycles will clean it between handshakes 1 and 2 only (rule 13), full ones do not look at it.
-  if (offset < heap_range.size) __atomic_store_n(heap_range.cards + (offset >> kCardShift), std::uint8_t{1}, __ATOMIC_RELAXED);
+  if (offset < size) __atomic_store_n(heap_range.cards + (offset >> kCardShift), std::uint8_t{1}, __ATOMIC_RELAXED);
 }
 
 inline void after_store(const void* slot, Word old_value, Word new_value) {
