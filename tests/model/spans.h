@@ -26,17 +26,19 @@ enum class Mutant {
   free_at_death,   // the descriptor is released with the pages, though it is in the set
   plain_drop,      // an exhausted span is unlinked by a plain store
   blind,           // bits are set without looking whether they are
+  purge_unchecked, // a purger takes the bits of a span it read the number of, without reserving them
   empties_twice,   // a wholly free span is counted as such by its retirer too
 };
 
 struct Config {
   int threads = 2, places = 1, blocks = 2, words = 1, descriptors = 0;  // 0: one more than places
-  // What each thread does, letters: a takes, f frees, r releases the span it holds, t trims.
+  // What each thread does, letters: a takes, f frees, r releases the span it holds, t trims, p purges: takes all free blocks
+  // of any span, without holding it, and returns them (alloc/front/span_purge.cc; with one word only).
   const char* roles[kMostThreads] = {"afr", "afr", "afr"};
   int spares = -1;     // -1: whether a wholly free span is kept is left open; 0 and up: by the counter of such spans
   bool full = false;   // begins with every block in the program's hands
   int doubles = 0;     // blocks that two threads free
-  bool unlinks = true; // false: popping a span without free blocks, which only hold_span's own caller could bring about, is a fault
+  bool unlinks = true; // false: popping a span without free blocks, which only a purger can bring about, is a fault
   Mutant mutant = Mutant::none;
 };
 
@@ -67,6 +69,7 @@ enum Pc : u8 {
   release_drop, release_state, release_empties, release_desc, release_pages,  // release_held_span
   give_bits, give_count, give_pages, give_empties, give_read, give_link,      // give_gathered, count_free
   trim_state, trim_empties, trim_pages, trim_desc, trim_back,                 // trim_central
+  purge_reserve, purge_empties, purge_collect,                                // TakenBlocks
 };
 enum After : u8 { then_rest, then_hold, then_trim, then_trim_back, then_count };  // a pop or push
 
@@ -170,7 +173,7 @@ class SpanModel {
     for (int i = 0; i < c_.places; ++i) io(s.p[i].owner, 2), io(s.p[i].out, 3);
     for (int i = 0; i < c_.threads; ++i) {
       Thread& t = s.t[i];
-      io(t.pc, 5), io(t.after, 3), io(t.d, 2), io(t.stale, 1), io(t.held, 2), io(t.mask, 3), io(t.n, 2), io(t.word, 1);
+      io(t.pc, 6), io(t.after, 3), io(t.d, 2), io(t.stale, 1), io(t.held, 2), io(t.mask, 3), io(t.n, 2), io(t.word, 1);
       io(t.head, 2), io(t.head_stale, 1), io(t.next, 2), io(t.keep, 2), io(t.place, 2), io(t.link, 1);
     }
     io(s.head, 2), io(s.free_list, 2), io(s.empties, 3), io(s.doubles, 1), io(s.stopped, 1);
@@ -314,6 +317,12 @@ class SpanModel {
           go(pop_head);
           return done("T%d releases descriptor %d", self().d);
         case trim_back: return put_back();
+        case purge_reserve: return reserve_all();
+        case purge_empties:
+          --s.empties;
+          go(purge_collect);
+          return done("T%d counts an empty span less");
+        case purge_collect: return collect_all();
       }
     }
 
@@ -328,6 +337,7 @@ class SpanModel {
           go(release_drop);
           done("T%d releases the span it holds");
         }
+        if (*role == 'p') start_purge();
         if (*role == 't') {
           self().after = then_trim;
           go(pop_head);
@@ -349,7 +359,6 @@ class SpanModel {
             s = before;
             self().mask = u8(mask);
             self().d = s.p[p - 1].owner;
-            self().place = u8(p);
             go(is(Mutant::count_first) ? give_count : give_bits);
             s.p[p - 1].out &= u8(~mask);
             if (s.p[p - 1].owner == 0) {
@@ -362,6 +371,16 @@ class SpanModel {
             s.p[p - 1].out |= u8(mask);
             done("T%d frees blocks %d of place %d, and somebody else will too", int(mask), p);
           }
+    }
+
+    void start_purge() {
+      for (int p = 1; p <= m.c_.places; ++p) {
+        if (before.p[p - 1].owner == 0) continue;
+        s = before;
+        self().d = s.p[p - 1].owner;
+        go(purge_reserve);
+        done("T%d looks at span %d", self().d);
+      }
     }
 
     // SpanSet.
@@ -519,6 +538,37 @@ class SpanModel {
       done("T%d takes blocks %d of %d", chosen, t.d);
     }
 
+    // A purger. Whatever became of the descriptor since it was looked up: what it reserves is there now, and keeps it.
+    void reserve_all() {
+      const u8 number = self().d;
+      Descriptor& d = mine();
+      const int n = d.dead ? 0 : d.count;
+      if (n == 0) {
+        rest();
+        return done("T%d finds nothing to purge in %d", number);
+      }
+      self().stale = 0;
+      self().n = u8(n);
+      if (!is(Mutant::purge_unchecked)) d.count = 0;
+      go(m.c_.spares >= 0 && n == blocks() ? purge_empties : purge_collect);
+      done("T%d reserves all %d of %d", n, number);
+    }
+    void collect_all() {
+      Thread& t = self();
+      Descriptor& d = mine();
+      check_fresh();
+      if (std::popcount(d.bits) < t.n) fail(Fault::missing);
+      u8 chosen = d.bits;
+      while (std::popcount(chosen) > t.n) chosen &= u8(~std::bit_floor(unsigned(chosen)));
+      if (d.place == 0 || s.p[d.place - 1].owner != t.d) fail(Fault::stale);
+      else if (s.p[d.place - 1].out & chosen) fail(Fault::twice);
+      d.bits &= u8(~chosen);
+      t.mask = chosen;
+      t.n = 0;
+      go(give_bits);
+      done("T%d takes blocks %d of %d and purges", chosen, t.d);
+    }
+
     // drop_if_exhausted, release_held_span.
     void drop_held() {
       const u8 d = self().d;
@@ -598,6 +648,7 @@ class SpanModel {
       if (!retirable || may_keep(0)) add(d, n, full);
       if (!retirable || !may_retire(0)) return;
       s = before;
+      self().place = d.place;
       retire(mine(), 1);
       if (is(Mutant::free_at_death)) free_descriptor(self().d);
       if (is(Mutant::empties_twice)) ++s.empties;
