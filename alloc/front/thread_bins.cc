@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "alloc/base/check.h"
 #include "alloc/front/fork_gate.h"
@@ -50,32 +51,40 @@ std::uintptr_t random_word() {
 
 ThreadBins* own_or_null() { return has_bins() ? thread_bins : nullptr; }
 
+// Taken out before it is given: giving may start the purger, and starting a thread may come back for blocks.
 void give_back(ThreadBins& t) {
   const Visiting visiting(own_or_null());
   for (std::uint32_t b = kFirstBin; b < kBins; ++b) {
-    BinReserve& r = t.reserve[b];
-    give_blocks(t.bins[b].list);
+    Block* list = t.bins[b].list;
+    t.bins[b] = {nullptr, 0, t.bins[b].inverse};
+    const BinReserve r = std::exchange(t.reserve[b], {});
+    t.magazine_bytes -= r.magazine * bytes_of_bin(b) * 2;
+    give_blocks(list);
     give_blocks(r.spare);
     if (r.held != nullptr) release_held_span(static_cast<BinIndex>(b), r.held);
-    t.bins[b] = {nullptr, 0, t.bins[b].inverse};
-    r = {};
   }
-  t.magazine_bytes = 0;
+}
+
+void release_bins(ThreadBins& t) {
+  give_back(t);
+  os::Locked locked(lock);
+  t.used = false;
 }
 
 void end_thread(void* bins) {
-  auto* t = static_cast<ThreadBins*>(bins);
   // Destructors of other keys that still run use the central store directly: nobody would empty new bins.
   thread_bins = &ended_bins;
-  give_back(*t);
-  os::Locked locked(lock);
-  t->used = false;
+  release_bins(*static_cast<ThreadBins*>(bins));
 }
 
 bool initialise_locked() {
   if (ready) return true;
   if (!pages::reserve_heap() || pthread_key_create(&key, end_thread) != 0) return false;
-  free_view = {pages::reservation.base, pages::reservation.size, pages::reservation.classes, random_word()};
+  free_view.base = pages::reservation.base;
+  free_view.classes = pages::reservation.classes;
+  free_view.secret = random_word();
+  // release: pairs with bin_for(), which may run in a thread that freed a large block before there were bins
+  free_view.size.store(pages::reservation.size, std::memory_order_release);
   return ready = true;
 }
 
@@ -101,9 +110,12 @@ ThreadBins* own_bins() {
   ThreadBins* t = take_bins();
   if (t == nullptr) return nullptr;
   thread_bins = t;
-  pthread_setspecific(key, t);  // may allocate, from the bins it announces
   install_fork_handlers();
-  return t;
+  // May allocate, from the bins it announces. Without it nobody would empty them when the thread ends.
+  if (pthread_setspecific(key, t) == 0) return t;
+  thread_bins = &no_bins;
+  release_bins(*t);
+  return nullptr;
 }
 
 void grow_magazine(ThreadBins& t, BinIndex b, Visit visit) {
@@ -176,21 +188,21 @@ void* allocate_small_slow(std::size_t bytes) {
   return block;
 }
 
-// The current list is full.
+// The current list is full. Blocks are given last: that may start the purger, and starting a thread may come back for blocks
+// of this bin, or with some.
 void make_room(ThreadBins& t, BinIndex b) {
   Bin& bin = t.bins[b];
   BinReserve& r = t.reserve[b];
   if (r.magazine == 0) return grow_magazine(t, b, Visit::none);
-  if (r.spare != nullptr) {
-    give_blocks(r.spare);
-    r.spare = nullptr;
-    grow_magazine(t, b, Visit::gave);
-    if (bin.room > 0) return;
+  Block* full = std::exchange(r.spare, nullptr);
+  if (full != nullptr) grow_magazine(t, b, Visit::gave);
+  if (bin.room == 0) {
+    r.spare = bin.list;
+    r.spare_count = r.magazine;
+    bin.list = nullptr;
+    bin.room = r.magazine;
   }
-  r.spare = bin.list;
-  r.spare_count = r.magazine;
-  bin.list = nullptr;
-  bin.room = r.magazine;
+  give_blocks(full);
 }
 
 }  // namespace
@@ -221,7 +233,7 @@ void free_slow(void* address) {
     block->key = key_of(block);
     return give_blocks(block);
   }
-  if (t->bins[b].room == 0) make_room(*t, static_cast<BinIndex>(b));
+  while (t->bins[b].room == 0) make_room(*t, static_cast<BinIndex>(b));
   push(t->bins[b], address);
 }
 

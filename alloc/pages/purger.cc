@@ -1,6 +1,7 @@
 #include "alloc/pages/purger.h"
 
 #include <atomic>
+#include <cerrno>
 #include <cstdint>
 
 #include "alloc/os/futex.h"
@@ -44,6 +45,13 @@ void* run(void*) {
   return nullptr;
 }
 
+// free() gets here, which keeps errno.
+void start() {
+  const int saved = errno;
+  if (!os::start_thread(thread, run, nullptr, "lull-purge")) state.store(kNone, std::memory_order_seq_cst);
+  errno = saved;
+}
+
 bool is_worth_a_thread() {
   return page_heap.dirty_bytes() >= kWorthAThread ||
          (hook.load(std::memory_order_relaxed) != nullptr && page_heap.end().value >= kHeapWorthAThread.value);
@@ -59,7 +67,7 @@ void nudge_purger() {
   std::uint32_t expected = seen;
   if (!state.compare_exchange_strong(expected, kWorking, std::memory_order_seq_cst)) return;
   if (seen == kSleeping) os::futex_wake_all(state);
-  else if (!os::start_thread(thread, run, nullptr, "lull-purge")) state.store(kNone, std::memory_order_seq_cst);
+  else start();
 }
 
 void forget_purger_after_fork() { state.store(kNone, std::memory_order_relaxed); }
