@@ -57,6 +57,8 @@ void count_free(Span& span, std::uint32_t n) {
   std::uint32_t before = span.free_state().load(std::memory_order_relaxed), after;
   bool dead;
   do {
+    // A block freed by two threads that goes unseen between a new span's bitmap and the old one's.
+    if ((before & kDead) || (before & kCountMask) + n > slots) report_double_free(reinterpret_cast<void*>(span.base));
     const bool full = (before & kCountMask) + n == slots;
     dead = full && (before & kLinked) && !(before & kHeld) &&
            central[bin].empties.load(std::memory_order_relaxed) >= spares_of(bin);
@@ -257,7 +259,7 @@ std::size_t trim_central() {
       const PageCount count{span->page_count};
       if (span->free_state().compare_exchange_strong(expected, kLinked | kDead, std::memory_order_acq_rel)) {
         central[bin].empties.fetch_sub(1, std::memory_order_relaxed);
-        retire_pages(first, count);
+        pages::release_pages(first, count);  // the caller purges: no nudge, which may allocate, inside the visit
         bytes += count.bytes();
         expected = kDead;
       }

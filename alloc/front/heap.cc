@@ -78,14 +78,22 @@ void* reallocate(void* address, std::size_t bytes) {
   return moved;
 }
 
+namespace {
+
+// A block of `have` bytes that was asked for with `bytes`; reallocate() leaves it where it is while it is more than half full.
+bool may_have_size(std::size_t have, std::size_t bytes) {
+  return have == good_size(bytes) || (bytes <= have && have <= kSmallMost && bytes * 2 > have);
+}
+
+}  // namespace
+
 void free_sized_slow(void* address, std::size_t bytes) {
   if (address == nullptr) return;
-  if (Bin* bin = bin_for(address); bin != nullptr) report_wrong_size(address, bytes);
   const auto word = reinterpret_cast<std::uintptr_t>(address);
   if (pages::in_heap(word)) {
     Span* span = small_span_of(word);
     const std::size_t have = span != nullptr ? span->slot_bytes : large_bytes(word);
-    if (have != 0 && have != good_size(bytes)) report_wrong_size(address, bytes);
+    if (have != 0 && !may_have_size(have, bytes)) report_wrong_size(address, bytes);
   }
   free_slow(address);
 }

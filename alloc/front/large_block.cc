@@ -38,9 +38,10 @@ void free_large(void* address) {
   const auto start = reinterpret_cast<std::uintptr_t>(address);
   Span* span = large_span_at(start);
   if (span == nullptr || span->base != start) report_bad_free(address);
-  // One of two threads that free the block at once wins here.
+  // One of two threads that free the block at once wins here. relaxed: the page heap's lock orders the pages' next use
   PageClass expected = PageClass::large;
-  if (!pages::reservation.classes[pages::page_of(start).value].compare_exchange_strong(expected, PageClass::none))
+  if (!pages::reservation.classes[pages::page_of(start).value].compare_exchange_strong(expected, PageClass::none,
+                                                                                      std::memory_order_relaxed))
     report_double_free(address);
   pages::destroy_span(span);
   pages::nudge_purger();

@@ -25,7 +25,9 @@ class TakenBlocks {
     collect_blocks(span, taken_, [&](std::uint32_t slot) { free_[slot / 64] |= bit_of(slot); });
   }
   ~TakenBlocks() {
-    for (std::uint32_t w = 0; w < span_.words; ++w)
+    // The last give may be the span's end, so its words are not counted after it.
+    const std::uint32_t words = taken_ == 0 ? 0 : span_.words;
+    for (std::uint32_t w = 0; w < words; ++w)
       if (free_[w] != 0) give_bits(span_, w, free_[w]);
   }
   TakenBlocks(const TakenBlocks&) = delete;

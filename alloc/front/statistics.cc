@@ -11,9 +11,11 @@ HeapFigures read_figures() {
   std::size_t free_bytes = 0;
   const PageIndex end = pages::heap_end();
   for (PageIndex at{0}; at < end; at = at + PageCount{1}) {
-    Span* span = small_span_of(pages::address_of(at));
-    if (span != nullptr && span->first_page() == at)
-      free_bytes += (span->free_state().load(std::memory_order_relaxed) & kCountMask) * span->slot_bytes;
+    // From the page's entry, not from the descriptor, which may be another span's meanwhile.
+    const auto entry = static_cast<std::uint32_t>(pages::reservation.classes[at.value].load(std::memory_order_relaxed));
+    Span* span = entry >> 8 == 0 ? small_span_of(pages::address_of(at)) : nullptr;
+    if (span != nullptr && (entry & 0xff) >= kFirstBin)
+      free_bytes += (span->free_state().load(std::memory_order_relaxed) & kCountMask) * bytes_of_bin(entry & 0xff);
   }
   const std::size_t in_spans = pages.used;
   return {in_spans + pages.free_dirty, in_spans > free_bytes ? in_spans - free_bytes : 0, pages.free_dirty};

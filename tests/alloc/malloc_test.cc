@@ -184,6 +184,14 @@ TEST(AlignedAlloc, RefusesWhatIsNoPowerOfTwo) {
   EXPECT_EQ(nullptr, lull_aligned_alloc(std::size_t{1} << 62, 10));
 }
 
+// free_sized() took the block's class for the size that was asked for, but realloc() leaves a block of 112 bytes where it is
+// when 57 are wanted.
+TEST(FreeSized, TakesTheSizeOfAReallocThatStayed) {
+  for (const std::size_t size : {100u, 1000u, 20'000u, 32'000u, 100'000u})
+    for (std::size_t wanted = size; wanted > 0; wanted -= size / 10 < wanted ? size / 10 : wanted)
+      lull_free_sized(lull_realloc(lull_malloc(size), wanted), wanted);
+}
+
 // What becomes of memory.
 
 TEST(Memory, AllOfItIsBackAfterEverythingWasFreed) {
@@ -410,6 +418,28 @@ TEST(Threads, ABlockIsHandedOutOnce) {
   std::set<void*> all;
   for (const auto& blocks : taken) all.insert(blocks.begin(), blocks.end());
   EXPECT_EQ(4u * static_cast<unsigned>(scaled(100'000)), all.size());
+}
+
+// The view that free() has of the heap is made with the first bins; a large block needs none.
+TEST(Threads, MayFreeLargeBlocksWhileAnotherMakesTheFirstBins) {
+  lull::testing::expect_success_in_new_process([] {
+    void* large = lull_malloc(100'000);
+    run_together(2, [&](unsigned t) { lull_free(t == 0 ? large : lull_malloc(10)); });
+  });
+}
+
+TEST(Threads, MayAskForFiguresAtAnyTime) {
+  std::atomic<unsigned> working{3};
+  run_together(4, [&](unsigned t) {
+    while (t == 0 && working.load() > 0) EXPECT_GE(read_figures().held_bytes, read_figures().idle_bytes / 2);
+    for (int i = 0; t != 0 && i < scaled(20'000); ++i) {
+      void* blocks[8];
+      for (auto& block : blocks) block = lull_malloc(9000 + 1000 * t);
+      for (void* block : blocks) lull_free(block);
+      if (i % 100 == 0) flush_thread_bins(), trim_central();
+    }
+    if (t != 0) working.fetch_sub(1);
+  });
 }
 
 pthread_key_t last_key;
