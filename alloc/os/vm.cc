@@ -55,6 +55,13 @@ void* map(std::size_t bytes) {
   return at;
 }
 
+void* map_readable(std::size_t bytes) {
+  const int saved = errno;
+  void* at = map_with(bytes, PROT_READ);
+  errno = saved;
+  return at;
+}
+
 void unmap(void* at, std::size_t bytes) {
   LULL_CHECK(::munmap(at, bytes) == 0, "munmap of a mapping of our own failed");
 }

@@ -14,13 +14,15 @@ namespace lull::os {
 [[nodiscard]] bool commit(void* at, std::size_t bytes);
 // Readable, writable, zero memory, committed by the system at first touch; nullptr when refused.
 [[nodiscard]] void* map(std::size_t bytes);
+// Readable zeros that the system charges nothing for; commit() makes parts of it writable. nullptr when refused.
+[[nodiscard]] void* map_readable(std::size_t bytes);
 void unmap(void* at, std::size_t bytes);
 // Gives the memory behind a committed range back; it reads as zero afterwards.
 void purge(void* at, std::size_t bytes);
 
 std::size_t physical_memory();  // bytes
 
-// Fault injection: the n-th next reserve, commit or map fails (and every later one when `sticky`); negative: never.
+// Fault injection: the n-th next reserve, commit, map or map_readable fails (and every later one when `sticky`); negative: never.
 void fail_mapping_for_testing(std::int64_t n, bool sticky = false);
 
 }  // namespace lull::os

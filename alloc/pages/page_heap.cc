@@ -100,6 +100,7 @@ bool PageHeap::grow_locked(std::uint32_t chunks) {
     if (wanted == chunks || !os::commit(at, PageCount{chunks * kChunkPages}.bytes())) return false;
     grown = chunks;
   }
+  if (!commit_tables({(have + grown) * kChunkPages})) return false;
   for (std::uint32_t c = have; c < have + grown; ++c) {
     for (auto& word : chunk_table_[c].clean) word = ~std::uint64_t{0};
     longest_[c] = kChunkPages;

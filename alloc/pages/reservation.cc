@@ -26,10 +26,16 @@ constexpr std::size_t kAlignment = std::size_t{1} << 21;      // a huge page
 // under `ulimit -v`, more lets it take the address space that the collector's own threads need.
 constexpr std::size_t kPartLeft = 8;
 
+// Of the tables in one go: more is charged to small programs, less are more system calls.
+constexpr std::uint32_t kPagesAtOnce = (std::uint32_t{64} << 20) >> kPageShift;  // 176 KiB of tables
+constexpr std::size_t kCellBytesAtOnce = 256 * 1024;
+
+constinit std::uint32_t writable_pages = 0;     // the page heap's lock
+constinit std::size_t writable_cell_bytes = 0;  // the descriptors' lock
 constinit os::Lock reserve_lock{os::LockRank::metadata};
 
-bool can_map(std::size_t bytes) {
-  void* probe = os::map(bytes);
+bool has_room_for(std::size_t bytes) {
+  void* probe = os::reserve(bytes, kPageSize);
   if (probe != nullptr) os::unmap(probe, bytes);
   return probe != nullptr;
 }
@@ -42,8 +48,8 @@ bool try_reserve(std::size_t size) {
   void* heap = os::reserve(size, kAlignment);
   if (heap == nullptr) return false;
   const std::size_t tables = page_count * (sizeof(PageClass) + sizeof(std::uint32_t)) + cards + cells;
-  auto* table = static_cast<std::byte*>(os::map(tables));
-  const bool fits = table != nullptr && (size == kSmallestRange || can_map(size / kPartLeft));
+  auto* table = static_cast<std::byte*>(os::map_readable(tables));
+  const bool fits = table != nullptr && (size == kSmallestRange || has_room_for(size / kPartLeft));
   if (!fits) {
     if (table != nullptr) os::unmap(table, tables);
     os::unmap(heap, size);
@@ -72,6 +78,29 @@ bool reserve_heap() {
   for (std::size_t size = std::min(wanted, kLargestRange); size >= kSmallestRange; size /= 2)
     if (try_reserve(size)) return true;
   return false;
+}
+
+// All or nothing counts; what was made writable before a failure stays so.
+bool commit_tables(PageIndex end) {
+  if (end.value <= writable_pages) return true;
+  const std::size_t wanted = std::min(round_up(end.value, kPagesAtOnce), reservation.size >> kPageShift), from = writable_pages;
+  const auto commit = [&](void* table, std::size_t bytes_a_page) {
+    return os::commit(static_cast<std::byte*>(table) + from * bytes_a_page, (wanted - from) * bytes_a_page);
+  };
+  if (!commit(reservation.owners, sizeof(std::uint32_t)) || !commit(reservation.classes, sizeof(PageClass)) ||
+      !commit(detail::heap_range.cards, kPageSize >> detail::kCardShift))
+    return false;
+  writable_pages = static_cast<std::uint32_t>(wanted);
+  return true;
+}
+
+bool commit_span_cells(std::size_t bytes) {
+  if (bytes <= writable_cell_bytes) return true;
+  if (bytes > reservation.span_cells_bytes) return false;
+  const std::size_t wanted = std::min(round_up(bytes, kCellBytesAtOnce), reservation.span_cells_bytes);
+  if (!os::commit(reservation.span_cells + writable_cell_bytes, wanted - writable_cell_bytes)) return false;
+  writable_cell_bytes = wanted;
+  return true;
 }
 
 os::Lock& reserve_lock_for_fork() { return reserve_lock; }

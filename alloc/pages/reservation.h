@@ -6,8 +6,9 @@
 //   cards    1 byte per 512 bytes   dirty cards of the generational collector
 //   spans    64-byte cells          span descriptors, addressed by number, never unmapped
 //
-// Tables are mapped without reserve, so they cost memory only where they are touched. Under `ulimit -v` or strict
-// overcommit the range is halved until everything fits and leaves room for the rest of the program.
+// Tables cost memory only where they are touched. They are readable from the start and become writable as the heap grows,
+// because strict overcommit and `ulimit -d` charge for all that is writable. Under `ulimit -v` the range is halved until
+// everything fits and leaves room for the rest of the program.
 #pragma once
 
 #include <atomic>
@@ -37,6 +38,10 @@ extern Reservation reservation;  // constant after reserve_heap()
 
 // Reserves the range and its tables; idempotent, thread-safe; false when not even the smallest range can be had.
 [[nodiscard]] bool reserve_heap();
+// Makes the tables writable as far as they are about the pages below `end`, or the cells of descriptors below `bytes`, and
+// further: seldom more than a comparison. False when the system refuses. The caller holds the lock of what grows.
+[[nodiscard]] bool commit_tables(PageIndex end);
+[[nodiscard]] bool commit_span_cells(std::size_t bytes);
 os::Lock& reserve_lock_for_fork();
 
 inline bool in_heap(std::uintptr_t word) { return word - reservation.base < reservation.size; }

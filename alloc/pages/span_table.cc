@@ -28,7 +28,7 @@ struct DescriptorTable {
       span = span_with(static_cast<SpanId>(free));
       free = span->next.load(std::memory_order_relaxed);
     } else {
-      if ((std::size_t{next_cell} + cells) * kCellBytes > reservation.span_cells_bytes) return nullptr;
+      if (!commit_span_cells((std::size_t{next_cell} + cells) * kCellBytes)) return nullptr;
       span = new (span_with(static_cast<SpanId>(next_cell))) Span;
       next_cell += cells;
     }

@@ -32,6 +32,13 @@ void expect_consistent_tables() {
   LULL_CHILD_EXPECT(reservation.base % kHugePage == 0);
   LULL_CHILD_EXPECT(detail::heap_range.base == reservation.base && detail::heap_range.size == reservation.size);
 
+  // Readable as they are; writable as far as somebody asked for.
+  for (const std::size_t page : {std::size_t{0}, pages / 2, pages - 1}) {
+    LULL_CHILD_EXPECT(reservation.owners[page].load() == 0 && reservation.classes[page].load() == PageClass::none);
+    LULL_CHILD_EXPECT(commit_tables({static_cast<std::uint32_t>(page + 1)}));
+  }
+  LULL_CHILD_EXPECT(reservation.span_cells[reservation.span_cells_bytes - 1] == std::byte{0});
+  LULL_CHILD_EXPECT(commit_span_cells(reservation.span_cells_bytes) && !commit_span_cells(reservation.span_cells_bytes + 1));
   struct Table { void* at; std::size_t bytes, alignment; };
   const Table tables[] = {{reservation.owners, pages * 4, 4},
                           {reservation.classes, pages, 1},
@@ -128,6 +135,18 @@ class UnderALimit : public ::testing::Test {
   }
 };
 using UnderALimitDeathTest = UnderALimit;
+
+// The tables of the whole range, 17 GB, used to be writable at once: under strict overcommit each process was charged them.
+TEST_F(UnderALimitDeathTest, OfWritableMemoryTheRangeIsAsLargeAsEver) {
+  expect_success_in_new_process([] {
+    rlimit limit{64 * kMiB, RLIM_INFINITY};
+    LULL_CHILD_EXPECT(::setrlimit(RLIMIT_DATA, &limit) == 0);
+    LULL_CHILD_EXPECT(reserve_heap());
+    LULL_CHILD_EXPECT(reservation.size >= 64 * 1024 * kMiB);
+    const PageRun run = page_heap.allocate({2000});
+    LULL_CHILD_EXPECT(run.found && create_span(geometry_for(48), {}) != nullptr);
+  });
+}
 
 TEST_F(UnderALimitDeathTest, OfSixHundredMegabytesTheHeapStillWorks) {
   expect_success_in_new_process([] {
