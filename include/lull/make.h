@@ -66,7 +66,10 @@ template <class T, class... Arguments>
   requires(!std::is_array_v<T>)
 ptr<T> make(Arguments&&... arguments) {
   void* memory = detail::allocate_for<T>();
-  T* object = std::construct_at(static_cast<T*>(memory), std::forward<Arguments>(arguments)...);
+  T* object;
+  // Compilers without parenthesised initialisation of aggregates (clang before 16) take braces for them.
+  if constexpr (std::is_constructible_v<T, Arguments...>) object = std::construct_at(static_cast<T*>(memory), std::forward<Arguments>(arguments)...);
+  else object = ::new (memory) T{std::forward<Arguments>(arguments)...};
   if constexpr (!std::is_trivially_destructible_v<T>) detail::note_constructed(detail::KindOf<T>::object, memory);
   ptr<T> result(object);
   asm volatile("" ::"r"(memory));

@@ -168,7 +168,7 @@ struct Dog : Animal {
 
 TEST_F(Destructor, IsThatOfTheMostDerivedType) {
   elsewhere([] {
-    ptr<Animal> animal = make<Dog>();
+    [[maybe_unused]] ptr<Animal> animal = make<Dog>();
     make<Animal>();
   });
   collect_and_destroy();

@@ -212,7 +212,7 @@ void check_alignment() {
   std::vector<root<T>> objects;
   std::vector<root<T[]>> arrays;
   for (unsigned char i = 0; i < 20; ++i) objects.push_back(make<T>(i));
-  for (std::size_t n : {0, 1, 3, 10}) arrays.push_back(make_array<T>(n));
+  for (std::size_t n : {0u, 1u, 3u, 10u}) arrays.push_back(make_array<T>(n));
   lull::collect();
   for (unsigned char i = 0; i < 20; ++i) {
     ASSERT_TRUE(is_aligned(objects[i].get()));
@@ -257,7 +257,7 @@ TEST_F(Make, ArraysOfAllLengthsKeepToThemselves) {
   std::vector<std::size_t> lengths;
   for (std::size_t n = 0; n < 600; ++n) lengths.push_back(n);
   for (std::size_t n = 1024; n <= 512 * 1024; n *= 2)
-    for (std::size_t d : {-17, -16, -15, -9, -8, -7, -1, 0, 1}) lengths.push_back(n + d);
+    for (int d : {-17, -16, -15, -9, -8, -7, -1, 0, 1}) lengths.push_back(n + static_cast<std::size_t>(d));
   lengths.push_back(32 * 1024 - 9);  // the largest that is not an object with a span of its own
   std::vector<root<std::uint8_t[]>> arrays;
   for (int copies = 0; copies < 3; ++copies)
@@ -318,7 +318,7 @@ TEST_F(Make, LargeObjectsLiveAndTheirMemoryComesBack) {
   lull::set_gc_percent(-1);
   const std::uint64_t before = (surviving_objects(), lull::read_mem_stats().heap_inuse);
   elsewhere([] {
-    for (std::size_t mib : {1, 3, 20, 200}) {
+    for (std::size_t mib : {1u, 3u, 20u, 200u}) {
       const std::size_t n = (mib << 20) / sizeof(std::uint64_t) / kSlowdown;
       ptr<std::uint64_t[]> a = make_array<std::uint64_t>(n);
       a[0] = 1;
@@ -415,7 +415,7 @@ root<ptr<int>[]> pointer_array;
 root<int*[]> raw_array;
 
 TEST_F(Make, ElementsWithPointersAreTraced) {
-  for (std::size_t n : {1, 7, 1000, 20'000}) {
+  for (std::size_t n : {1u, 7u, 1000u, 20'000u}) {
     elsewhere([&] {
       traced_array = make_array<Named>(n);
       untraced_array = make_array<Untraced>(n);
@@ -446,7 +446,7 @@ TEST_F(Make, APointerBehindTheLastElementKeepsTheArray) {
   std::vector<root<std::uint64_t>> ends;
   std::vector<std::size_t> lengths;
   for (std::size_t n = 0; n < 70; ++n) lengths.push_back(n);
-  for (std::size_t bytes : {256, 512, 1024, 4096, 8192, 16384, 32768, 65536, 1 << 20})
+  for (std::size_t bytes : {256u, 512u, 1024u, 4096u, 8192u, 16384u, 32768u, 65536u, 1u << 20})
     for (std::size_t less = 0; less < 4; ++less) lengths.push_back(bytes / 8 - less);
   elsewhere([&] {
     for (std::size_t n : lengths) {
@@ -476,7 +476,7 @@ TEST_F(Make, LengthsThatNoObjectCanHaveAreRefusedAtOnce) {
 // Page counts have 32 bits: an array of 2^32 pages and one byte was an array of one page once.
 TEST_F(Make, ArraysThatAreLargerThanTheHeapAreOutOfMemory) {
   for (int shift = 43; shift <= 46; ++shift)
-    for (std::size_t less : {0, 1, 8, 100}) {
+    for (std::size_t less : {0u, 1u, 8u, 100u}) {
       if (kSlowdown > 1 && less > 1) continue;
       EXPECT_THROW(make_array<char>((std::size_t{1} << shift) - less), std::bad_alloc) << shift << " " << less;
     }

@@ -183,7 +183,7 @@ struct Right {
   virtual void polymorphic() {}
   std::uint64_t right = 0x2222;
 };
-struct Both : Left, Right {
+struct Both final : Left, Right {
   std::uint64_t both = 0x3333;
   void trace(lull::tracer&) const {}
 };
@@ -191,7 +191,7 @@ struct VirtualBase {
   virtual void polymorphic() {}
   std::uint64_t value = 0x4444;
 };
-struct ViaVirtual : Left, virtual VirtualBase {
+struct ViaVirtual final : Left, virtual VirtualBase {
   void trace(lull::tracer&) const {}
 };
 

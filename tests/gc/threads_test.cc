@@ -112,7 +112,7 @@ TEST_F(Thread, AttachesAtItsFirstPointerStore) {
   std::binary_semaphore stored{0}, counted{0};
   root<Node> node = make<Node>();
   std::thread thread([&] {
-    ptr<Node> p = node;
+    [[maybe_unused]] ptr<Node> p = node;
     stored.release();
     counted.acquire();
   });
@@ -411,7 +411,7 @@ TEST_F(Thread, MayExitFromWithinABlockingRegion) {
   const std::uint32_t before = attached();
   for (int i = 0; i < 10; ++i) {
     elsewhere([] {
-      ptr<Node> node = make<Node>();
+      [[maybe_unused]] ptr<Node> node = make<Node>();
       blocking_region region;
       pthread_exit(nullptr);  // unwinds
     });

@@ -204,7 +204,7 @@ struct Right {
   virtual void polymorphic() {}
   std::uint64_t right = 2;
 };
-struct Both : Left, Right {
+struct Both final : Left, Right {
   std::uint64_t both = 3;
 };
 struct Views {
