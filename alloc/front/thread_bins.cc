@@ -80,7 +80,7 @@ void end_thread(void* bins) {
 bool initialise_locked() {
   if (ready) return true;
   if (!pages::reserve_heap() || pthread_key_create(&key, end_thread) != 0) return false;
-  free_view.base = pages::reservation.base;
+  free_view.base.store(pages::reservation.base, std::memory_order_relaxed);
   free_view.classes = pages::reservation.classes;
   free_view.secret = random_word();
   // release: pairs with bin_for(), which may run in a thread that freed a large block before there were bins

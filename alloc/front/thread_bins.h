@@ -46,7 +46,7 @@ extern ThreadBins no_bins;  // never written
 
 // What free() needs of the heap, in one cache line.
 struct alignas(64) FreeView {
-  std::uintptr_t base = 0;
+  std::atomic<std::uintptr_t> base{0};
   std::atomic<std::size_t> size{0};  // written last; 0: nothing here yet
   const std::atomic<pages::PageClass>* classes = nullptr;
   std::uintptr_t secret = 0;
@@ -78,9 +78,10 @@ inline void* allocate(std::size_t bytes) {
 
 // The bin that takes `address` at once; nullptr when the slow path has to look.
 inline Bin* bin_for(void* address) {
-  const std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(address) - free_view.base;
-  // acquire: pairs with the release in initialise_locked()
-  if (offset >= free_view.size.load(std::memory_order_acquire)) [[unlikely]] return nullptr;
+  // acquire: pairs with the release in initialise_locked(); before it, no offset is below the size
+  const std::size_t size = free_view.size.load(std::memory_order_acquire);
+  const std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(address) - free_view.base.load(std::memory_order_relaxed);
+  if (offset >= size) [[unlikely]] return nullptr;
   const auto entry = static_cast<std::uint32_t>(free_view.classes[offset >> kPageShift].load(std::memory_order_relaxed));
   Bin& bin = thread_bins->bins[entry & 0xff];
   const std::uint32_t in_span = (static_cast<std::uint32_t>(offset) & (kPageSize - 1)) | (entry >> 8) << kPageShift;

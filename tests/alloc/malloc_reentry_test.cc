@@ -10,13 +10,13 @@
 #include "lull/malloc.h"
 #include "tests/alloc/support.h"
 
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)  // they intercept pthread_create themselves
+
 namespace {
 
 thread_local void (*during_start)() = nullptr;
 
 }  // namespace
-
-#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
 
 extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*entry)(void*), void* argument) {
   using Create = int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
