@@ -74,7 +74,7 @@ TEST(MallocReentry, AThreadStartWithinTrimMayAllocate) {
     during_start = [] { fill(more, taken = 4); };
     lull_malloc_trim(0);
     LULL_CHILD_EXPECT(taken == 4);
-    expect_all_different({more, more + 4});
+    expect_all_different(std::set<void*>(more, more + 4));
   });
 }
 

@@ -205,6 +205,7 @@ TEST(Memory, AllOfItIsBackAfterEverythingWasFreed) {
   lull_malloc_trim(0);
   EXPECT_EQ(0u, used_pages());
   EXPECT_EQ(0u, thread_bins_in_use());
+  EXPECT_EQ(0u, pages::span_stats().spans);  // descriptors, too
   pages::page_heap.check_invariants();
 }
 
