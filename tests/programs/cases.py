@@ -126,14 +126,13 @@ def nginx(box):
     return "\n".join(out + [str(box.stop(running, signal.SIGQUIT))])
 
 
-@case
-def python_tests(box):
+def python_tests(box, *names):
     """python3's own tests, with objects from malloc (PYTHONMALLOC) where the interpreter would keep pools of its own."""
     python = "/usr/bin/python3"
     if not os.path.exists(python) or subprocess.run([python, "-c", "import test.test_list"], capture_output=True).returncode:
         raise Missing("libpython3.11-testsuite")
     out = []
-    for name in ("test_list", "test_dict", "test_threading", "test_fork1", "test_subprocess", "test_multiprocessing_fork"):
+    for name in names:
         said = box.run(python, "-m", "unittest", "-v", "test." + name, check=False, env={"PYTHONMALLOC": "malloc"})
         out.append(name + ": " + (re.findall(r"^(?:OK|FAILED).*", said, re.M) or [said[-2000:]])[-1])
         out += sorted(re.findall(r"^(?:FAIL|ERROR): .*", said, re.M))
@@ -141,6 +140,16 @@ def python_tests(box):
         out.append(f"  ran {ran}")
         (box.folder / (name + ".log")).write_text(said)
     return "\n".join(out)
+
+
+@case
+def python_basics(box):
+    return python_tests(box, "test_list", "test_dict", "test_threading", "test_fork1", "test_subprocess")
+
+
+@case
+def python_multiprocessing(box):
+    return python_tests(box, "test_multiprocessing_fork")
 
 
 def history(commits, files):
