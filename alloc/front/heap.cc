@@ -98,7 +98,7 @@ void free_sized_slow(void* address, std::size_t bytes) {
   free_slow(address);
 }
 
-bool trim(std::size_t) {
+bool trim() {
   flush_thread_bins();
   const std::size_t trimmed = trim_central() + purge_all_spans();
   return pages::purge_now() + trimmed > 0;

@@ -14,17 +14,16 @@ namespace lull::front {
 [[nodiscard]] void* reallocate(void* address, std::size_t bytes);
 std::size_t usable_size(const void* address);  // stops the program unless it is the start of a block
 std::size_t good_size(std::size_t bytes);
-bool trim(std::size_t pad);
+bool trim();  // true: something went back
 
 // Where allocate_aligned() looks: a block of this size is aligned well enough because spans begin at a page.
 std::size_t size_for_alignment(std::size_t alignment, std::size_t bytes);
 
+void free_sized_slow(void* address, std::size_t bytes);
 inline void free_sized(void* address, std::size_t bytes) {
   Bin* bin = bin_for(address);
-  if (bin == nullptr || bytes > kSmallMost || bin != &thread_bins->bins[bin_of(bytes)]) [[unlikely]] {
-    void free_sized_slow(void*, std::size_t);
+  if (bin == nullptr || bytes > kSmallMost || bin != &thread_bins->bins[bin_of(bytes)]) [[unlikely]]
     return free_sized_slow(address, bytes);
-  }
   push(*bin, address);
 }
 

@@ -36,8 +36,8 @@ int lull_posix_memalign(void** block, size_t alignment, size_t size);
 size_t lull_malloc_usable_size(const void* block);
 /* What lull_malloc_usable_size would say of a block of `size` bytes. */
 size_t lull_good_size(size_t size);
-/* Gives the caches of the calling thread and all idle pages back to the system, but for `pad` bytes. 1 if there were any.
- * Takes as long as the system needs to take the pages: about 0.1 us a page. */
+/* Gives the caches of the calling thread and all idle pages back to the system. 1 if there were any. `pad` is ignored: nothing
+ * is kept back. Takes as long as the system needs to take the pages: about 0.1 us a page. */
 int lull_malloc_trim(size_t pad);
 
 #ifdef __cplusplus

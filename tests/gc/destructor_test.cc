@@ -14,6 +14,7 @@
 #include "gc/model/kinds.h"
 #include "gc/model/options.h"
 #include "tests/support/hidden.h"
+#include "tests/support/node.h"
 #include "tests/support/scale.h"
 
 namespace {
@@ -26,16 +27,10 @@ using lull::weak_ptr;
 using lull::testing::elsewhere;
 using lull::testing::Hidden;
 using lull::testing::is_allocated;
+using lull::testing::kIntact;
 using lull::testing::kThreadSanitizer;
+using lull::testing::Node;
 using lull::testing::scaled;
-
-constexpr std::uint64_t kIntact = 0x1234'5678'9abc'def0;
-
-struct Node {
-  ptr<Node> next;
-  std::uint64_t value = kIntact;
-  void trace(lull::tracer& t) const { t(next); }
-};
 
 class Destructor : public testing::Test {
  protected:

@@ -15,6 +15,7 @@
 #include "gc/mark/trace_check.h"
 #include "gc/model/options.h"
 #include "tests/support/hidden.h"
+#include "tests/support/node.h"
 #include "tests/support/random_graph.h"
 #include "tests/support/scale.h"
 #include "tests/support/seed.h"
@@ -36,17 +37,11 @@ using lull::gc::Stepper;
 using lull::testing::announced_seed;
 using lull::testing::elsewhere;
 using lull::testing::Hidden;
+using lull::testing::kIntact;
 using lull::testing::kThreadSanitizer;
+using lull::testing::Node;
 using lull::testing::RandomGraph;
 using lull::testing::scaled;
-
-constexpr std::uint64_t kIntact = 0x1234'5678'9abc'def0;
-
-struct Node {
-  ptr<Node> next;
-  std::uint64_t value = kIntact;
-  void trace(lull::tracer& t) const { t(next); }
-};
 
 // What `body` writes to standard error.
 template <class Body>
@@ -430,8 +425,9 @@ struct Probe {
   std::uint64_t value = kIntact;
   void trace(lull::tracer&) const {
     const std::uint64_t before = moves;
-    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(2);
-    while (std::chrono::steady_clock::now() < until) {
+    // Long enough for the other thread to get a processor; a stopped one gets 2 ms to show that it is not.
+    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(options.stops_world() ? 2 : 5000);
+    while (std::chrono::steady_clock::now() < until && moves == before) {
     }
     moves_seen_while_marking += moves - before;
     ++looks;

@@ -16,6 +16,7 @@
 
 #include "gc/model/options.h"
 #include "tests/support/hidden.h"
+#include "tests/support/node.h"
 #include "tests/support/scale.h"
 
 namespace {
@@ -27,16 +28,10 @@ using lull::ptr;
 using lull::root;
 using lull::testing::clear_stack_below;
 using lull::testing::elsewhere;
+using lull::testing::kIntact;
 using lull::testing::kThreadSanitizer;
+using lull::testing::Node;
 using lull::testing::scaled;
-
-constexpr std::uint64_t kIntact = 0x1234'5678'9abc'def0;
-
-struct Node {
-  ptr<Node> next;
-  std::uint64_t value = kIntact;
-  void trace(lull::tracer& t) const { t(next); }
-};
 
 class Thread : public testing::Test {
  protected:

@@ -14,6 +14,7 @@
 #include "gc/model/colour.h"
 #include "gc/model/options.h"
 #include "tests/support/hidden.h"
+#include "tests/support/node.h"
 #include "tests/support/scale.h"
 #include "tests/support/seed.h"
 
@@ -27,15 +28,9 @@ using lull::weak_ptr;
 using lull::testing::announced_seed;
 using lull::testing::clear_stack_below;
 using lull::testing::elsewhere;
+using lull::testing::kIntact;
+using lull::testing::Node;
 using lull::testing::scaled;
-
-constexpr std::uint64_t kIntact = 0x1234'5678'9abc'def0;
-
-struct Node {
-  ptr<Node> next;
-  std::uint64_t value = kIntact;
-  void trace(lull::tracer& t) const { t(next); }
-};
 
 // Watches one object from the heap, as every weak_ptr that is not a local does.
 struct Watch {
