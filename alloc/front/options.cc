@@ -1,0 +1,105 @@
+#include "alloc/front/options.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <unistd.h>
+
+namespace lull::front {
+namespace {
+
+struct Option {
+  const char* name;
+  std::int64_t MallocOptions::*field;
+  std::int64_t least, most, alone;
+};
+constexpr Option kOptions[] = {
+    {"secure", &MallocOptions::secure, 0, 1, 1},
+    {"guard", &MallocOptions::guard, 0, 1'000'000'000, 5000},
+};
+
+struct Text {
+  const char* at;
+  std::size_t length;
+  bool operator==(const char* other) const { return std::strlen(other) == length && std::memcmp(at, other, length) == 0; }
+};
+
+// Digits only, and few enough.
+bool parse_number(Text text, std::int64_t& number) {
+  if (text.length == 0 || text.length > 10) return false;
+  number = 0;
+  for (std::size_t i = 0; i < text.length; ++i) {
+    if (text.at[i] < '0' || text.at[i] > '9') return false;
+    number = number * 10 + (text.at[i] - '0');
+  }
+  return true;
+}
+
+bool set_option(Text name, bool has_value, Text value, MallocOptions& into) {
+  for (const Option& option : kOptions) {
+    if (!(name == option.name)) continue;
+    std::int64_t number = option.alone;
+    if (has_value && (!parse_number(value, number) || number < option.least || number > option.most)) return false;
+    into.*option.field = number;
+    return true;
+  }
+  return false;
+}
+
+// The first item that was not understood; the line is whole and harmless to a terminal, whatever was in it.
+void complain(Text item) {
+  char line[96] = "lull: LULL_MALLOC: cannot make sense of '";
+  std::size_t used = std::strlen(line);
+  const std::size_t shown = std::min<std::size_t>(item.length, 40);
+  for (std::size_t i = 0; i < shown; ++i) line[used++] = item.at[i] >= ' ' && item.at[i] <= '~' ? item.at[i] : '?';
+  const char* end = shown < item.length ? "...'\n" : "'\n";
+  std::memcpy(line + used, end, std::strlen(end));
+  used += std::strlen(end);
+  const int saved = errno;
+  [[maybe_unused]] auto written = ::write(STDERR_FILENO, line, used);
+  errno = saved;
+}
+
+// Returns the first item that is wrong; its `at` is null when there is none.
+Text parse(const char* text, MallocOptions& into) {
+  Text wrong{nullptr, 0};
+  for (;;) {
+    const Text item{text, std::strcspn(text, ",")};
+    const std::size_t name = std::min(std::strcspn(text, "="), item.length);
+    const bool has_value = name < item.length;
+    const Text value = has_value ? Text{text + name + 1, item.length - name - 1} : Text{text, 0};
+    if (item.length > 0 && !set_option({text, name}, has_value, value, into) && wrong.at == nullptr) wrong = item;
+    text += item.length;
+    if (*text == '\0') return wrong;
+    ++text;
+  }
+}
+
+enum State : std::uint32_t { kUnread, kComplained, kRead };
+constinit std::atomic<std::uint32_t> state{kUnread};
+constinit std::atomic<std::int64_t> secure{0}, guard{0};
+
+// Threads that come here at once all find the same; one of them complains.
+void read_environment() {
+  MallocOptions found;
+  if (const char* text = std::getenv("LULL_MALLOC")) {
+    const Text wrong = parse(text, found);
+    if (wrong.at != nullptr && state.exchange(kComplained, std::memory_order_relaxed) == kUnread) complain(wrong);
+  }
+  secure.store(found.secure, std::memory_order_relaxed);
+  guard.store(found.guard, std::memory_order_relaxed);
+  state.store(kRead, std::memory_order_release);  // pairs with malloc_options()
+}
+
+}  // namespace
+
+bool parse_malloc_options(const char* text, MallocOptions& into) { return parse(text, into).at == nullptr; }
+
+MallocOptions malloc_options() {
+  if (state.load(std::memory_order_acquire) != kRead) read_environment();
+  return {secure.load(std::memory_order_relaxed), guard.load(std::memory_order_relaxed)};
+}
+
+}  // namespace lull::front

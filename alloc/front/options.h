@@ -1,0 +1,26 @@
+// LULL_MALLOC: what a program's environment asks of malloc, a list of names with values: LULL_MALLOC=secure,guard=5000
+//
+//   name     value                                                        alone    default
+//   secure   none, or 1                                                   1        0
+//   guard    one sampled allocation in so many gets guard pages           5000     0: none
+//
+// Read once, before the first block is handed out. Any text is tolerated: what is unknown is skipped, and told in one line on
+// standard error. Nothing here allocates or locks.
+#pragma once
+
+#include <cstdint>
+
+namespace lull::front {
+
+struct MallocOptions {
+  std::int64_t secure = 0;
+  std::int64_t guard = 0;
+};
+
+// Sets what `text` names, the last of several wins. False: something was not understood; it had no effect.
+bool parse_malloc_options(const char* text, MallocOptions& into);
+
+// The same at every call, by whatever thread.
+MallocOptions malloc_options();
+
+}  // namespace lull::front
