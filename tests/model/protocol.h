@@ -739,7 +739,7 @@ class Protocol {
       case c_hs1:
         if (c_.merged_handshakes)
           x.cpc = c_cards;
-        else if (c_.card == Cards::cleaned_between && !x.full)
+        else if (c_.card == Cards::cleaned_between && (!x.full || c_.full_cleans))
           x.cpc = c_clean;
         else {
           x.cpc = c_hs2;
@@ -891,6 +891,7 @@ class Protocol {
           x.hadwork = 0;
         } else
           collect_cards(x, true);
+        if (x.full) x.list = 0;  // a full cycle meets every old object anyway
         x.cpc = c_hs2;
         x.pend = 3;
         emit(x, Step{c_.lossy_clean ? "collector zeroes all cards"
@@ -906,7 +907,7 @@ class Protocol {
             if (!c_.clean_fence) x.todo = x.list;
           }
           if (c_.card == Cards::epoch) collect_cards(x, false);
-        } else if (c_.full_cleans && young_kept_apart())
+        } else if (c_.full_cleans && young_kept_apart() && c_.card != Cards::cleaned_between)
           for (u8& k : x.card) k = 0;
         emit(x, Step{c_.card == Cards::cleaned_late && !s.full
                          ? "collector lists the dirty cards and cleans them"

@@ -42,6 +42,8 @@ struct Kind {
   bool is_array = false;
   bool is_weak_cell = false;
   void (*trace)(const void* object, tracer& t) = nullptr;
+  // Array kinds: the elements that overlap bytes [from, to) of the object. For slices and dirty cards.
+  void (*trace_part)(const void* object, std::size_t from, std::size_t to, tracer& t) = nullptr;
   void (*destroy)(void* object) = nullptr;  // null: trivially destructible
   std::string_view name;
   std::atomic<void*> record{nullptr};  // the collector's; release: pairs with the acquire in gc/model/kinds.cc
@@ -103,6 +105,14 @@ void trace_array(const void* object, tracer& t) {
   for (std::size_t i = 0; i < length; ++i) trace_object<T>(elements + i, t);
 }
 template <class T>
+void trace_array_part(const void* object, std::size_t from, std::size_t to, tracer& t) {
+  auto* elements = reinterpret_cast<const T*>(static_cast<const char*>(object) + array_offset<T>);
+  if (to <= array_offset<T>) return;
+  const std::size_t first = from <= array_offset<T> ? 0 : (from - array_offset<T>) / sizeof(T);
+  const std::size_t end = (to - array_offset<T> + sizeof(T) - 1) / sizeof(T), length = array_length_of<T>(object);
+  for (std::size_t i = first; i < end && i < length; ++i) trace_object<T>(elements + i, t);
+}
+template <class T>
 void destroy_array(void* object) {
   auto* elements = reinterpret_cast<T*>(static_cast<char*>(object) + array_offset<T>);
   std::destroy_n(elements, array_length_of<T>(object));
@@ -130,6 +140,7 @@ struct KindOf {
                                      .layout = layout_of<T>(),
                                      .is_array = true,
                                      .trace = trace_array<T>,
+                                     .trace_part = trace_array_part<T>,
                                      .destroy = kTrivial ? nullptr : destroy_array<T>,
                                      .name = type_name<T[]>(),
                                      .array_offsets = array_offsets};
