@@ -84,4 +84,7 @@ MUTANTS = [
      '      if (state & kDead) break;', '      if (false) break;', 'malloc_test', 'Threads.ShareSpans*:Memory.*'),
     ('malloc: a held span is retired', 'alloc/front/central.cc', '(before & kLinked) && !(before & kHeld) &&', '(before & kLinked) &&',
      'malloc_test', 'Memory.AllOfItIsBack*'),
+    ('malloc_allocator: over-aligned types get any block', 'include/lull/malloc_allocator.h',
+     'void* block = kOverAligned ? lull_aligned_alloc(alignof(T), bytes) : lull_malloc(bytes);', 'void* block = lull_malloc(bytes);',
+     'malloc_allocator_test', '*Alignment*'),
 ]
