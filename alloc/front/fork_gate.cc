@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "alloc/base/check.h"
+#include "alloc/front/heap_registry.h"
 #include "alloc/front/thread_bins.h"
 #include "alloc/os/futex.h"
 #include "alloc/os/lock.h"
@@ -30,6 +31,7 @@ os::Lock* const kLocks[] = {&bins_lock_for_fork(), &pages::page_heap.lock_for_fo
 void before_fork() {
   kLocks[0]->lock_across_fork();
   Visiting::close_gate();
+  lock_heaps_across_fork();  // who holds one neither visits nor takes bins
   for (os::Lock* lock : kLocks)
     if (lock != kLocks[0]) lock->lock_across_fork();
 }
@@ -37,6 +39,7 @@ void before_fork() {
 void after_fork() {
   for (os::Lock* lock : kLocks)
     if (lock != kLocks[0]) lock->unlock_across_fork();
+  unlock_heaps_across_fork();
   Visiting::open_gate();
   kLocks[0]->unlock_across_fork();
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "alloc/front/heap_object.h"
 #include "alloc/front/large_block.h"
 #include "alloc/front/misuse.h"
 #include "alloc/front/span_purge.h"
@@ -53,6 +54,11 @@ std::size_t usable_size(const void* address) {
     if (slot >= span->slots || span->slot_address(slot) != word) report_bad_free(address);
     return span->slot_bytes;
   }
+  if (Span* span = heap_span_of(word)) {
+    const std::uint32_t slot = span->slot_of(word);
+    if (slot >= span->slots || span->slot_address(slot) != word || !is_used_in_heap(word)) report_bad_free(address);
+    return span->slot_bytes;
+  }
   const std::size_t bytes = large_bytes(word);
   if (bytes == 0) report_bad_free(address);
   return bytes;
@@ -62,15 +68,15 @@ std::size_t good_size(std::size_t bytes) {
   return bytes <= kSmallMost ? bytes_of_bin(bin_of(bytes)) : round_up(bytes, kPageSize);
 }
 
+bool resize_in_place(void* address, std::size_t have, std::size_t bytes) {
+  if (have > kSmallMost) return bytes > kSmallMost && resize_large(address, bytes);
+  // A block that is half empty or less is worth moving.
+  return (bytes <= have && bytes * 2 > have) || (bytes <= kSmallMost && bin_of(bytes) == bin_of(have));
+}
+
 void* reallocate(void* address, std::size_t bytes) {
   const std::size_t have = usable_size(address);
-  if (have <= kSmallMost) {
-    // A block that is half empty or less is worth moving.
-    if (bytes <= have && bytes * 2 > have) return address;
-    if (bytes <= kSmallMost && bin_of(bytes) == bin_of(have)) return address;
-  } else if (bytes > kSmallMost && resize_large(address, bytes)) {
-    return address;
-  }
+  if (resize_in_place(address, have, bytes)) return address;
   void* moved = allocate(bytes);
   if (moved == nullptr) return bytes <= have ? address : nullptr;
   std::memcpy(moved, address, std::min(have, bytes));
@@ -92,6 +98,7 @@ void free_sized_slow(void* address, std::size_t bytes) {
   const auto word = reinterpret_cast<std::uintptr_t>(address);
   if (pages::in_heap(word)) {
     Span* span = small_span_of(word);
+    if (span == nullptr) span = heap_span_of(word);
     const std::size_t have = span != nullptr ? span->slot_bytes : large_bytes(word);
     if (have != 0 && !may_have_size(have, bytes)) report_wrong_size(address, bytes);
   }

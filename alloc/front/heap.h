@@ -12,6 +12,8 @@ namespace lull::front {
 [[nodiscard]] void* allocate_aligned(std::size_t alignment, std::size_t bytes);
 // `address` is a block; on failure it stays as it is.
 [[nodiscard]] void* reallocate(void* address, std::size_t bytes);
+// The same where the block, which has `have` usable bytes, stays where it is.
+[[nodiscard]] bool resize_in_place(void* address, std::size_t have, std::size_t bytes);
 std::size_t usable_size(const void* address);  // stops the program unless it is the start of a block
 std::size_t good_size(std::size_t bytes);
 bool trim();  // true: something went back

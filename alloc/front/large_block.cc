@@ -12,23 +12,25 @@ namespace {
 using pages::PageClass;
 using pages::Span;
 
-constexpr pages::SpanOwner kOwner{.page_class = PageClass::large, .bitmaps = 1, .publish_all = false};
-
 Span* large_span_at(std::uintptr_t address) {
   if (!pages::in_heap(address)) return nullptr;
   const PageIndex page = pages::page_of(address);
   // acquire: pairs with the release in publish() of span_table.cc
-  if (pages::reservation.classes[page.value].load(std::memory_order_acquire) != PageClass::large) return nullptr;
+  const PageClass page_class = pages::reservation.classes[page.value].load(std::memory_order_acquire);
+  if (page_class != PageClass::large && page_class != PageClass::heap_large) return nullptr;
   return pages::span_with(static_cast<SpanId>(pages::reservation.owners[page.value].load(std::memory_order_relaxed)));
 }
 
 }  // namespace
 
-void* allocate_large(std::size_t bytes, std::size_t alignment, bool& zero) {
-  const pages::SpanGeometry geometry = pages::large_geometry(bytes);
-  pages::SpanOwner owner = kOwner;
+Span* create_large_span(std::size_t bytes, std::size_t alignment, pages::SpanOwner owner) {
+  owner.publish_all = false;
   owner.alignment = PageCount{alignment <= kPageSize ? 1 : pages_for(alignment).value};
-  Span* span = pages::create_span(geometry, owner);
+  return pages::create_span(pages::large_geometry(bytes), owner);
+}
+
+void* allocate_large(std::size_t bytes, std::size_t alignment, bool& zero) {
+  Span* span = create_large_span(bytes, alignment, {.page_class = PageClass::large, .bitmaps = 1});
   if (span == nullptr) return nullptr;
   zero = span->needs_zero == 0;
   return reinterpret_cast<void*>(span->base);

@@ -1,9 +1,12 @@
-// Blocks of more than 32 KiB, or aligned to more than a page: a span each, straight from the page heap.
+// Blocks of more than 32 KiB, or aligned to more than a page, of malloc and of heap objects: a span each, straight from the
+// page heap.
 // The first page alone tells the block; the others look free to everybody, so that interior addresses are told apart.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+
+#include "alloc/pages/span_table.h"
 
 namespace lull::front {
 
@@ -15,7 +18,9 @@ struct LargeBlock {
 
 // `alignment` is a power of two. Sets `zero` when the memory is known to be zero. nullptr when memory runs out.
 [[nodiscard]] void* allocate_large(std::size_t bytes, std::size_t alignment, bool& zero);
-// Stops the program unless `address` is the start of such a block.
+// The span of such a block that is not malloc's; what `owner` says of alignment and pages does not count.
+[[nodiscard]] pages::Span* create_large_span(std::size_t bytes, std::size_t alignment, pages::SpanOwner owner);
+// Stops the program unless `address` is the start of such a block of malloc.
 void free_large(void* address);
 // Makes the block `bytes` long where it is; false when the pages behind it are taken.
 [[nodiscard]] bool resize_large(void* address, std::size_t bytes);

@@ -2,6 +2,8 @@
 
 #include "alloc/base/check.h"
 #include "alloc/front/central.h"
+#include "alloc/front/heap.h"
+#include "alloc/front/heap_object.h"
 #include "alloc/front/large_block.h"
 
 namespace lull::front {
@@ -12,7 +14,9 @@ void report_bad_free(const void* address) {
   const auto word = reinterpret_cast<std::uintptr_t>(address);
   if (!pages::in_heap(word)) fatal("free of %p, which is no address of this heap", address);
   if (pages::managed_span_of(word) != nullptr) fatal("free of %p, which is a garbage-collected object", address);
-  if (Span* span = small_span_of(word)) {
+  Span* span = small_span_of(word);
+  if (span == nullptr) span = heap_span_of(word);
+  if (span != nullptr) {
     const std::uint32_t slot = span->slot_of(word);
     if (slot >= span->slots) fatal("free of %p, which is in no block", address);
     if (span->slot_address(slot) != word)
@@ -27,9 +31,17 @@ void report_bad_free(const void* address) {
   fatal("free of %p, which is no block (freed already?)", address);
 }
 
+void report_foreign_heap(const void* address) {
+  const auto word = reinterpret_cast<std::uintptr_t>(address);
+  const char* whose = heap_of(word) != nullptr ? "another heap" : "malloc";
+  static_cast<void>(usable_size(address));  // does not return if it is no block
+  fatal("free of %p in a heap, but the block is one of %s", address, whose);
+}
+
 void report_wrong_size(const void* address, std::size_t size) {
   const auto word = reinterpret_cast<std::uintptr_t>(address);
   Span* span = pages::in_heap(word) ? small_span_of(word) : nullptr;
+  if (span == nullptr && pages::in_heap(word)) span = heap_span_of(word);
   const LargeBlock block = span == nullptr && pages::in_heap(word) ? large_block_of(word) : LargeBlock{};
   if (span == nullptr && !block) report_bad_free(address);
   fatal("delete of %p with size %zu, but its block has %zu bytes", address, size, span != nullptr ? span->slot_bytes : block.bytes);

@@ -8,6 +8,8 @@ namespace lull::front {
 
 // `address` is none that can be freed now: foreign, inside a block, a managed object, free already. Finds out which.
 [[noreturn, gnu::cold]] void report_bad_free(const void* address);
+// Given to a heap object that it is no block of.
+[[noreturn, gnu::cold]] void report_foreign_heap(const void* address);
 // It is free already; found out by its key or by its span's bitmap.
 [[noreturn, gnu::cold]] void report_double_free(const void* address);
 // operator delete or free_sized with a size that is not the block's.

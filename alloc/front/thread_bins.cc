@@ -9,6 +9,7 @@
 
 #include "alloc/base/check.h"
 #include "alloc/front/fork_gate.h"
+#include "alloc/front/heap_object.h"
 #include "alloc/front/large_block.h"
 #include "alloc/front/misuse.h"
 #include "alloc/os/lock.h"
@@ -221,6 +222,7 @@ void free_slow(void* address) {
   const auto entry = static_cast<std::uint32_t>(pages::reservation.classes[pages::page_of(word).value].load(std::memory_order_acquire));
   const std::uint32_t b = entry & 0xff;
   if (b == low_byte(pages::PageClass::large)) return free_large(address);
+  if (b == low_byte(pages::PageClass::heap_small) || b == low_byte(pages::PageClass::heap_large)) return free_in_heap(address);
   if (b < kFirstBin) report_bad_free(address);
   const std::uint32_t in_span = static_cast<std::uint32_t>(word & (kPageSize - 1)) | (entry >> 8) << kPageShift;
   if (in_span * inverse_of_bin(b) >= inverse_of_bin(b)) report_bad_free(address);

@@ -51,7 +51,7 @@ class alignas(kCellBytes) Span {
   std::uint16_t words = 0;       // words a bitmap
   std::uint8_t cells = 0;        // size of this descriptor
   std::uint8_t needs_zero : 1 = 0;  // owner only: free slots may hold old contents
-  std::uint8_t bitmaps : 3 = 0;     // behind the header: 1 malloc, 3 or 4 managed
+  std::uint8_t bitmaps : 3 = 0;     // behind the header: 1 malloc, 2 a heap object, 3 or 4 managed
   std::atomic<std::uint32_t> next{0};            // SpanSet link
   std::atomic<std::uint32_t> snapshot_cycle{0};  // release by the owner: pairs with the acquire in is_candidate()
   std::atomic<std::uint32_t> mark_cycle{0};
@@ -61,7 +61,6 @@ class alignas(kCellBytes) Span {
     return static_cast<SpanId>((reinterpret_cast<std::uintptr_t>(this) -
                                 reinterpret_cast<std::uintptr_t>(reservation.span_cells)) / kCellBytes);
   }
-  bool of_malloc() const { return bitmaps == 1; }
   PageIndex first_page() const { return page_of(base); }
   std::uintptr_t slot_address(std::uint32_t slot) const { return base + slot * slot_bytes; }
   std::uintptr_t end() const { return base + (std::uintptr_t{page_count} << kPageShift); }
@@ -82,6 +81,13 @@ class alignas(kCellBytes) Span {
   // count when it looked last.
   std::atomic<std::uint32_t>& purged_pages() { return snapshot_cycle; }
   std::atomic_ref<std::uint32_t> state_at_last_look() { return std::atomic_ref(allocated); }
+
+  // Spans of heap objects have two bitmaps and links in lists: see alloc/front/heap_span.h.
+  BitWord* given_bits() { return bitmap(1); }
+  std::atomic<std::uint32_t>& given_state() { return mark_cycle; }
+  std::atomic<std::uint32_t>& list_previous() { return snapshot_cycle; }
+  std::uint32_t& list_next() { return allocated; }
+  const void*& list() { return kind; }
 
  private:
   BitWord* bitmap(unsigned n) { return reinterpret_cast<BitWord*>(this + 1) + n * std::size_t{words}; }

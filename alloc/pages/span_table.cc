@@ -12,18 +12,20 @@ namespace {
 constexpr std::uint32_t kMostCells = 128;  // larger than any geometry needs
 
 // Descriptors by size; a freed one waits for the next span of its size, so that a number keeps its size for ever. Those of
-// malloc (one bitmap) and managed ones never turn into each other: a late reader of malloc's state word, which may write
-// to it, finds a state word.
+// malloc (one bitmap), of heap objects (two) and managed ones never turn into each other: a late reader of malloc's state
+// word, which may write to it, finds a state word.
 struct DescriptorTable {
   os::Lock lock{os::LockRank::metadata};
   std::uint32_t next_cell = 1;  // 0 is SpanId::none
-  std::uint32_t free_lists[2][kMostCells + 1] = {};
+  std::uint32_t free_lists[3][kMostCells + 1] = {};
   std::uint64_t spans = 0, used_cells = 0;
 
-  Span* take(std::uint32_t cells, bool of_malloc) {
+  static constexpr std::uint32_t group_of(std::uint32_t bitmaps) { return bitmaps <= 2 ? bitmaps : 0; }
+
+  Span* take(std::uint32_t cells, std::uint32_t bitmaps) {
     os::Locked locked(lock);
     Span* span;
-    std::uint32_t& free = free_lists[of_malloc][cells];
+    std::uint32_t& free = free_lists[group_of(bitmaps)][cells];
     if (free != 0) {
       span = span_with(static_cast<SpanId>(free));
       free = span->next.load(std::memory_order_relaxed);
@@ -39,7 +41,7 @@ struct DescriptorTable {
 
   void give(Span* span) {
     os::Locked locked(lock);
-    std::uint32_t& free = free_lists[span->of_malloc()][span->cells];
+    std::uint32_t& free = free_lists[group_of(span->bitmaps)][span->cells];
     span->next.store(free, std::memory_order_relaxed);
     free = static_cast<std::uint32_t>(span->id());
     --spans;
@@ -87,7 +89,7 @@ Span* create_span(const SpanGeometry& g, const SpanOwner& owner) {
   if (!run.found) return nullptr;
   const std::uint32_t cells = cells_for(g.slots, owner.bitmaps);
   LULL_CHECK(cells <= kMostCells, "span with too many slots");
-  Span* span = descriptors.take(cells, owner.bitmaps == 1);
+  Span* span = descriptors.take(cells, owner.bitmaps);
   if (span == nullptr) {
     page_heap.release(run.first, g.pages);
     return nullptr;

@@ -10,7 +10,7 @@ struct SpanOwner {
   void* span_class = nullptr;
   const void* kind = nullptr;
   PageClass page_class = PageClass::managed;
-  std::uint32_t bitmaps = 3;    // alloc, snapshot, mark; 4: destroy too; malloc: 1
+  std::uint32_t bitmaps = 3;    // alloc, snapshot, mark; 4: destroy too; malloc: 1; heap objects: 2
   bool publish_all = true;      // every page tells its span; false: the first one alone
   PageCount alignment{1};       // of the first page, a power of two
 };

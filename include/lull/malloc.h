@@ -16,6 +16,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* size 0: a block of its own. As malloc, calloc, realloc, reallocarray and free of C23 and glibc; realloc(p, 0) frees p
  * and returns NULL, like glibc's. */
@@ -40,6 +41,7 @@ size_t lull_good_size(size_t size);
  * is kept back. Takes as long as the system needs to take the pages: about 0.1 us a page. */
 int lull_malloc_trim(size_t pad);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

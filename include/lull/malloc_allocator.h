@@ -8,13 +8,12 @@
 #pragma once
 
 #include <cstddef>
-#include <limits>
 #include <memory>
 #include <memory_resource>
 #include <new>
 #include <type_traits>
 
-#include "lull/detail/throw.h"
+#include "lull/detail/adapter.h"
 #include "lull/malloc.h"
 
 namespace lull {
@@ -29,20 +28,6 @@ struct allocation_result {  // std::allocation_result of C++23
   std::size_t count;
 };
 #endif
-
-namespace detail {
-
-inline constexpr std::size_t kMallocAlignment = 16;
-
-// Elements of T in an allocation that is no more than any object may have.
-template <class T>
-constexpr std::size_t bytes_of(std::size_t count) {
-  if (count > static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(T))
-    throw_or_abort<std::bad_array_new_length>();
-  return count * sizeof(T);
-}
-
-}  // namespace detail
 
 template <class T>
 class malloc_allocator {
@@ -78,9 +63,7 @@ class malloc_allocator {
   static constexpr bool kOverAligned = alignof(T) > detail::kMallocAlignment;
 
   static T* allocate_bytes(std::size_t bytes) {
-    void* block = kOverAligned ? lull_aligned_alloc(alignof(T), bytes) : lull_malloc(bytes);
-    if (block == nullptr) detail::throw_or_abort<std::bad_alloc>();
-    return static_cast<T*>(block);
+    return static_cast<T*>(detail::block_or_throw(kOverAligned ? lull_aligned_alloc(alignof(T), bytes) : lull_malloc(bytes)));
   }
 };
 
@@ -88,9 +71,7 @@ class malloc_allocator {
 class memory_resource final : public std::pmr::memory_resource {
  private:
   void* do_allocate(std::size_t bytes, std::size_t alignment) override {
-    void* block = alignment <= detail::kMallocAlignment ? lull_malloc(bytes) : lull_aligned_alloc(alignment, bytes);
-    if (block == nullptr) detail::throw_or_abort<std::bad_alloc>();
-    return block;
+    return detail::block_or_throw(alignment <= detail::kMallocAlignment ? lull_malloc(bytes) : lull_aligned_alloc(alignment, bytes));
   }
   void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
     lull_free_aligned_sized(block, alignment, bytes);
