@@ -1,6 +1,13 @@
 #include "gc/model/phase.h"
 
 #include "alloc/base/check.h"
+#include "lull/detail/barrier.h"
+
+namespace lull::detail {
+
+constinit std::uint8_t stacks_are_black = 0;
+
+}  // namespace lull::detail
 
 namespace lull::gc {
 
@@ -29,6 +36,9 @@ constexpr bool is_legal(MarkState from, MarkState to) {
 void set_mark_state(MarkState next) {
   LULL_CHECK(is_legal(mark_state.load(std::memory_order_relaxed), next), "collector: illegal change of phase");
   mark_state.store(next, std::memory_order_seq_cst);
+  // Relaxed: handshake 1 orders `false` before every thread's flag, the answers to handshake 2 order `true` behind them.
+  if (next == MarkState::snapshot || next == MarkState::marking)
+    __atomic_store_n(&detail::stacks_are_black, std::uint8_t{next == MarkState::marking}, __ATOMIC_RELAXED);
 }
 
 bool cancel_termination() {

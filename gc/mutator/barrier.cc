@@ -68,12 +68,13 @@ void barrier_slow(const void* slot, Word old_value, Word new_value) noexcept {
   gc::Mutator& m = gc::self();
   {
     gc::RuntimeSection refuse(m);
-    if (gc::options.check_ptr_location != 0) gc::check_location(m, reinterpret_cast<Word>(slot), new_value);
+    if (gc::options.check_ptr_location != 0 && slot != nullptr) gc::check_location(m, reinterpret_cast<Word>(slot), new_value);
     // Rule 6: the flag again, now that no handshake can come in between. (A barrier that is always on for checking
     // finds mark_state off.)
     if (thread_block.barrier_on != 0) {
       gc::shade(m, old_value);
-      gc::shade(m, new_value);
+      // Only a grey stack can publish what nobody else protects.
+      if (__atomic_load_n(&stacks_are_black, __ATOMIC_RELAXED) == 0) gc::shade(m, new_value);
     }
   }
   asm volatile("" ::"r"(old_value), "r"(new_value));  // rule 3, up to the end of the poll

@@ -76,7 +76,7 @@ void do_flush(Mutator& m, const Stopped& at) {
 }
 
 void do_barriers_off(Mutator& m, const Stopped& at) {
-  m.block->barrier_on = options.barrier_always_on();
+  m.block->barrier_on = barrier_when_off();
   m.left_cycle = current_cycle.load(std::memory_order_relaxed);
   m.assist_debt = 0;
   m.born_bytes = 0;
@@ -86,7 +86,7 @@ void do_barriers_off(Mutator& m, const Stopped& at) {
 
 void perform(Mutator& m, HandshakeOp op, const Stopped& at) {
   switch (op) {
-    case HandshakeOp::barriers_on: m.block->barrier_on = 1; break;
+    case HandshakeOp::barriers_on: m.block->barrier_on = barrier_when_on(); break;
     case HandshakeOp::scan_stack: do_scan(m, at); break;
     case HandshakeOp::flush: do_flush(m, at); break;
     case HandshakeOp::barriers_off: do_barriers_off(m, at); break;

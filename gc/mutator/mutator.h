@@ -22,6 +22,7 @@
 
 #include "alloc/cache/thread_cache.h"
 #include "alloc/os/thread.h"
+#include "gc/model/options.h"
 #include "gc/model/worklist.h"
 #include "gc/mutator/word_buffer.h"
 #include "lull/detail/thread_block.h"
@@ -87,6 +88,10 @@ struct Mutator {
 
 // The calling thread's mutator, nullptr when it is not attached. Async-signal-safe.
 inline Mutator* self_or_null() { return static_cast<Mutator*>(detail::thread_block.mutator); }
+
+// What a thread's flag is, between cycles and while one marks.
+inline std::uint8_t barrier_when_off() { return options.barrier_always_on() ? detail::kBarrierAlways : detail::kBarrierOff; }
+inline std::uint8_t barrier_when_on() { return options.barrier_always_on() ? detail::kBarrierAlways : detail::kBarrierOn; }
 
 Mutator* attach_slow();  // registers the calling thread; stops the process when there is no memory for it
 inline Mutator& self() {

@@ -99,7 +99,7 @@ Mutator* attach_slow() {
     os::Locked locked(mutators.lock);
     if (empty_slots == nullptr) empty_slots = detail::thread_block.slots;
     link_locked(*m);
-    detail::thread_block = {m->cache.slots(), mutators.barriers_on || options.barrier_always_on(), m};
+    detail::thread_block = {m->cache.slots(), mutators.barriers_on ? barrier_when_on() : barrier_when_off(), m};
     if (mutators.black_cycle != 0) join_cycle(*m, mutators.black_cycle);
     else m->scanned_cycle = m->left_cycle = mutators.off_cycle;  // as one that has answered handshake 3 of that cycle
   }
@@ -121,7 +121,7 @@ void detach_self() {
   if (Segment* late = m->handed_over) grey_pool.hand_over(late);
   m->handed_over = nullptr;
   m->blocked_depth = 0;
-  detail::thread_block = {empty_slots, 1, nullptr};
+  detail::thread_block = {empty_slots, detail::kBarrierAlways, nullptr};
   unlink_locked(*m);
   pthread_setspecific(exit_key, nullptr);
 }

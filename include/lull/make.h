@@ -71,9 +71,8 @@ ptr<T> make(Arguments&&... arguments) {
   if constexpr (std::is_constructible_v<T, Arguments...>) object = std::construct_at(static_cast<T*>(memory), std::forward<Arguments>(arguments)...);
   else object = ::new (memory) T{std::forward<Arguments>(arguments)...};
   if constexpr (!std::is_trivially_destructible_v<T>) detail::note_constructed(detail::KindOf<T>::object, memory);
-  ptr<T> result(object);
   asm volatile("" ::"r"(memory));
-  return result;
+  return ptr<T>(detail::Fresh{}, object);
 }
 
 // `length` value-initialised elements.
@@ -83,9 +82,8 @@ ptr<T[]> make_array(std::size_t length) {
   T* elements = reinterpret_cast<T*>(static_cast<char*>(memory) + detail::array_offset<T>);
   if constexpr (!detail::is_slot<T>) std::uninitialized_value_construct_n(elements, length);  // slots: memory is zero
   if constexpr (!std::is_trivially_destructible_v<T>) detail::note_constructed(detail::KindOf<T>::array, memory);
-  ptr<T[]> result(elements);
   asm volatile("" ::"r"(memory));
-  return result;
+  return ptr<T[]>(detail::Fresh{}, elements);
 }
 
 }  // namespace lull

@@ -25,11 +25,14 @@ class atomic_ptr;
 
 namespace detail {
 
+struct Fresh {};  // of an object that lull::make has just made
+
 // The word and its barrier; ptr<T> and ptr<T[]> differ only in how they look at it.
 class Slot {
  public:
   Slot() noexcept { construct_null(&word_); }
   explicit Slot(Word word) noexcept { construct_word(&word_, word); }
+  Slot(Fresh, Word object) noexcept { construct_fresh(&word_, object); }
   Slot(const Slot& other) noexcept { construct_word(&word_, other.word()); }
   Slot& operator=(const Slot& other) noexcept {
     store_word(&word_, other.word());
@@ -60,6 +63,7 @@ class ptr {
   ptr(std::nullptr_t) noexcept {}
   // From a pointer into a managed object, or to memory outside of the heap (which the collector ignores).
   explicit ptr(T* object) noexcept : slot_(detail::to_word(object)) {}
+  ptr(detail::Fresh, T* object) noexcept : slot_(detail::Fresh{}, detail::to_word(object)) {}  // lull::make's
   ptr(const ptr&) noexcept = default;
   ptr& operator=(const ptr&) noexcept = default;
   template <class U>
@@ -97,6 +101,7 @@ class ptr<T[]> {
   ptr() noexcept = default;
   ptr(std::nullptr_t) noexcept {}
   explicit ptr(T* elements) noexcept : slot_(detail::to_word(elements)) {}
+  ptr(detail::Fresh, T* elements) noexcept : slot_(detail::Fresh{}, detail::to_word(elements)) {}  // lull::make's
   ptr(const ptr&) noexcept = default;
   ptr& operator=(const ptr&) noexcept = default;
   ptr& operator=(std::nullptr_t) noexcept {

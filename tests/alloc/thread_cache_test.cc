@@ -280,7 +280,7 @@ TEST_F(ThreadCacheTest, ATableThatCannotBeMappedIsAValueAndIsMappedOnce) {
 
 TEST(ThreadBlock, StartsInTheStateThatMissesEveryFastPath) {
   std::thread([] {
-    EXPECT_EQ(1, detail::thread_block.barrier_on);
+    EXPECT_EQ(detail::kBarrierAlways, detail::thread_block.barrier_on);
     EXPECT_EQ(nullptr, detail::thread_block.mutator);
     for (std::uint32_t i = 0; i < kMostSpanClasses; ++i) ASSERT_EQ(0u, detail::thread_block.slots[i].limit);
   }).join();

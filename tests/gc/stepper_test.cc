@@ -218,6 +218,73 @@ TEST_F(StepperTest, AGreyStackMayPublishIntoAnObjectThatWasBornBlack) {
   EXPECT_TRUE(is_allocated(published));
 }
 
+// The other way round: a black stack copies the last reference out of a local variable of a thread whose stack is grey,
+// and the variable ends, which is no store (docs/design/barrier.md, "Variables").
+TEST_F(StepperTest, ABlackStackMayCopyFromAVariableOfAGreyOne) {
+  lull::gc::options.noasync = 1;
+  build_list(1);
+  std::atomic<const lull::ptr<Node>*> variable{nullptr};
+  std::atomic<int> stage{0};
+  Hidden copied;
+  std::thread grey([&] {
+    lull::attach_thread();
+    stage = 1;
+    while (lull::gc::self().pending != lull::gc::HandshakeOp::barriers_on) {
+    }
+    {
+      lull::gc::RuntimeSection later(lull::gc::self());  // make() must not answer handshake 2
+      [&]() __attribute__((noinline)) {
+        const lull::ptr<Node> mine = lull::make<Node>();
+        copied = Hidden(mine.get());
+        variable = &mine;
+        lull::gc::self().runtime_depth = 0;
+        lull::gc::poll(lull::gc::self());  // handshake 1
+        lull::gc::self().runtime_depth = 1;
+        while (stage != 2) {  // does not poll: grey
+        }
+      }();
+      clear_stack_below();
+    }
+    while (lull::gc::mark_state != lull::gc::MarkState::off) lull::safepoint();
+  });
+  while (stage != 1) std::this_thread::yield();
+  lull::gc::request_cycle();
+  while (variable == nullptr || lull::gc::self().scanned_cycle != lull::gc::current_cycle.load()) {
+    lull::blocking_region scanned_on_behalf;
+    std::this_thread::yield();
+  }
+  born_black = lull::make<Node>();  // this stack is black
+  born_black->next = *variable;
+  clear_stack_below();
+  stage = 2;
+  {
+    lull::blocking_region joining;
+    grey.join();
+  }
+  Stepper().finish();
+  EXPECT_TRUE(is_allocated(copied));
+}
+
+bool is_marked(const Hidden& object) {
+  return lull::gc::is_marked(lull::gc::resolve(object.address()), lull::gc::mark_epoch.load());
+}
+
+// Once no stack is grey, a stored value is left alone, the overwritten one is shaded.
+TEST_F(StepperTest, OnlyDeletionsAreShadedOnceAllStacksAreBlack) {
+  build_list(1);
+  Hidden value;
+  elsewhere([&] { value = make_hidden(); });
+  Stepper stepper;
+  stepper.run_to(Step::stacks_scanned);
+  born_black = lull::make<Node>();
+  store_deep_down(value);
+  EXPECT_FALSE(is_marked(value));
+  born_black->next = nullptr;
+  EXPECT_TRUE(is_marked(value));
+  clear_stack_below();
+  stepper.finish();
+}
+
 // Rule 15.
 lull::root<lull::weak_ptr<Node>> weak_anchor;
 

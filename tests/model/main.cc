@@ -66,6 +66,7 @@ static const std::map<std::string, bool Config::*> kSwitches = {
     {"full", &Config::full},
     {"live", &Config::check_live},
     {"global", &Config::use_global},
+    {"peek", &Config::peek},
 };
 
 static bool set_shape(Shape& sh, const std::string& key, int v) {
@@ -113,7 +114,7 @@ static bool set_option(Config& c, Limits& l, const std::string& key, const std::
     k = pick({"none", "late", "between", "early", "epoch"});
     c.card = Cards(k);
   } else if (key == "ins") {
-    k = pick({"always", "grey", "never"});
+    k = pick({"always", "any_grey", "grey", "never"});
     c.ins = Insertion(k);
   } else if (key == "writers") {
     k = pick({"exclusive", "exchange", "racy"});

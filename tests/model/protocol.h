@@ -12,7 +12,8 @@ enum class BarrierOrder { post_store, pre_store, flag_hoisted };
 // cleaned_early: clean before HS1 (a mutant).
 // epoch: stamps, never cleaned.
 enum class Cards { none, cleaned_late, cleaned_between, cleaned_early, epoch };
-enum class Insertion { always, grey_stack, never };
+// Shade the new value: always, while any stack is grey, while the own stack is grey, never.
+enum class Insertion { always, any_grey_stack, grey_stack, never };
 // two threads storing to one slot: excluded / xchg / plain load+store
 enum class Writers { exclusive, exchange, racy };
 enum class Rounds { until_quiet_cas, until_quiet, one };
@@ -55,6 +56,9 @@ struct Config {
   bool young = true, full = true;
   bool check_live = true;
   bool use_global = true;
+  // A thread may copy a pointer out of a local variable of the other thread into one of its own, through the barrier.
+  // The variable's end is no store and has none, but it comes after the copy: the program sees to that.
+  bool peek = false;
 };
 
 enum MutatorPc : u8 {
@@ -63,6 +67,7 @@ enum MutatorPc : u8 {
   st_epoch,
   st_card,
   st_flag,
+  st_phase,
   st_test,
   st_enter,
   st_old,
@@ -212,6 +217,21 @@ class Protocol {
   bool in_barrier(const Mutator& m) const { return m.pc >= st_slot && m.pc <= st_new_cas; }
   bool in_runtime(const Mutator& m) const { return (m.pc >= st_old && m.pc <= st_new_cas) || m.pc >= lk_act; }
 
+  // Does the slow path shade the new value? Some stack is grey from the start of a cycle until all answers to HS2 are in.
+  bool inserts(const State& s, int t) const {
+    switch (c_.ins) {
+      case Insertion::always:
+        return true;
+      case Insertion::any_grey_stack:
+        return s.cpc >= c_hs1 && s.cpc <= c_hs2;
+      case Insertion::grey_stack:
+        return !s.m[t].black;
+      case Insertion::never:
+        return false;
+    }
+    return true;
+  }
+
   // ---- the barrier as a sequence of program counters
   u8 after_slow(const Mutator& m) const {
     return c_.order == BarrierOrder::pre_store ? first_store(m) : u8(idle);
@@ -263,7 +283,7 @@ class Protocol {
             m.tmp = m.flag;
             go(first_store(m));
           } else
-            go(m.flag ? u8(st_enter) : after_slow(m));
+            go(!m.flag ? after_slow(m) : m.old == 0 && c_.ins == Insertion::any_grey_stack ? u8(st_phase) : u8(st_enter));
         } else if (alone && m.pc == st_test) {
           bool f = m.tmp;
           m.tmp = 0;
@@ -272,9 +292,7 @@ class Protocol {
           go(!c_.recheck || m.flag ? u8(st_old) : after_slow(m));
         else if (m.pc == st_old && m.flag && !c_.poll_in_slow_path && (!c_.deletion || !white(x, m.old)))
           go(st_new);  // not white now: not white later
-        else if (m.pc == st_new && m.flag &&
-                 (c_.ins == Insertion::never || (c_.ins == Insertion::grey_stack && m.black) ||
-                  !white(x, m.neu)))
+        else if (m.pc == st_new && m.flag && (!inserts(x, t) || !white(x, m.neu)))
           go(after_slow(m));
       }
     if (x.cpc == c_mark && x.rooted && !x.list && !x.todo && !x.work && !x.cur && c_.term != Rounds::one)
@@ -348,9 +366,18 @@ class Protocol {
           y.tmp = f;
           y.pc = first_store(y);
         } else
-          y.pc = f ? u8(st_enter) : after_slow(y);
+          y.pc = !f ? after_slow(y) : y.old == 0 && c_.ins == Insertion::any_grey_stack ? u8(st_phase) : u8(st_enter);
         finish(y);
         emit(x, Step{f ? "T%d reads flag: on" : "T%d reads flag: off", t});
+        return;
+      }
+      case st_phase: {  // nothing was overwritten: is there anything to do at all?
+        State x = s;
+        Mutator& y = x.m[t];
+        const bool grey = inserts(s, t);
+        y.pc = grey ? u8(st_enter) : after_slow(y);
+        finish(y);
+        emit(x, Step{grey ? "T%d sees that a stack may be grey" : "T%d sees that all stacks are black, leaves", t});
         return;
       }
       case st_test: {
@@ -378,8 +405,7 @@ class Protocol {
         after_cancel(s, t, m.old, st_new, "T%d shades old o%d", emit);
         return;
       case st_new: {
-        bool on = c_.ins == Insertion::always || (c_.ins == Insertion::grey_stack && !m.black);
-        shade_step(s, t, on ? m.neu : u8(0), st_new_cas, after_slow(m), "T%d shades new o%d", emit);
+        shade_step(s, t, inserts(s, t) ? m.neu : u8(0), st_new_cas, after_slow(m), "T%d shades new o%d", emit);
         return;
       }
       case st_new_cas:
@@ -436,8 +462,10 @@ class Protocol {
         if (m.reg[r] == o) return true;
       return false;
     };
+    const Mutator& copier = s.m[1 - t];
+    const u8 lent = in_barrier(copier) && copier.slot == 0 ? copier.neu : u8(0);
     for (int r = 0; r < regs; ++r)
-      if (m.reg[r]) {
+      if (m.reg[r] && m.reg[r] != lent) {
         State x = s;
         x.m[t].reg[r] = 0;
         emit(x, Step{"T%d drops o%d", t, m.reg[r]});
@@ -450,6 +478,7 @@ class Protocol {
         if (!v || held(v)) continue;
         for (int r = 0; r < regs; ++r) {
           if (free_reg >= 0 && r != free_reg && m.reg[r] != src) continue;
+          if (m.reg[r] != 0 && m.reg[r] == lent) continue;
           State x = s;
           x.m[t].reg[r] = v;
           Fault ft = s.alloc & bit(v) ? Fault::none : Fault::dangling;
@@ -460,6 +489,15 @@ class Protocol {
         }
       }
     }
+    if (c_.peek && free_reg >= 0)
+      for (u8 v : s.m[1 - t].reg) {
+        if (!v || held(v)) continue;
+        State x = s;
+        Mutator& y = x.m[t];
+        y.reg[free_reg] = y.neu = v;
+        y.pc = st_flag;
+        emit(x, Step{"T%d copies o%d from a local variable of the other thread", t, v});
+      }
     // stores
     for (int dst = 1; dst <= n_ + 1; ++dst) {
       if (dst == global_ ? !c_.use_global : !held(dst)) continue;

@@ -8,8 +8,17 @@ MUTANTS = [
     ('no shade of the old value', 'gc/mutator/barrier.cc', '      gc::shade(m, old_value);\n', '',
      'stepper_test', '*ABlackStackMayTakeTheLastReference*'),
     # The insertion shade (Dijkstra).
-    ('no shade of the new value', 'gc/mutator/barrier.cc', '      gc::shade(m, new_value);\n', '',
+    ('no shade of the new value', 'gc/mutator/barrier.cc', '== 0) gc::shade(m, new_value);\n', '== 0) {}\n',
      'stepper_test', '*AGreyStackMayPublish*'),
+    # ... until every stack is black.
+    ('stacks count as black while they are scanned', 'gc/model/phase.cc',
+     'std::uint8_t{next == MarkState::marking}', 'std::uint8_t{1}', 'stepper_test', '*AGreyStackMayPublish*'),
+    ('a black thread does not shade the new value', 'gc/mutator/barrier.cc',
+     'if (__atomic_load_n(&stacks_are_black, __ATOMIC_RELAXED) == 0) gc::shade(m, new_value);',
+     'if (m.scanned_cycle != gc::current_cycle.load()) gc::shade(m, new_value);',
+     'stepper_test', '*ABlackStackMayCopyFromAVariableOfAGreyOne*'),
+    ('new values are shaded for ever', 'gc/model/phase.cc',
+     'std::uint8_t{next == MarkState::marking}', 'std::uint8_t{0}', 'stepper_test', '*OnlyDeletionsAreShaded*'),
     # Rule 11: candidates come from the snapshot.
     ('no snapshot at the stack scan', 'gc/mutator/handshake.cc',
      'take_snapshot(span, cycle, first, end);', 'static_cast<void>(span), static_cast<void>(first), static_cast<void>(end);',

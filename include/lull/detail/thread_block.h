@@ -1,7 +1,7 @@
 // What the inlined fast paths touch of a thread: its allocation slots and the flag of its write barrier.
 //
 // Both start in the state that sends the first allocation and the first store into a slow path, which attaches the
-// thread: `slots` points to a table of empty slots, `barrier_on` is 1. Only the thread itself writes the block, in its
+// thread: `slots` points to a table of empty slots, `barrier_on` is kBarrierAlways. Only the thread itself writes the block, in its
 // own code, in its own signal handler, or through the collector while the thread is in a blocking region.
 #pragma once
 
@@ -19,6 +19,10 @@ struct AllocSlot {
 };
 
 inline constexpr std::uint32_t kMostSpanClasses = 8192;  // larger costs address space a thread, smaller limits the number of types
+
+inline constexpr std::uint8_t kBarrierOff = 0;
+inline constexpr std::uint8_t kBarrierOn = 1;      // a cycle marks
+inline constexpr std::uint8_t kBarrierAlways = 2;  // every store goes to the slow half: not attached, or a checking mode
 
 struct ThreadBlock {
   AllocSlot* slots;
