@@ -14,6 +14,14 @@ using BitWord = std::atomic<std::uint64_t>;
 constexpr std::uint32_t words_for(std::uint32_t bits) { return (bits + 63) / 64; }
 constexpr std::uint64_t bit_of(std::uint32_t index) { return std::uint64_t{1} << (index & 63); }
 
+// std::popcount() is a call into libgcc where the compiler may not count on the instruction.
+constexpr std::uint32_t count_bits(std::uint64_t word) {
+  word -= (word >> 1) & 0x5555555555555555;
+  word = (word & 0x3333333333333333) + ((word >> 2) & 0x3333333333333333);
+  return static_cast<std::uint32_t>(((word + (word >> 4)) & 0x0f0f0f0f0f0f0f0f) * 0x0101010101010101 >> 56);
+}
+static_assert(count_bits(0) == 0 && count_bits(~std::uint64_t{0}) == 64 && count_bits(0x8000000000010301) == 5);
+
 // A word with bits [from, to) set, 0 <= from <= to <= 64.
 constexpr std::uint64_t mask_between(std::uint32_t from, std::uint32_t to) {
   if (from >= to) return 0;

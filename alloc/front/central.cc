@@ -39,11 +39,6 @@ Span* create_small_span(BinIndex bin) {
   return span;
 }
 
-void retire_pages(PageIndex first, PageCount count) {
-  pages::release_pages(first, count);
-  pages::nudge_purger();
-}
-
 BinIndex bin_of_span(const Span& span) { return bin_of(span.slot_bytes); }
 
 // Adds `n` blocks whose bits the caller has just set. Links the span if nobody is responsible for it, retires it if it is
@@ -65,12 +60,12 @@ void count_free(Span& span, std::uint32_t n) {
     after = dead ? kLinked | kDead : (before + n) | kLinked;
     // acq_rel: pairs with reserve_blocks(), and the next user of the pages comes after everybody who freed into them
   } while (!span.free_state().compare_exchange_weak(before, after, std::memory_order_acq_rel, std::memory_order_relaxed));
-  if (dead) return retire_pages(first, count);
+  if (dead) return pages::release_pages(first, count);
   if ((after & kCountMask) == slots) central[bin].empties.fetch_add(1, std::memory_order_relaxed);
   if (!(before & kLinked)) central[bin].spans.push(&span);
 }
 
-// Blocks of one list that share a word of one span's bitmap.
+// Blocks that share a word of one span's bitmap.
 struct Gathered {
   Span* span;
   std::uint32_t word;
@@ -93,11 +88,11 @@ class Gatherer {
     give_gathered(current_);
     for (; used_ != 0; used_ &= used_ - 1) give_gathered(places_[std::countr_zero(used_)]);
   }
-  void add(Block* block) {
+  void add(const Block* block) {
     const auto address = reinterpret_cast<std::uintptr_t>(block);
-    if (address - base_ >= bytes_) look_up(block);
+    if (address - base_ >= bytes_) look_up(address);
     const auto slot = static_cast<std::uint32_t>(((address - base_) * std::uint64_t{reciprocal_}) >> 32);
-    if (slot >= slots_ || base_ + slot * slot_bytes_ != address) report_bad_free(block);
+    if (slot >= slots_) report_bad_free(block);  // free() knew that it is a multiple of the size
     if (slot / 64 != current_.word) turn_to(span_, slot / 64);
     if (current_.mask & bit_of(slot)) report_double_free(block);
     current_.mask |= bit_of(slot);
@@ -106,15 +101,14 @@ class Gatherer {
  private:
   static constexpr std::uint32_t kPlaces = 16;
 
-  void look_up(Block* block) {
-    span_ = small_span_of(reinterpret_cast<std::uintptr_t>(block));
-    if (span_ == nullptr) report_bad_free(block);
+  void look_up(std::uintptr_t address) {
+    span_ = small_span_of(address);
+    if (span_ == nullptr) report_bad_free(reinterpret_cast<void*>(address));
     base_ = span_->base;
     bytes_ = span_->end() - base_;
     reciprocal_ = span_->reciprocal;
     slots_ = span_->slots;
-    slot_bytes_ = span_->slot_bytes;
-    turn_to(span_, span_->slot_of(reinterpret_cast<std::uintptr_t>(block)) / 64);
+    turn_to(span_, span_->slot_of(address) / 64);
   }
 
   static std::uint32_t place_of(const Span* span, std::uint32_t word) {
@@ -137,24 +131,11 @@ class Gatherer {
   Gathered current_{};  // its span is span_
   Span* span_ = nullptr;
   std::uintptr_t base_ = 0;
-  std::size_t bytes_ = 0, slot_bytes_ = 0;
+  std::size_t bytes_ = 0;
   std::uint32_t reciprocal_ = 0, slots_ = 0;
   std::uint32_t used_ = 0;  // places, a bit each; the others are not initialised
   Gathered places_[kPlaces];
 };
-
-// The reserved blocks as a list.
-Block* collect_list(Span& span, const Reserved& reserved) {
-  if (span.purged_pages().load(std::memory_order_relaxed) != 0) span.purged_pages().store(0, std::memory_order_relaxed);
-  Block* first = nullptr;
-  Block** link = &first;
-  collect_blocks(span, reserved.count, [&](std::uint32_t slot) {
-    *link = reinterpret_cast<Block*>(span.slot_address(slot));
-    link = &(*link)->next;
-  });
-  *link = nullptr;
-  return first;
-}
 
 }  // namespace
 
@@ -202,7 +183,7 @@ void release_held_span(BinIndex bin, Span* span) {
   const PageIndex first = span->first_page();
   const PageCount count{span->page_count};
   pages::release_descriptor(span);
-  retire_pages(first, count);
+  pages::release_pages(first, count);
 }
 
 Reserved reserve(Span& span, std::uint32_t most) {
@@ -212,20 +193,23 @@ Reserved reserve(Span& span, std::uint32_t most) {
   return reserved;
 }
 
-Block* take_blocks(Span& span, std::uint32_t most, std::uint32_t& taken) {
-  const Reserved reserved = reserve(span, most);
-  taken = reserved.count;
-  return reserved.count == 0 ? nullptr : collect_list(span, reserved);
+std::uint32_t take_blocks(Span& span, std::uint32_t most, Block** into) {
+  const std::uint32_t n = reserve(span, most).count;
+  if (n == 0) return 0;
+  if (span.purged_pages().load(std::memory_order_relaxed) != 0) span.purged_pages().store(0, std::memory_order_relaxed);
+  Block** place = into + n;
+  collect_blocks(span, n, [&](std::uint32_t slot) { *--place = reinterpret_cast<Block*>(span.slot_address(slot)); });
+  return n;
 }
 
 void* take_one(BinIndex bin) {
   for (;;) {
     Span* span = hold_span(bin);
     if (span == nullptr) return nullptr;
-    std::uint32_t taken;
-    Block* block = take_blocks(*span, 1, taken);
+    Block* block;
+    const std::uint32_t taken = take_blocks(*span, 1, &block);
     release_held_span(bin, span);
-    if (block != nullptr) return block;
+    if (taken != 0) return block;
   }
 }
 
@@ -233,18 +217,17 @@ void give_bits(Span& span, std::uint32_t word, std::uint64_t bits) {
   // release: pairs with collect_blocks() and, through the count, with reserve_blocks()
   const std::uint64_t before = span.free_bits()[word].fetch_or(bits, std::memory_order_release);
   if (before & bits) report_double_free(block_at(span, word, before & bits));
-  count_free(span, static_cast<std::uint32_t>(std::popcount(bits)));
+  count_free(span, count_bits(bits));
 }
 
-void give_blocks(Block* list) {
-  if (list == nullptr) return;
-  nudge_span_purge();
+void give_blocks(Block* const* blocks, std::uint32_t n) {
   Gatherer gatherer;
-  while (list != nullptr) {
-    Block* next = list->next;
-    gatherer.add(list);
-    list = next;
-  }
+  for (std::uint32_t i = 0; i < n; ++i) gatherer.add(blocks[i]);
+}
+
+void after_giving() {
+  nudge_span_purge();
+  pages::nudge_purger();
 }
 
 // Takes every span out of its set once, so that nobody else retires it meanwhile.

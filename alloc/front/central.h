@@ -11,7 +11,7 @@ namespace lull::front {
 
 // A free block. The key tells free() that a block is free already; malloc() wipes it.
 struct Block {
-  Block* next;
+  std::uintptr_t unused;  // by the allocator: what a program wrote there last
   std::uintptr_t key;
 };
 
@@ -30,15 +30,18 @@ void release_held_span(BinIndex bin, Span* span);
 
 // reserve_blocks() for everybody but tests: keeps the class's figures.
 Reserved reserve(Span& span, std::uint32_t most);
-// A list of at most `most` blocks of the held span in address order; their number in `taken`.
-Block* take_blocks(Span& span, std::uint32_t most, std::uint32_t& taken);
+// At most `most` blocks of the span, the lowest address last; returns their number. Touches none of them.
+std::uint32_t take_blocks(Span& span, std::uint32_t most, Block** into);
 // One block without a cache; nullptr when memory runs out.
 void* take_one(BinIndex bin);
 
 // Gives back the blocks of one word of the span's bitmap, which the caller has taken.
 void give_bits(Span& span, std::uint32_t word, std::uint64_t bits);
-// Gives back all blocks of a list. Stops the program at a block that is free already or not the start of a block.
-void give_blocks(Block* list);
+// Gives back `n` blocks. Stops the program at one that is free already. Touches none of them.
+void give_blocks(Block* const* blocks, std::uint32_t n);
+// To be called after giving, when everything of the caller is in order: it may start the purger, and starting a thread may
+// come back for blocks, or with some.
+void after_giving();
 
 // Gives back the pages of spans that are wholly free; bytes.
 std::size_t trim_central();

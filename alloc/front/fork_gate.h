@@ -41,8 +41,8 @@ class Visiting {
   static __thread std::uint32_t depth_ __attribute__((tls_model("initial-exec")));
 };
 
-// fork() finds malloc whole, its locks, its central store, and the page heap below, also for the collector; the child has
-// what other threads cached, but for the list each was using. Called at the first use: handlers that are registered first
+// fork() finds malloc whole, its locks, its central store, and the page heap below, also for the collector; what other
+// threads cached is lost to the child. Called at the first use: handlers that are registered first
 // run last before a fork and first after it, so that everybody else's may allocate.
 void install_fork_handlers();
 

@@ -30,7 +30,7 @@ inline constexpr std::uint32_t kLinked = 1u << 31, kHeld = 1u << 30, kDead = 1u 
 // Reserves at most `most` blocks; returns their number and the state before.
 struct Reserved { std::uint32_t count, before; };
 inline Reserved reserve_blocks(Span& span, std::uint32_t most) {
-  // acquire: pairs with the release in give_blocks(), so that what the freeing thread did to the block came first
+  // acquire: pairs with the release in give_bits(), so that what the freeing thread did to the block came first
   std::uint32_t state = span.free_state().load(std::memory_order_acquire);
   for (;;) {
     const std::uint32_t free = state & kCountMask;
@@ -43,11 +43,11 @@ inline Reserved reserve_blocks(Span& span, std::uint32_t most) {
 
 // The `n` lowest bits that are set in `bits`, or all of them.
 constexpr std::uint64_t lowest_bits(std::uint64_t bits, std::uint32_t n) {
-  if (static_cast<std::uint32_t>(std::popcount(bits)) <= n) return bits;
+  if (count_bits(bits) <= n) return bits;
   std::uint32_t end = 0;  // all of `n` lie in [end, 64), those below are taken
   for (std::uint32_t width = 32; width > 0; width /= 2) {
     const std::uint64_t part = (bits >> end) & ((std::uint64_t{1} << width) - 1);
-    const auto in_part = static_cast<std::uint32_t>(std::popcount(part));
+    const std::uint32_t in_part = count_bits(part);
     if (in_part <= n) {
       n -= in_part;
       end += width;
@@ -68,10 +68,10 @@ void collect_blocks(Span& span, std::uint32_t n, Visit&& visit) {
     do {
       if (bits == 0) break;
       chosen = lowest_bits(bits, n);
-      // acquire: pairs with the release in give_blocks(); the count may have been added by another giver
+      // acquire: pairs with the release in give_bits(); the count may have been added by another giver
     } while (!word.compare_exchange_weak(bits, bits & ~chosen, std::memory_order_acquire, std::memory_order_relaxed));
     if (bits == 0) continue;
-    n -= static_cast<std::uint32_t>(std::popcount(chosen));
+    n -= count_bits(chosen);
     for (; chosen != 0; chosen &= chosen - 1) visit(w * 64 + static_cast<std::uint32_t>(std::countr_zero(chosen)));
   }
 }

@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "alloc/base/check.h"
+#include "alloc/front/block_arrays.h"
 #include "alloc/front/fork_gate.h"
 #include "alloc/front/heap_object.h"
 #include "alloc/front/large_block.h"
@@ -17,6 +19,7 @@
 
 namespace lull::front {
 
+constinit Block* const no_blocks[1] = {nullptr};
 constinit ThreadBins no_bins{};
 constinit __thread ThreadBins* thread_bins = &no_bins;
 constinit FreeView free_view;
@@ -29,11 +32,11 @@ constexpr std::uint32_t kFirstMagazine = 8;                // blocks
 // Enough to pay for a visit to the central store: a thread that only allocates or only frees gets no more.
 constexpr std::size_t kPlainBytes = 16 * 1024;
 constexpr std::uint32_t kPlainBlocks = 64;
-// For a thread whose lists run full and empty in turns.
+// For a thread whose arrays run full and empty in turns.
 constexpr std::size_t kLongBytes = 128 * 1024;
-constexpr std::uint32_t kLongBlocks = 1024;
+constexpr std::uint32_t kLongBlocks = kLongestArray / 2 - 1;
 constexpr std::uint32_t kFewestBlocks = 2;
-constexpr std::size_t kMostPerThread = std::size_t{2} << 20;  // all magazines of a thread
+constexpr std::size_t kMostPerThread = std::size_t{2} << 20;  // all arrays of a thread, full
 
 constinit os::Lock lock{os::LockRank::caches};
 constinit ThreadBins* all = nullptr;     // lock
@@ -52,18 +55,23 @@ std::uintptr_t random_word() {
 
 ThreadBins* own_or_null() { return has_bins() ? thread_bins : nullptr; }
 
-// Taken out before it is given: giving may start the purger, and starting a thread may come back for blocks.
+std::uint32_t count_of(const ThreadBins& t, std::uint32_t b) {
+  return static_cast<std::uint32_t>(t.bins[b].top - t.reserve[b].blocks);
+}
+void set_count(ThreadBins& t, std::uint32_t b, std::uint32_t count) { t.bins[b].top = t.reserve[b].blocks + count; }
+
 void give_back(ThreadBins& t) {
   const Visiting visiting(own_or_null());
   for (std::uint32_t b = kFirstBin; b < kBins; ++b) {
-    Block* list = t.bins[b].list;
-    t.bins[b] = {nullptr, 0, t.bins[b].inverse};
-    const BinReserve r = std::exchange(t.reserve[b], {});
-    t.magazine_bytes -= r.magazine * bytes_of_bin(b) * 2;
-    give_blocks(list);
-    give_blocks(r.spare);
-    if (r.held != nullptr) release_held_span(static_cast<BinIndex>(b), r.held);
+    BinReserve& r = t.reserve[b];
+    if (r.capacity != 0) give_blocks(r.blocks, count_of(t, b));
+    t.bins[b] = {};
+    t.capacity_bytes -= r.capacity * bytes_of_bin(b);
+    r.capacity = 0;
+    r.last_visit = Visit::none;
+    if (Span* held = std::exchange(r.held, nullptr)) release_held_span(static_cast<BinIndex>(b), held);
   }
+  after_giving();
 }
 
 void release_bins(ThreadBins& t) {
@@ -95,9 +103,9 @@ ThreadBins* take_bins() {
   ThreadBins* t = all;
   while (t != nullptr && t->used) t = t->next;
   if (t == nullptr) {
-    t = static_cast<ThreadBins*>(os::allocate_meta(sizeof(ThreadBins)));
-    if (t == nullptr) return nullptr;
-    for (std::uint32_t b = kFirstBin; b < kBins; ++b) t->bins[b].inverse = inverse_of_bin(b);
+    void* memory = os::allocate_meta(sizeof(ThreadBins));
+    if (memory == nullptr) return nullptr;
+    t = new (memory) ThreadBins;
     t->next = all;
     all = t;
   }
@@ -119,91 +127,78 @@ ThreadBins* own_bins() {
   return nullptr;
 }
 
+// Makes the bin's array longer; nothing happens when memory runs out.
+void lengthen(ThreadBins& t, BinIndex b, std::uint32_t capacity) {
+  Bin& bin = t.bins[b];
+  BinReserve& r = t.reserve[b];
+  const std::uint32_t count = r.capacity == 0 ? 0 : count_of(t, b);
+  if (capacity > r.room) {
+    os::Locked locked(lock);
+    std::uint32_t room;
+    Block** longer = take_block_array_locked(capacity, room);
+    if (longer == nullptr) return;
+    std::copy_n(r.blocks, count, longer);
+    give_block_array_locked(std::exchange(r.blocks, longer), r.room);
+    r.room = static_cast<std::uint16_t>(room);
+  }
+  t.capacity_bytes += (capacity - r.capacity) * bytes_of_bin(b);
+  r.capacity = static_cast<std::uint16_t>(capacity);
+  bin.limit = static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(r.blocks + capacity));
+  bin.inverse = inverse_of_bin(b);
+  set_count(t, b, count);
+}
+
 void grow_magazine(ThreadBins& t, BinIndex b, Visit visit) {
   BinReserve& r = t.reserve[b];
   const bool turned = r.last_visit != Visit::none && r.last_visit != visit;
   r.last_visit = visit;
+  const std::uint32_t magazine = r.capacity / 2;
   const std::uint32_t most = turned ? blocks_within(b, kLongBytes, kLongBlocks) : blocks_within(b, kPlainBytes, kPlainBlocks);
-  if (r.magazine >= most) return;
-  const std::uint32_t wanted = r.magazine == 0 ? std::min(kFirstMagazine, most) : std::min(r.magazine * 2, most);
-  const std::size_t more = (wanted - r.magazine) * bytes_of_bin(b) * 2;
-  if (r.magazine != 0 && t.magazine_bytes + more > kMostPerThread) return;
-  t.magazine_bytes += more;
-  t.bins[b].room += wanted - r.magazine;
-  r.magazine = wanted;
+  if (magazine >= most) return;
+  const std::uint32_t wanted = std::min(magazine == 0 ? kFirstMagazine : magazine * 2, most);
+  const std::size_t more = (wanted - magazine) * bytes_of_bin(b) * 2;
+  if (magazine == 0 || t.capacity_bytes + more <= kMostPerThread) lengthen(t, b, wanted * 2);
 }
 
-// Fills the empty current list from the central store. False: no memory.
+// Fills the empty bin from the central store. False: no memory.
 bool refill(ThreadBins& t, BinIndex b) {
   grow_magazine(t, b, Visit::took);
-  Bin& bin = t.bins[b];
   BinReserve& r = t.reserve[b];
-  // No more than will be used while it is in the processor's cache: making the list touches every block.
-  const std::uint32_t wanted = std::min(r.magazine, blocks_within(b, kPlainBytes, kPlainBlocks));
+  const std::uint32_t wanted = std::min(r.capacity / 2u, blocks_within(b, kPlainBytes, kPlainBlocks));
   std::uint32_t have = 0;
-  Block* list = nullptr;
   // Spans with few free blocks are worth another look, but not for ever.
-  for (int spans = 0; have < wanted / 2 + 1 && spans < 4; ++spans) {
+  for (int spans = 0; have < wanted / 2 + 1 && spans < 4 && r.capacity != 0; ++spans) {
     if (r.held == nullptr) r.held = hold_span(b);
     if (r.held == nullptr) break;
-    std::uint32_t taken;
-    Block* more = take_blocks(*r.held, wanted - have, taken);
-    if (more != nullptr) {
-      Block* last = more;
-      if (list != nullptr) while (last->next != nullptr) last = last->next;
-      if (list != nullptr) last->next = list;
-      list = more;
-      have += taken;
-    }
+    have += take_blocks(*r.held, wanted - have, r.blocks + have);
     if (drop_if_exhausted(r.held)) r.held = nullptr;
   }
-  bin.list = list;
-  bin.room = r.magazine - have;
-  return list != nullptr;
+  if (have != 0) set_count(t, b, have);
+  return have != 0;
 }
+
+bool is_empty(const Bin& bin) { return bin.top[-1] == nullptr; }
+bool has_room(const Bin& bin) { return bin.inverse != 0 && !bin.is_full(); }
 
 void* allocate_small_slow(std::size_t bytes) {
   const BinIndex b = bin_of(bytes);
   ThreadBins* t = own_bins();
   const Visiting visiting(t);
-  if (t == nullptr) {
-    auto* block = static_cast<Block*>(take_one(b));
-    if (block != nullptr) block->key = 0;
-    return block;
-  }
-  Bin& bin = t->bins[b];
-  BinReserve& r = t->reserve[b];
-  if (bin.list == nullptr) {
-    if (r.spare != nullptr) {
-      bin.list = r.spare;
-      bin.room = r.magazine - r.spare_count;
-      r.spare = nullptr;
-    } else if (!refill(*t, b)) {
-      return nullptr;
-    }
-  }
-  Block* block = bin.list;
-  bin.list = block->next;
-  ++bin.room;
-  block->key = 0;
+  if (t != nullptr && (!is_empty(t->bins[b]) || refill(*t, b))) return pop(t->bins[b]);
+  auto* block = static_cast<Block*>(take_one(b));
+  if (block != nullptr) block->key = 0;
   return block;
 }
 
-// The current list is full. Blocks are given last: that may start the purger, and starting a thread may come back for blocks
-// of this bin, or with some.
+// The older half of a full bin goes back.
 void make_room(ThreadBins& t, BinIndex b) {
-  Bin& bin = t.bins[b];
   BinReserve& r = t.reserve[b];
-  if (r.magazine == 0) return grow_magazine(t, b, Visit::none);
-  Block* full = std::exchange(r.spare, nullptr);
-  if (full != nullptr) grow_magazine(t, b, Visit::gave);
-  if (bin.room == 0) {
-    r.spare = bin.list;
-    r.spare_count = r.magazine;
-    bin.list = nullptr;
-    bin.room = r.magazine;
-  }
-  give_blocks(full);
+  grow_magazine(t, b, r.capacity == 0 ? Visit::none : Visit::gave);
+  if (has_room(t.bins[b]) || r.capacity == 0) return;
+  const std::uint32_t count = count_of(t, b), older = count / 2;
+  give_blocks(r.blocks, older);
+  std::copy(r.blocks + older, r.blocks + count, r.blocks);
+  set_count(t, b, count - older);
 }
 
 }  // namespace
@@ -230,13 +225,14 @@ void free_slow(void* address) {
   if (block->key == key_of(block)) report_double_free(address);
   ThreadBins* t = own_bins();
   const Visiting visiting(t);
-  if (t == nullptr) {
-    block->next = nullptr;
+  if (t != nullptr && !has_room(t->bins[b])) make_room(*t, static_cast<BinIndex>(b));
+  if (t != nullptr && has_room(t->bins[b])) {
+    push(t->bins[b], address);
+  } else {
     block->key = key_of(block);
-    return give_blocks(block);
+    give_blocks(&block, 1);
   }
-  while (t->bins[b].room == 0) make_room(*t, static_cast<BinIndex>(b));
-  push(t->bins[b], address);
+  after_giving();
 }
 
 void flush_thread_bins() {
@@ -260,12 +256,12 @@ bool others_visit_locked() {
   return false;
 }
 
-// The child has one thread, so nothing changes meanwhile. What the others did in visits is whole (fork_gate.h); the current
-// lists change at any time and are lost.
+// The child has one thread, so nothing changes meanwhile. What the others did in visits is whole (fork_gate.h); their arrays
+// change at any time: what was in them is lost.
 void reclaim_bins_after_fork() {
   for (ThreadBins* t = all; t != nullptr; t = t->next) {
     if (!t->used || t == thread_bins) continue;
-    for (Bin& bin : t->bins) bin.list = nullptr;
+    for (std::uint32_t b = kFirstBin; b < kBins; ++b) set_count(*t, b, 0);
     t->visiting.store(false, std::memory_order_relaxed);
     give_back(*t);
     t->used = false;

@@ -1,12 +1,13 @@
-// A thread's cache of free blocks (mcache of malloc): for each size class two lists, last in first out.
+// A thread's cache of free blocks (mcache of malloc): for each size class an array of pointers, last in first out.
 //
-// malloc pops from the current list, free pushes to it; nothing else is touched: no descriptor, no owner, no atomic
-// operation. A list holds up to a magazine of blocks; when it is full it becomes the spare list, when it is empty the
-// spare one takes its place (Bonwick and Adams, "Magazines and Vmem", 2001), and only full or empty magazines go to the
-// central store. Magazines start small and double while they are used, so that idle threads hold little.
+// malloc takes the last pointer, free adds one; nothing else is touched: no descriptor, no owner, no atomic operation. An
+// array rather than a list through the blocks: a block's cache lines stay where they are until the program itself uses it, a
+// program that writes to a freed block cannot corrupt the array, and nothing waits for one block to find the next.
+// An array has room for two magazines (Bonwick and Adams, "Magazines and Vmem", 2001): full, it gives the older one to the
+// central store; empty, it takes one. Magazines start small and double while they are used, so that idle threads hold little.
 //
 // free() finds a block's class in the page's entry. Entries that are no small block's lead to bins without room, so one
-// test catches a full list, a large block, a foreign address and a thread without bins alike. It also tells, without the
+// test catches a full array, a large block, a foreign address and a thread without bins alike. It also tells, without the
 // descriptor, an address that is not the start of a block, and by its key one that is free already.
 #pragma once
 
@@ -15,32 +16,38 @@
 
 namespace lull::front {
 
+// What an empty array looks like: the place below its first block is null.
+extern Block* const no_blocks[1];
+
 struct Bin {
-  Block* list = nullptr;
-  std::uint32_t room = 0;     // blocks the list still takes
-  std::uint32_t inverse = 0;  // see inverse_of_bin
+  Block** top = const_cast<Block**>(no_blocks + 1);  // the next block to go out is top[-1]; null: there is none
+  std::uint32_t limit = 0;    // low half of the address where the array ends
+  std::uint32_t inverse = 0;  // see inverse_of_bin; 0: takes no block, since not used yet or no small block's
+
+  bool is_full() const { return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(top)) == limit; }
 };
+static_assert(sizeof(Bin) == 16);
 
 enum class Visit : std::uint8_t { none, took, gave };  // to the central store
 
 struct BinReserve {
-  Block* spare = nullptr;  // a full magazine or nothing
+  Block** blocks = nullptr;    // of the bin: [0, count), null below; stays when the thread ends
   Span* held = nullptr;
-  std::uint32_t spare_count = 0;
-  std::uint32_t magazine = 0;  // blocks; 0: bin not used yet
+  std::uint16_t room = 0;      // of the array
+  std::uint16_t capacity = 0;  // two magazines, at most `room`; 0: the bin is not used yet
   Visit last_visit = Visit::none;
 };
 
 struct ThreadBins {
   Bin bins[kBins];
   BinReserve reserve[kBins];
-  std::size_t magazine_bytes = 0;  // all magazines, full
+  std::size_t capacity_bytes = 0;  // all arrays, full
   std::atomic<bool> visiting{false};  // the central store (fork_gate.h); written by the thread
   bool used = false;               // by a thread
   ThreadBins* next = nullptr;      // list of all; constant once published
 };
 
-// Never null: threads without bins have `no_bins`, whose lists are empty and have no room.
+// Never null: threads without bins have `no_bins`, whose arrays are empty and have no room.
 extern __thread ThreadBins* thread_bins __attribute__((tls_model("initial-exec")));
 extern ThreadBins no_bins;  // never written
 
@@ -58,15 +65,13 @@ inline std::uintptr_t key_of(const Block* block) { return reinterpret_cast<std::
 [[gnu::noinline]] void* allocate_slow(std::size_t bytes);
 [[gnu::noinline]] void free_slow(void* address);
 
-// The bin that has a block of this size; nullptr when its list is empty.
+// The bin that has a block of this size; nullptr when it is empty.
 inline Bin* filled_bin(std::size_t bytes) {
   Bin& bin = thread_bins->bins[bin_of(bytes)];
-  return bin.list != nullptr ? &bin : nullptr;
+  return bin.top[-1] != nullptr ? &bin : nullptr;
 }
 inline void* pop(Bin& bin) {
-  Block* block = bin.list;
-  bin.list = block->next;
-  ++bin.room;
+  Block* block = *--bin.top;
   block->key = 0;
   return block;
 }
@@ -85,17 +90,15 @@ inline Bin* bin_for(void* address) {
   const auto entry = static_cast<std::uint32_t>(free_view.classes[offset >> kPageShift].load(std::memory_order_relaxed));
   Bin& bin = thread_bins->bins[entry & 0xff];
   const std::uint32_t in_span = (static_cast<std::uint32_t>(offset) & (kPageSize - 1)) | (entry >> 8) << kPageShift;
-  if (bin.room == 0 || in_span * bin.inverse >= bin.inverse) [[unlikely]] return nullptr;
+  if (bin.is_full() || in_span * bin.inverse >= bin.inverse) [[unlikely]] return nullptr;
   if (static_cast<Block*>(address)->key == key_of(static_cast<Block*>(address))) [[unlikely]] return nullptr;
   return &bin;
 }
 
 inline void push(Bin& bin, void* address) {
   auto* block = static_cast<Block*>(address);
-  block->next = bin.list;
   block->key = key_of(block);
-  bin.list = block;
-  --bin.room;
+  *bin.top++ = block;
 }
 
 inline void free(void* address) {

@@ -47,7 +47,7 @@ void expect_all_different(std::set<void*> known) {
 // From now on, the first batch that goes back starts the purger.
 void make_the_heap_worth_a_purger() { LULL_CHILD_EXPECT(lull_malloc(40 << 20) != nullptr); }
 
-// make_room() gave the spare list while it was still the bin's: a free from within gave it a second time.
+// make_room() gave blocks while they were still the bin's: a free from within gave them a second time.
 TEST(MallocReentry, AThreadStartWithinFreeMayFreeAndAllocate) {
   lull::testing::expect_success_in_new_process([] {
     make_the_heap_worth_a_purger();
@@ -65,7 +65,7 @@ TEST(MallocReentry, AThreadStartWithinFreeMayFreeAndAllocate) {
   });
 }
 
-// give_back() gave lists that were still the bins': an allocation from within got a block of them.
+// give_back() gave blocks that were still the bins': an allocation from within got one of them.
 TEST(MallocReentry, AThreadStartWithinTrimMayAllocate) {
   lull::testing::expect_success_in_new_process([] {
     make_the_heap_worth_a_purger();
