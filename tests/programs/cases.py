@@ -290,6 +290,21 @@ def small_programs(box):
         "find": "find /usr/include -name '*.h' | sort | head -500 | sha256sum",
         "bash": "for i in $(seq 300); do a[$i]=$(printf %d $i); done; echo ${#a[@]}",
     }
+    (box.folder / "Makefile").write_text(
+        "all: t1 t2 t3 t4 t5 t6\n\t@for t in $^; do ./$$t; done\n"
+        "t%: program.c\n\t@gcc -O1 -Wall -DN=$* -o $@ program.c\n")
+    (box.folder / "program.c").write_text(
+        "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n"
+        "int main(void) { char *p = calloc(N, 1000); p = realloc(p, 90000); memset(p, N, 90000);\n"
+        "  printf(\"%d %d\\n\", p[0], p[89999]); free(p); return 0; }\n")
+    scripts |= {
+        "make and gcc": "make -s -B -j2",
+        # Nothing but the library in the environment, as programs are started that change their user.
+        "empty environment": "env -i LD_PRELOAD=\"$LD_PRELOAD\" /bin/bash -c 'echo $(/usr/bin/find /etc/alternatives | /usr/bin/wc -w)"
+                             " $HOME $PATH' | wc -c",
+        "no descriptors": "/usr/bin/perl -e 'my @a = map { \"x\" x $_ } 1..3000; exit(@a == 3000 ? 0 : 1)' <&- >&- 2>&-; echo $?",
+        "many processes": "for i in $(seq 200); do /bin/true & done; wait; echo done",
+    }
     out = []
     for name, script in scripts.items():
         for limit in ("", "ulimit -v 2000000 && ", "ulimit -d 300000 && "):
