@@ -1,10 +1,12 @@
 #include "alloc/front/central.h"
 
+#include <cstring>
 #include <utility>
 
 #include "alloc/base/check.h"
 #include "alloc/front/fork_gate.h"
 #include "alloc/front/misuse.h"
+#include "alloc/front/secure.h"
 #include "alloc/front/span_purge.h"
 #include "alloc/pages/purger.h"
 #include "alloc/pages/span_table.h"
@@ -29,8 +31,11 @@ std::int32_t spares_of(BinIndex bin) {
 }
 
 Span* create_small_span(BinIndex bin) {
-  Span* span = pages::create_span(kGeometry[bin], {.page_class = static_cast<pages::PageClass>(bin), .bitmaps = 1});
+  const bool secure = is_secure();
+  Span* span = pages::create_span(kGeometry[bin], {.page_class = static_cast<pages::PageClass>(bin),
+                                                   .bitmaps = secure ? 2u : 1u, .secure = secure});
   if (span == nullptr) return nullptr;
+  if (secure && span->needs_zero) std::memset(reinterpret_cast<void*>(span->base), 0, span->end() - span->base);
   for_words_in_range(0, span->slots, [&](std::uint32_t w, std::uint64_t mask) {
     span->free_bits()[w].store(mask, std::memory_order_relaxed);
   });

@@ -9,6 +9,7 @@
 #include "alloc/os/lock.h"
 #include "alloc/os/meta_arena.h"
 #include "alloc/os/process_barrier.h"
+#include "alloc/os/random.h"
 #include "alloc/os/thread.h"
 #include "alloc/pages/page_heap.h"
 #include "alloc/pages/purger.h"
@@ -47,6 +48,7 @@ void after_fork() {
 void after_fork_in_child() {
   after_fork();
   pages::forget_purger_after_fork();
+  os::renew_random_after_fork();
   reclaim_bins_after_fork();
 }
 

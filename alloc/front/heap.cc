@@ -6,6 +6,7 @@
 #include "alloc/front/heap_object.h"
 #include "alloc/front/large_block.h"
 #include "alloc/front/misuse.h"
+#include "alloc/front/secure.h"
 #include "alloc/front/span_purge.h"
 #include "alloc/pages/page_heap.h"
 #include "alloc/pages/purger.h"
@@ -52,6 +53,8 @@ std::size_t usable_size(const void* address) {
   if (Span* span = small_span_of(word)) {
     const std::uint32_t slot = span->slot_of(word);
     if (slot >= span->slots || span->slot_address(slot) != word) report_bad_free(address);
+    const auto* block = static_cast<const Block*>(address);
+    if (is_secure() ? !is_live(*span, word) : block->key == key_of(block)) report_use_of_free_block(address);
     return span->slot_bytes;
   }
   if (Span* span = heap_span_of(word)) {
@@ -107,6 +110,7 @@ void free_sized_slow(void* address, std::size_t bytes) {
 
 bool trim() {
   flush_thread_bins();
+  trim_secure();
   const std::size_t trimmed = trim_central() + purge_all_spans();
   return pages::purge_now() + trimmed > 0;
 }

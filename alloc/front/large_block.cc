@@ -1,6 +1,7 @@
 #include "alloc/front/large_block.h"
 
 #include "alloc/front/misuse.h"
+#include "alloc/front/secure.h"
 #include "alloc/pages/purger.h"
 #include "alloc/pages/page_heap.h"
 #include "alloc/pages/span_geometry.h"
@@ -30,7 +31,9 @@ Span* create_large_span(std::size_t bytes, std::size_t alignment, pages::SpanOwn
 }
 
 void* allocate_large(std::size_t bytes, std::size_t alignment, bool& zero) {
-  Span* span = create_large_span(bytes, alignment, {.page_class = PageClass::large, .bitmaps = 1});
+  const pages::SpanOwner owner{.page_class = PageClass::large, .bitmaps = 1, .secure = is_secure()};
+  Span* span = create_large_span(bytes, alignment, owner);
+  if (span == nullptr && owner.secure && trim_secure()) span = create_large_span(bytes, alignment, owner);
   if (span == nullptr) return nullptr;
   zero = span->needs_zero == 0;
   return reinterpret_cast<void*>(span->base);
@@ -45,7 +48,8 @@ void free_large(void* address) {
   if (!pages::reservation.classes[pages::page_of(start).value].compare_exchange_strong(expected, PageClass::none,
                                                                                       std::memory_order_relaxed))
     report_double_free(address);
-  pages::destroy_span(span);
+  if (is_secure()) retire_large_secure(span);
+  else pages::destroy_span(span);
   pages::nudge_purger();
 }
 
@@ -53,6 +57,7 @@ bool resize_large(void* address, std::size_t bytes) {
   Span* span = large_span_at(reinterpret_cast<std::uintptr_t>(address));
   const PageCount wanted = pages_for(bytes);
   if (wanted.value == span->page_count) return true;
+  if (is_secure()) return false;  // its guard stays where it is
   if (wanted.value > span->page_count) return pages::extend_span(span, {wanted.value - span->page_count});
   pages::shrink_span(span, wanted);
   pages::nudge_purger();

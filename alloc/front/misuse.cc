@@ -10,6 +10,11 @@ namespace lull::front {
 
 void report_double_free(const void* address) { fatal("double free of %p", address); }
 
+void report_use_of_free_block(const void* address) { fatal("use of %p by realloc or malloc_usable_size after it was freed", address); }
+void report_write_after_free(const void* block, std::size_t offset, std::size_t bytes) {
+  fatal("write after free: the free block of %zu bytes at %p was changed at offset %zu", bytes, block, offset);
+}
+
 void report_bad_free(const void* address) {
   const auto word = reinterpret_cast<std::uintptr_t>(address);
   if (!pages::in_heap(word)) fatal("free of %p, which is no address of this heap", address);

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <unistd.h>
 
 namespace lull::front {
@@ -77,20 +78,23 @@ Text parse(const char* text, MallocOptions& into) {
   }
 }
 
-enum State : std::uint32_t { kUnread, kComplained, kRead };
-constinit std::atomic<std::uint32_t> state{kUnread};
-constinit std::atomic<std::int64_t> secure{0}, guard{0};
+constexpr std::int64_t kUnread = -1;
+constinit std::atomic<std::int64_t> values[] = {kUnread, kUnread};  // of kOptions; the first writer wins
+static_assert(std::size(values) == std::size(kOptions));
+constinit std::atomic<bool> was_read{false}, complained{false};
 
-// Threads that come here at once all find the same; one of them complains.
+// Threads that come here at once agree on one's findings, also if the environment changed in between.
 void read_environment() {
   MallocOptions found;
   if (const char* text = std::getenv("LULL_MALLOC")) {
     const Text wrong = parse(text, found);
-    if (wrong.at != nullptr && state.exchange(kComplained, std::memory_order_relaxed) == kUnread) complain(wrong);
+    if (wrong.at != nullptr && !complained.exchange(true, std::memory_order_relaxed)) complain(wrong);
   }
-  secure.store(found.secure, std::memory_order_relaxed);
-  guard.store(found.guard, std::memory_order_relaxed);
-  state.store(kRead, std::memory_order_release);  // pairs with malloc_options()
+  for (std::size_t i = 0; i < std::size(kOptions); ++i) {
+    std::int64_t expected = kUnread;
+    values[i].compare_exchange_strong(expected, found.*kOptions[i].field, std::memory_order_relaxed);
+  }
+  was_read.store(true, std::memory_order_release);  // pairs with malloc_options()
 }
 
 }  // namespace
@@ -98,8 +102,10 @@ void read_environment() {
 bool parse_malloc_options(const char* text, MallocOptions& into) { return parse(text, into).at == nullptr; }
 
 MallocOptions malloc_options() {
-  if (state.load(std::memory_order_acquire) != kRead) read_environment();
-  return {secure.load(std::memory_order_relaxed), guard.load(std::memory_order_relaxed)};
+  if (!was_read.load(std::memory_order_acquire)) read_environment();
+  MallocOptions options;
+  for (std::size_t i = 0; i < std::size(kOptions); ++i) options.*kOptions[i].field = values[i].load(std::memory_order_relaxed);
+  return options;
 }
 
 }  // namespace lull::front

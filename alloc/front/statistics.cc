@@ -1,6 +1,7 @@
 #include "alloc/front/statistics.h"
 
 #include "alloc/front/central.h"
+#include "alloc/front/secure.h"
 #include "alloc/pages/page_heap.h"
 #include "alloc/pages/span_table.h"
 
@@ -17,7 +18,8 @@ HeapFigures read_figures() {
     if (span != nullptr && (entry & 0xff) >= kFirstBin)
       free_bytes += (span->free_state().load(std::memory_order_relaxed) & kCountMask) * bytes_of_bin(entry & 0xff);
   }
-  const std::size_t in_spans = pages.used;
+  const std::size_t unusable = (pages::span_stats().guard_pages << kPageShift) + quarantined_large_bytes();
+  const std::size_t in_spans = pages.used > unusable ? pages.used - unusable : 0;
   return {in_spans + pages.free_dirty, in_spans > free_bytes ? in_spans - free_bytes : 0, pages.free_dirty};
 }
 

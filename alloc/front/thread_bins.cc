@@ -14,6 +14,7 @@
 #include "alloc/front/heap_object.h"
 #include "alloc/front/large_block.h"
 #include "alloc/front/misuse.h"
+#include "alloc/front/secure.h"
 #include "alloc/os/lock.h"
 #include "alloc/os/meta_arena.h"
 
@@ -113,9 +114,22 @@ ThreadBins* take_bins() {
   return t;
 }
 
+void initialise_without_bins() {
+  if (free_view.size.load(std::memory_order_relaxed) != 0) return;
+  {
+    os::Locked locked(lock);
+    if (!initialise_locked()) return;
+  }
+  install_fork_handlers();
+}
+
 // This thread's bins; nullptr when it can have none.
 ThreadBins* own_bins() {
   if (thread_bins != &no_bins) return thread_bins == &ended_bins ? nullptr : thread_bins;
+  if (is_secure()) {
+    initialise_without_bins();
+    return nullptr;
+  }
   ThreadBins* t = take_bins();
   if (t == nullptr) return nullptr;
   thread_bins = t;
@@ -183,6 +197,7 @@ bool has_room(const Bin& bin) { return bin.inverse != 0 && !bin.is_full(); }
 void* allocate_small_slow(std::size_t bytes) {
   const BinIndex b = bin_of(bytes);
   ThreadBins* t = own_bins();
+  if (t == nullptr && is_secure()) return allocate_secure(b);
   const Visiting visiting(t);
   if (t != nullptr && (!is_empty(t->bins[b]) || refill(*t, b))) return pop(t->bins[b]);
   auto* block = static_cast<Block*>(take_one(b));
@@ -221,6 +236,7 @@ void free_slow(void* address) {
   if (b < kFirstBin) report_bad_free(address);
   const std::uint32_t in_span = static_cast<std::uint32_t>(word & (kPageSize - 1)) | (entry >> 8) << kPageShift;
   if (in_span * inverse_of_bin(b) >= inverse_of_bin(b)) report_bad_free(address);
+  if (is_secure()) return free_secure(address);
   auto* block = static_cast<Block*>(address);
   if (block->key == key_of(block)) report_double_free(address);
   ThreadBins* t = own_bins();

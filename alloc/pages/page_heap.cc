@@ -29,17 +29,51 @@ Run find_clear_run(const std::uint64_t* words, std::uint32_t bits, std::uint32_t
   return best;
 }
 
+// Calls visit(first, places) for each run of clear bits in which `places` > 0 runs of n bits begin, until it says false.
+template <class Visit>
+void for_each_place(const std::uint64_t* words, std::uint32_t bits, std::uint32_t n, Visit&& visit) {
+  for (std::uint32_t at = next_clear(words, 0, bits); at < bits;) {
+    const std::uint32_t end = next_set(words, at, bits);
+    if (end - at >= n && !visit(at, end - at - n + 1)) return;
+    at = next_clear(words, end, bits);
+  }
+}
+
+std::uint32_t count_places(const std::uint64_t* words, std::uint32_t bits, std::uint32_t n) {
+  std::uint32_t count = 0;
+  for_each_place(words, bits, n, [&](std::uint32_t, std::uint32_t places) {
+    count += places;
+    return true;
+  });
+  return count;
+}
+
+// The `which`th place, counted from 0.
+std::uint32_t find_place(const std::uint64_t* words, std::uint32_t bits, std::uint32_t n, std::uint32_t which) {
+  std::uint32_t found = 0;
+  for_each_place(words, bits, n, [&](std::uint32_t first, std::uint32_t places) {
+    found = first + which;
+    if (which < places) return false;
+    which -= places;
+    return true;
+  });
+  return found;
+}
+
 }  // namespace
 
 // Page 0 of the range is aligned to a huge page; beyond that the address counts, not the index.
-PageRun PageHeap::allocate(PageCount n, PageCount alignment) {
+PageRun PageHeap::allocate(PageCount n, PageCount alignment, Placement placement) {
   os::Locked locked(lock_);
   ++acquisitions_;
   if (n.value == 0 || !prepare_locked()) return {};
   // And below, sums of page numbers do not overflow.
   if (n.value > capacity_ * kChunkPages || alignment.value > capacity_ * kChunkPages) return {};
   const std::uint32_t room = n.value + alignment.value - 1;
-  PageRun run = room <= kChunkPages ? allocate_small_locked(room) : allocate_long_locked(room);
+  const bool at_random = placement == Placement::random && room <= kMostRandomPages;
+  PageRun run = room > kChunkPages ? allocate_long_locked(room)
+                : at_random        ? allocate_random_locked(room)
+                                   : allocate_small_locked(room);
   if (!run.found) return {};
   const std::uintptr_t at = address_of(run.first), bytes = alignment.bytes();
   run.first.value += static_cast<std::uint32_t>(((at + bytes - 1) / bytes * bytes - at) >> kPageShift);
@@ -118,6 +152,29 @@ PageRun PageHeap::allocate_small_locked(std::uint32_t n) {
   const Run run = find_clear_run(chunk_table_[c].used, kChunkPages, n);
   LULL_CHECK(run.length >= n, "page heap: summary and bitmap disagree");
   return {{c * kChunkPages + run.first}, true, false};
+}
+
+// The first chunk with room from a random one on; the number of chunks when there is none.
+std::uint32_t PageHeap::random_chunk_locked(std::uint32_t n) {
+  const std::uint32_t have = chunks_.load(std::memory_order_relaxed);
+  const std::uint32_t start = have == 0 ? 0 : random_.below(have);
+  for (std::uint32_t i = 0; i < have; ++i) {
+    const std::uint32_t c = start + i < have ? start + i : start + i - have;
+    if (longest_[c] >= n) return c;
+  }
+  return have;
+}
+
+PageRun PageHeap::allocate_random_locked(std::uint32_t n) {
+  std::uint32_t c = random_chunk_locked(n);
+  if (c == chunks_.load(std::memory_order_relaxed)) {
+    if (!grow_locked(1)) return {};
+    c = random_chunk_locked(n);
+  }
+  const std::uint64_t* used = chunk_table_[c].used;
+  const std::uint32_t places = count_places(used, kChunkPages, n);
+  LULL_CHECK(places > 0, "page heap: summary and bitmap disagree");
+  return {{c * kChunkPages + find_place(used, kChunkPages, n, random_.below(places))}, true, false};
 }
 
 std::uint32_t PageHeap::leading_free_locked(std::uint32_t chunk) const {

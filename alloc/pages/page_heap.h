@@ -16,6 +16,7 @@
 
 #include "alloc/base/units.h"
 #include "alloc/os/lock.h"
+#include "alloc/os/random.h"
 
 namespace lull::pages {
 
@@ -24,6 +25,10 @@ struct PageRun {
   bool found = false;
   bool zero = false;  // every page is known to be zero
 };
+
+// Where in the committed part of the heap: as low as possible, or where nobody can foresee. Long runs (kMostRandomPages)
+// are always placed first fit: at random, one would take the chunk from the next.
+enum class Placement : std::uint8_t { first_fit, random };
 
 struct PageStats {  // bytes
   std::uint64_t committed = 0, used = 0, free_dirty = 0, free_clean = 0;
@@ -34,7 +39,7 @@ class PageHeap {
  public:
   // `n` contiguous pages, the first at a multiple of `alignment` pages (a power of two); not found when the range or the
   // system is exhausted.
-  [[nodiscard]] PageRun allocate(PageCount n, PageCount alignment = {1});
+  [[nodiscard]] PageRun allocate(PageCount n, PageCount alignment = {1}, Placement placement = Placement::first_fit);
   void release(PageIndex first, PageCount n);
   // These very pages, when all of them are free. Grows the heap when they lie at its end.
   [[nodiscard]] bool take(PageIndex first, PageCount n);
@@ -51,6 +56,7 @@ class PageHeap {
   os::Lock& lock_for_fork() { return lock_; }
 
   static constexpr std::uint32_t kChunkPages = 256;
+  static constexpr std::uint32_t kMostRandomPages = 33;  // 256 KiB and a guard
 
  private:
   static constexpr std::uint32_t kChunkWords = kChunkPages / 64;
@@ -65,6 +71,8 @@ class PageHeap {
   bool prepare_locked();
   bool grow_locked(std::uint32_t chunks);
   PageRun allocate_small_locked(std::uint32_t n);
+  PageRun allocate_random_locked(std::uint32_t n);
+  std::uint32_t random_chunk_locked(std::uint32_t n);
   PageRun allocate_long_locked(std::uint32_t n);
   std::uint32_t find_long_locked(std::uint32_t n);
   bool is_free_locked(std::uint32_t first, std::uint32_t end) const;
@@ -82,6 +90,7 @@ class PageHeap {
   std::uint64_t used_pages_ = 0, purged_pages_total_ = 0, acquisitions_ = 0;
   std::atomic<std::uint64_t> dirty_pages_{0};  // written under lock_
   std::atomic<std::uint32_t> chunks_{0};       // committed; written under lock_
+  os::RandomNumbers random_;                   // lock_
 };
 
 extern PageHeap page_heap;

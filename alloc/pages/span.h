@@ -51,7 +51,8 @@ class alignas(kCellBytes) Span {
   std::uint16_t words = 0;       // words a bitmap
   std::uint8_t cells = 0;        // size of this descriptor
   std::uint8_t needs_zero : 1 = 0;  // owner only: free slots may hold old contents
-  std::uint8_t bitmaps : 3 = 0;     // behind the header: 1 malloc, 2 a heap object, 3 or 4 managed
+  std::uint8_t bitmaps : 3 = 0;     // behind the header: 1 malloc, 2 malloc in secure mode or a heap object, 3 or 4 managed
+  std::uint8_t secure : 1 = 0;      // of malloc in secure mode
   std::atomic<std::uint32_t> next{0};            // SpanSet link
   std::atomic<std::uint32_t> snapshot_cycle{0};  // release by the owner: pairs with the acquire in is_candidate()
   std::atomic<std::uint32_t> mark_cycle{0};
@@ -74,8 +75,9 @@ class alignas(kCellBytes) Span {
   BitWord* mark_bits() { return bitmap(2); }
   BitWord* destroy_bits() { return bitmap(3); }  // only in spans with four bitmaps
 
-  // Spans of malloc have one bitmap, its bits set where a slot is free, and no marks: see alloc/front/shared_span.h.
+  // Spans of malloc have a bitmap with bits set where a slot is free, and no marks: see alloc/front/shared_span.h.
   BitWord* free_bits() { return bitmap(0); }
+  BitWord* live_bits() { return bitmap(1); }  // secure mode only: alloc/front/secure.h
   std::atomic<std::uint32_t>& free_state() { return mark_cycle; }
   // Of the purger (alloc/front/span_purge.h): system pages given back and not handed out since, a bit each; the free
   // count when it looked last.

@@ -3,6 +3,7 @@
 #include <new>
 
 #include "alloc/base/check.h"
+#include "alloc/os/guard_pages.h"
 #include "alloc/os/lock.h"
 #include "alloc/pages/page_heap.h"
 
@@ -12,20 +13,23 @@ namespace {
 constexpr std::uint32_t kMostCells = 128;  // larger than any geometry needs
 
 // Descriptors by size; a freed one waits for the next span of its size, so that a number keeps its size for ever. Those of
-// malloc (one bitmap), of heap objects (two) and managed ones never turn into each other: a late reader of malloc's state
+// malloc (one bitmap), of its secure mode, of heap objects (two) and managed ones never turn into each other: a late reader of malloc's state
 // word, which may write to it, finds a state word.
 struct DescriptorTable {
   os::Lock lock{os::LockRank::metadata};
   std::uint32_t next_cell = 1;  // 0 is SpanId::none
-  std::uint32_t free_lists[3][kMostCells + 1] = {};
+  std::uint32_t free_lists[4][kMostCells + 1] = {};
   std::uint64_t spans = 0, used_cells = 0;
 
-  static constexpr std::uint32_t group_of(std::uint32_t bitmaps) { return bitmaps <= 2 ? bitmaps : 0; }
+  template <class SpanOrOwner>
+  static constexpr std::uint32_t group_of(const SpanOrOwner& of) {
+    return of.secure ? 3 : of.bitmaps <= 2 ? of.bitmaps : 0;
+  }
 
-  Span* take(std::uint32_t cells, std::uint32_t bitmaps) {
+  Span* take(std::uint32_t cells, const SpanOwner& owner) {
     os::Locked locked(lock);
     Span* span;
-    std::uint32_t& free = free_lists[group_of(bitmaps)][cells];
+    std::uint32_t& free = free_lists[group_of(owner)][cells];
     if (free != 0) {
       span = span_with(static_cast<SpanId>(free));
       free = span->next.load(std::memory_order_relaxed);
@@ -41,7 +45,7 @@ struct DescriptorTable {
 
   void give(Span* span) {
     os::Locked locked(lock);
-    std::uint32_t& free = free_lists[group_of(span->bitmaps)][span->cells];
+    std::uint32_t& free = free_lists[group_of(*span)][span->cells];
     span->next.store(free, std::memory_order_relaxed);
     free = static_cast<std::uint32_t>(span->id());
     --spans;
@@ -50,6 +54,7 @@ struct DescriptorTable {
 };
 
 constinit DescriptorTable descriptors;
+constinit std::atomic<std::uint64_t> guards{0};  // pages
 
 void describe(Span& span, const SpanGeometry& g, PageIndex first, std::uint32_t cells) {
   span.base = address_of(first);
@@ -82,16 +87,42 @@ void publish(const Span& span, PageIndex first, const SpanOwner& owner) {
   }
 }
 
+// A guard page that the system does not grant goes back.
+void guard_or_release(PageIndex at) {
+  if (os::install_guard(reinterpret_cast<void*>(address_of(at)), kPageSize)) {
+    reservation.classes[at.value].store(PageClass::guard, std::memory_order_relaxed);
+    guards.fetch_add(1, std::memory_order_relaxed);
+  } else {
+    page_heap.release(at, {1});
+  }
+}
+bool has_guard(PageIndex at) {
+  return at < page_heap.end() && reservation.classes[at.value].load(std::memory_order_relaxed) == PageClass::guard;
+}
+// False: it stays for ever.
+bool remove_guard(PageIndex at) {
+  if (!os::remove_guard(reinterpret_cast<void*>(address_of(at)), kPageSize)) return false;
+  guards.fetch_sub(1, std::memory_order_relaxed);
+  return true;
+}
+
+PageRun allocate_run(PageCount pages, const SpanOwner& owner) {
+  if (!owner.secure) return page_heap.allocate(pages, owner.alignment);
+  const PageRun run = page_heap.allocate({pages.value + 1}, owner.alignment, Placement::random);
+  if (run.found) guard_or_release(run.first + pages);
+  return run;
+}
+
 }  // namespace
 
 Span* create_span(const SpanGeometry& g, const SpanOwner& owner) {
-  const PageRun run = page_heap.allocate(g.pages, owner.alignment);
+  const PageRun run = allocate_run(g.pages, owner);
   if (!run.found) return nullptr;
   const std::uint32_t cells = cells_for(g.slots, owner.bitmaps);
   LULL_CHECK(cells <= kMostCells, "span with too many slots");
-  Span* span = descriptors.take(cells, owner.bitmaps);
+  Span* span = descriptors.take(cells, owner);
   if (span == nullptr) {
-    page_heap.release(run.first, g.pages);
+    release_pages(run.first, g.pages);
     return nullptr;
   }
   describe(*span, g, run.first, cells);
@@ -99,11 +130,13 @@ Span* create_span(const SpanGeometry& g, const SpanOwner& owner) {
   span->kind = owner.kind;
   span->needs_zero = !run.zero;
   span->bitmaps = owner.bitmaps & 7;
+  span->secure = owner.secure;
   publish(*span, run.first, owner);
   return span;
 }
 
 void release_pages(PageIndex first, PageCount pages) {
+  if (has_guard(first + pages) && remove_guard(first + pages)) ++pages.value;
   for (std::uint32_t p = first.value; p < first.value + pages.value; ++p)
     reservation.classes[p].store(PageClass::none, std::memory_order_relaxed);
   page_heap.release(first, pages);
@@ -139,7 +172,8 @@ bool extend_span(Span* span, PageCount more) {
 
 SpanStats span_stats() {
   os::Locked locked(descriptors.lock);
-  return {descriptors.spans, descriptors.used_cells * kCellBytes, std::uint64_t{descriptors.next_cell} * kCellBytes};
+  return {descriptors.spans, descriptors.used_cells * kCellBytes, std::uint64_t{descriptors.next_cell} * kCellBytes,
+          guards.load(std::memory_order_relaxed)};
 }
 
 os::Lock& span_table_lock_for_fork() { return descriptors.lock; }

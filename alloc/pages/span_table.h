@@ -10,9 +10,10 @@ struct SpanOwner {
   void* span_class = nullptr;
   const void* kind = nullptr;
   PageClass page_class = PageClass::managed;
-  std::uint32_t bitmaps = 3;    // alloc, snapshot, mark; 4: destroy too; malloc: 1; heap objects: 2
+  std::uint32_t bitmaps = 3;    // alloc, snapshot, mark; 4: destroy too; malloc: 1, in secure mode 2; heap objects: 2
   bool publish_all = true;      // every page tells its span; false: the first one alone
   PageCount alignment{1};       // of the first page, a power of two
+  bool secure = false;          // at a random place, with a page behind it that nobody can touch, if the system has one
 };
 
 // A span with all slots free, not in any set; nullptr when memory runs out. Its bitmaps are zero. Thread-safe.
@@ -35,7 +36,7 @@ template <class Visit>
 void for_each_span(Visit&& visit);
 
 struct SpanStats {
-  std::uint64_t spans = 0, descriptor_bytes_used = 0, descriptor_bytes_reserved = 0;
+  std::uint64_t spans = 0, descriptor_bytes_used = 0, descriptor_bytes_reserved = 0, guard_pages = 0;
 };
 SpanStats span_stats();
 os::Lock& span_table_lock_for_fork();

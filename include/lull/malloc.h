@@ -7,7 +7,8 @@
  * Freeing what is no block (an address inside one, a foreign one, a block freed already) stops the program with one line
  * on standard error that names the address. So does a sized free whose size does not fit the block. A block that is freed
  * twice is found by a key that the first free leaves in it, or by the span's bitmap when blocks go back in batches; it
- * escapes if the program overwrote the key in between, until the bitmap is asked. */
+ * escapes if the program overwrote the key in between, until the bitmap is asked. LULL_MALLOC=secure in the environment finds
+ * each at once, and what is written to free blocks when they are handed out again (docs/design/malloc.md). */
 #ifndef LULL_MALLOC_H
 #define LULL_MALLOC_H
 

@@ -29,6 +29,48 @@ TEST_F(PageHeapTest, AChunkIsAllocatedWhole) {
   give(next);
 }
 
+// Ten runs of which each may lie at about two thousand places.
+TEST_F(PageHeapTest, RandomPlacementUsesAnyFreePlaceAndGivesItBack) {
+  std::vector<Pages> runs;
+  std::vector<std::uint32_t> distances;
+  for (int i = 0; i < 10; ++i) {
+    const PageRun run = page_heap.allocate({7}, {1}, Placement::random);
+    ASSERT_TRUE(run.found);
+    runs.push_back({run.first.value, 7});
+    stamp(runs.back(), static_cast<std::uint64_t>(i));
+    if (i > 0) distances.push_back(runs.back().first - runs[runs.size() - 2].first);
+  }
+  std::sort(distances.begin(), distances.end());
+  EXPECT_GT(std::unique(distances.begin(), distances.end()) - distances.begin(), 5);
+  for (std::size_t i = 0; i < runs.size(); ++i) EXPECT_TRUE(has_stamp(runs[i], i));
+  for (const Pages& run : runs) give(run);
+  page_heap.check_invariants();
+}
+
+TEST_F(PageHeapTest, RandomPlacementFindsTheOnlyPlaceAndGrowsWhenThereIsNone) {
+  std::vector<Pages> chunks;
+  const PageIndex end = page_heap.end();
+  while (page_heap.end() == end) chunks.push_back(*take(kChunkPages));
+  while (chunks.back().first + kChunkPages < page_heap.end().value) chunks.push_back(*take(kChunkPages));
+  const Pages hole{chunks[3].first + 100, 20};
+  page_heap.release(hole.index(), hole.length());
+  EXPECT_EQ(hole.first, page_heap.allocate({20}, {1}, Placement::random).first.value);
+  const PageIndex full = page_heap.end();
+  const PageRun grown = page_heap.allocate({20}, {1}, Placement::random);
+  EXPECT_GE(grown.first.value, full.value);
+  page_heap.release(grown.first, {20});
+  for (const Pages& chunk : chunks) give(chunk);
+  page_heap.check_invariants();
+}
+
+TEST_F(PageHeapTest, RandomPlacementKeepsTheAlignment) {
+  for (int i = 0; i < 100; ++i) {
+    const PageRun run = page_heap.allocate({3}, {16}, Placement::random);
+    ASSERT_EQ(0u, address_of(run.first) % PageCount{16}.bytes());
+    page_heap.release(run.first, {3});
+  }
+}
+
 TEST_F(PageHeapTest, RunsLongerThanAChunkCoalesceAcrossChunks) {
   std::vector<Pages> chunks;
   for (int i = 0; i < 4; ++i) chunks.push_back(*take(kChunkPages));
