@@ -16,7 +16,7 @@ RANKS = [
     ["alloc/base"],
     ["alloc/os"],
     ["alloc/pages"],
-    ["alloc/cache"],
+    ["alloc/cache", "alloc/sample"],
     ["alloc/front"],
     ["alloc/replace"],
     ["gc/model"],

@@ -1,6 +1,7 @@
 #include "alloc/front/large_block.h"
 
 #include "alloc/front/misuse.h"
+#include "alloc/front/sampling.h"
 #include "alloc/front/secure.h"
 #include "alloc/pages/purger.h"
 #include "alloc/pages/page_heap.h"
@@ -36,6 +37,7 @@ void* allocate_large(std::size_t bytes, std::size_t alignment, bool& zero) {
   if (span == nullptr && owner.secure && trim_secure()) span = create_large_span(bytes, alignment, owner);
   if (span == nullptr) return nullptr;
   zero = span->needs_zero == 0;
+  if (sample::is_sampling()) [[unlikely]] sample_large(span, bytes);
   return reinterpret_cast<void*>(span->base);
 }
 
@@ -48,6 +50,7 @@ void free_large(void* address) {
   if (!pages::reservation.classes[pages::page_of(start).value].compare_exchange_strong(expected, PageClass::none,
                                                                                       std::memory_order_relaxed))
     report_double_free(address);
+  if (sample::Sample& sample = sample::sample_of(span); sample.stack != nullptr) sample::note_freed(sample);
   if (is_secure()) retire_large_secure(span);
   else pages::destroy_span(span);
   pages::nudge_purger();
@@ -58,15 +61,19 @@ bool resize_large(void* address, std::size_t bytes) {
   const PageCount wanted = pages_for(bytes);
   if (wanted.value == span->page_count) return true;
   if (is_secure()) return false;  // its guard stays where it is
-  if (wanted.value > span->page_count) return pages::extend_span(span, {wanted.value - span->page_count});
-  pages::shrink_span(span, wanted);
-  pages::nudge_purger();
+  if (wanted.value > span->page_count) {
+    if (!pages::extend_span(span, {wanted.value - span->page_count})) return false;
+  } else {
+    pages::shrink_span(span, wanted);
+    pages::nudge_purger();
+  }
+  if (span->bitmaps == 1 && (sample::is_sampling() || sample::sample_of(span).stack != nullptr)) sample_large(span, bytes);
   return true;
 }
 
 std::size_t large_bytes(std::uintptr_t start) {
   const Span* span = large_span_at(start);
-  return span != nullptr && span->base == start ? PageCount{span->page_count}.bytes() : 0;
+  return span != nullptr && span->base == start ? span->slot_bytes : 0;
 }
 
 LargeBlock large_block_of(std::uintptr_t address) {
@@ -76,7 +83,7 @@ LargeBlock large_block_of(std::uintptr_t address) {
       if (pages::reservation.classes[pages::page_of(page).value].load(std::memory_order_relaxed) != PageClass::none) return {};
       continue;
     }
-    if (address < span->end()) return {span->base, PageCount{span->page_count}.bytes()};
+    if (address < span->end()) return {span->base, span->slot_bytes};
     return {};
   }
   return {};

@@ -1,5 +1,5 @@
-// Blocks of more than 32 KiB, or aligned to more than a page, of malloc and of heap objects: a span each, straight from the
-// page heap.
+// Blocks of more than 32 KiB, or aligned to more than a page, of malloc and of heap objects, and sampled blocks of malloc: a
+// span each, straight from the page heap.
 // The first page alone tells the block; the others look free to everybody, so that interior addresses are told apart.
 #pragma once
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <new>
 #include <utility>
 
@@ -14,6 +15,7 @@
 #include "alloc/front/heap_object.h"
 #include "alloc/front/large_block.h"
 #include "alloc/front/misuse.h"
+#include "alloc/front/sampling.h"
 #include "alloc/front/secure.h"
 #include "alloc/os/lock.h"
 #include "alloc/os/meta_arena.h"
@@ -24,6 +26,19 @@ constinit Block* const no_blocks[1] = {nullptr};
 constinit ThreadBins no_bins{};
 constinit __thread ThreadBins* thread_bins = &no_bins;
 constinit FreeView free_view;
+constinit std::array<BinIndex, kSmallMost / 16 + 1> popped_bins = block_size_tables::kBinOfUnits;
+
+namespace {
+
+void set_popped_bins(std::uint32_t distance) {
+  for (std::size_t i = 0; i < popped_bins.size(); ++i)
+    __atomic_store_n(&popped_bins[i], static_cast<BinIndex>(block_size_tables::kBinOfUnits[i] + distance), __ATOMIC_RELAXED);
+}
+
+}  // namespace
+
+void pop_from_watched_bins() { set_popped_bins(watched_bin(0)); }
+void pop_from_plain_bins() { set_popped_bins(0); }
 
 namespace {
 
@@ -61,8 +76,22 @@ std::uint32_t count_of(const ThreadBins& t, std::uint32_t b) {
 }
 void set_count(ThreadBins& t, std::uint32_t b, std::uint32_t count) { t.bins[b].top = t.reserve[b].blocks + count; }
 
+bool is_empty(const Bin& bin) { return bin.top[-1] == nullptr; }
+
+void give_watched(ThreadBins& t) {
+  if (t.watched == nullptr) return;
+  for (std::uint32_t b = kFirstBin; b < kBins; ++b) {
+    Bin& bin = t.bins[watched_bin(b)];
+    WatchedBin& w = t.watched[b - kFirstBin];
+    if (!is_empty(bin)) give_blocks(w.blocks, static_cast<std::uint32_t>(bin.top - w.blocks));
+    bin = {};
+    w.until_sample = 0;
+  }
+}
+
 void give_back(ThreadBins& t) {
   const Visiting visiting(own_or_null());
+  give_watched(t);
   for (std::uint32_t b = kFirstBin; b < kBins; ++b) {
     BinReserve& r = t.reserve[b];
     if (r.capacity != 0) give_blocks(r.blocks, count_of(t, b));
@@ -191,18 +220,70 @@ bool refill(ThreadBins& t, BinIndex b) {
   return have != 0;
 }
 
-bool is_empty(const Bin& bin) { return bin.top[-1] == nullptr; }
 bool has_room(const Bin& bin) { return bin.inverse != 0 && !bin.is_full(); }
+
+void* take_without_bins(BinIndex b) {
+  auto* block = static_cast<Block*>(take_one(b));
+  if (block != nullptr) block->key = 0;
+  return block;
+}
+
+// Distances that were drawn in an earlier epoch are void. False: no memory for watched bins.
+bool prepare_watched(ThreadBins& t) {
+  if (t.watched == nullptr) t.watched = static_cast<WatchedBin*>(os::allocate_meta(sizeof(WatchedBin) * pages::kSizeClasses));
+  if (t.watched == nullptr) return false;
+  if (t.sampling_epoch == sample::sampling_epoch()) return true;
+  for (std::uint32_t i = 0; i < pages::kSizeClasses; ++i) t.watched[i].until_sample = 0;
+  t.sampling_epoch = sample::sampling_epoch();
+  return true;
+}
+
+// Moves blocks from the plain bin, which has some, to the empty watched one: at most as many as may be handed out before the
+// next sample. A loop that allocates and frees one block goes through all of them in turns, so they are to stay in the cache.
+void watch(ThreadBins& t, BinIndex b) {
+  constexpr std::size_t kBytes = 8 * 1024;
+  constexpr std::uint32_t kFewest = 8;  // a visit of the slow path for each so many allocations
+  constexpr std::uint32_t kMost = std::size(decltype(WatchedBin::blocks){});
+  WatchedBin& w = t.watched[b - kFirstBin];
+  const std::uint32_t have = count_of(t, b);
+  const std::uint32_t most = std::clamp(static_cast<std::uint32_t>(kBytes / bytes_of_bin(b)), kFewest, kMost);
+  const auto count = static_cast<std::uint32_t>(std::min<std::uint64_t>({have, most, w.until_sample - 1}));
+  std::copy_n(t.bins[b].top - count, count, w.blocks);
+  set_count(t, b, have - count);
+  t.bins[watched_bin(b)].top = w.blocks + count;
+  w.until_sample -= count;
+}
+
+void* allocate_watched(ThreadBins& t, BinIndex b, std::size_t bytes) {
+  if (!prepare_watched(t)) return take_without_bins(b);
+  const std::size_t block_bytes = bytes_of_bin(b);
+  Bin& watched = t.bins[watched_bin(b)];
+  if (is_empty(watched)) {
+    std::uint64_t& until_sample = t.watched[b - kFirstBin].until_sample;
+    if (until_sample == 0) until_sample = 1 + sample::blocks_before_sample(block_bytes);
+    if (until_sample == 1) {
+      until_sample = 0;
+      if (void* block = allocate_sampled(bytes, block_bytes)) return block;
+      until_sample = 2;  // no memory for pages of its own: this one goes unseen
+    }
+    if (is_empty(t.bins[b]) && !refill(t, b)) return take_without_bins(b);
+    watch(t, b);
+  }
+  return pop(watched);
+}
 
 void* allocate_small_slow(std::size_t bytes) {
   const BinIndex b = bin_of(bytes);
   ThreadBins* t = own_bins();
+  if (t == nullptr && sample::is_sampling() && sample::falls_on_sample(bytes_of_bin(b)))
+    if (void* block = allocate_sampled(bytes, bytes_of_bin(b))) return block;
   if (t == nullptr && is_secure()) return allocate_secure(b);
   const Visiting visiting(t);
-  if (t != nullptr && (!is_empty(t->bins[b]) || refill(*t, b))) return pop(t->bins[b]);
-  auto* block = static_cast<Block*>(take_one(b));
-  if (block != nullptr) block->key = 0;
-  return block;
+  if (t != nullptr && sample::is_sampling()) return allocate_watched(*t, b, bytes);
+  if (t == nullptr) return take_without_bins(b);
+  if (!is_empty(t->bins[b])) return pop(t->bins[b]);
+  if (Bin& left = t->bins[watched_bin(b)]; !is_empty(left)) return pop(left);  // from when there was sampling
+  return refill(*t, b) ? pop(t->bins[b]) : take_without_bins(b);
 }
 
 // The older half of a full bin goes back.
@@ -277,7 +358,10 @@ bool others_visit_locked() {
 void reclaim_bins_after_fork() {
   for (ThreadBins* t = all; t != nullptr; t = t->next) {
     if (!t->used || t == thread_bins) continue;
-    for (std::uint32_t b = kFirstBin; b < kBins; ++b) set_count(*t, b, 0);
+    for (std::uint32_t b = kFirstBin; b < kBins; ++b) {
+      set_count(*t, b, 0);
+      t->bins[watched_bin(b)] = {};
+    }
     t->visiting.store(false, std::memory_order_relaxed);
     give_back(*t);
     t->used = false;

@@ -6,6 +6,11 @@
 // An array has room for two magazines (Bonwick and Adams, "Magazines and Vmem", 2001): full, it gives the older one to the
 // central store; empty, it takes one. Magazines start small and double while they are used, so that idle threads hold little.
 //
+// While allocations are sampled, malloc takes from other arrays than free adds to: the watched ones, which get their blocks
+// from the plain ones. Nothing is added to a watched array, so its length is the number of allocations until its thread comes
+// to the slow path, and one that ends at the next sample makes that allocation come there. Which bins malloc takes from is
+// written in the table by which it finds them anyway (popped_bins), so the fast path is the same code either way.
+//
 // free() finds a block's class in the page's entry. Entries that are no small block's lead to bins without room, so one
 // test catches a full array, a large block, a foreign address and a thread without bins alike. It also tells, without the
 // descriptor, an address that is not the start of a block, and by its key one that is free already.
@@ -38,12 +43,21 @@ struct BinReserve {
   Visit last_visit = Visit::none;
 };
 
+// Beside a watched bin: the array it takes from.
+struct WatchedBin {
+  std::uint64_t until_sample;  // allocations, the sampled one included, that are not in the array; 0: to be drawn
+  Block* below;                // null
+  Block* blocks[126];
+};
+
 struct ThreadBins {
-  Bin bins[kBins];
+  Bin bins[kAllBins];
   BinReserve reserve[kBins];
   std::size_t capacity_bytes = 0;  // all arrays, full
   std::atomic<bool> visiting{false};  // the central store (fork_gate.h); written by the thread
   bool used = false;               // by a thread
+  std::uint32_t sampling_epoch = 0;  // that the watched bins are of
+  WatchedBin* watched = nullptr;   // [bin - kFirstBin]; made when the thread samples first, constant then
   ThreadBins* next = nullptr;      // list of all; constant once published
 };
 
@@ -60,6 +74,13 @@ struct alignas(64) FreeView {
 };
 extern FreeView free_view;
 
+// Like kBinOfUnits, but the watched bins while allocations are sampled. Each byte is written and read atomically, any mixture
+// is good. Hidden: a load through the global offset table would be one instruction more.
+extern std::array<BinIndex, kSmallMost / 16 + 1> popped_bins __attribute__((visibility("hidden")));
+inline BinIndex popped_bin(std::size_t bytes) { return __atomic_load_n(&popped_bins[(bytes + 15) / 16], __ATOMIC_RELAXED); }
+void pop_from_watched_bins();
+void pop_from_plain_bins();
+
 inline std::uintptr_t key_of(const Block* block) { return reinterpret_cast<std::uintptr_t>(block) ^ free_view.secret; }
 
 [[gnu::noinline]] void* allocate_slow(std::size_t bytes);
@@ -67,7 +88,7 @@ inline std::uintptr_t key_of(const Block* block) { return reinterpret_cast<std::
 
 // The bin that has a block of this size; nullptr when it is empty.
 inline Bin* filled_bin(std::size_t bytes) {
-  Bin& bin = thread_bins->bins[bin_of(bytes)];
+  Bin& bin = thread_bins->bins[popped_bin(bytes)];
   return bin.top[-1] != nullptr ? &bin : nullptr;
 }
 inline void* pop(Bin& bin) {

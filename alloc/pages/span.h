@@ -83,6 +83,8 @@ class alignas(kCellBytes) Span {
   // count when it looked last.
   std::atomic<std::uint32_t>& purged_pages() { return snapshot_cycle; }
   std::atomic_ref<std::uint32_t> state_at_last_look() { return std::atomic_ref(allocated); }
+  // A cell of zeros behind the header of a span of malloc with one block, which needs no bitmap: alloc/sample/sampler.h.
+  void* of_block() { return this + 1; }
 
   // Spans of heap objects have two bitmaps and links in lists: see alloc/front/heap_span.h.
   BitWord* given_bits() { return bitmap(1); }

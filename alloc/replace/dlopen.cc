@@ -4,7 +4,11 @@
 //
 // dlopen() looks at its return address to find out whose RUNPATH counts and in which namespace, so this is a jump, not
 // a call: the real one sees our caller. The other arguments stay in their registers.
+//
+// And dlclose(), after which other code may come to lie where sampled stacks had a rule for the old one.
 #include <dlfcn.h>
+
+#include "lull/profile.h"
 
 extern "C" {
 
@@ -49,3 +53,17 @@ dlopen:
   .cfi_endproc
   .size dlopen, .-dlopen
 )");
+
+using Close = int (*)(void*);
+
+extern "C" __attribute__((visibility("default"))) int dlclose(void* library) noexcept {
+  static Close real_dlclose;
+  Close close = __atomic_load_n(&real_dlclose, __ATOMIC_RELAXED);
+  if (close == nullptr) {
+    close = reinterpret_cast<Close>(::dlsym(RTLD_NEXT, "dlclose"));
+    __atomic_store_n(&real_dlclose, close, __ATOMIC_RELAXED);
+  }
+  const int outcome = close(library);
+  lull_profile_forget_code();
+  return outcome;
+}

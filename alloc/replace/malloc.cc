@@ -5,6 +5,7 @@
 
 #include "alloc/front/fork_gate.h"
 #include "alloc/front/malloc_calls.h"
+#include "alloc/front/profile_run.h"
 #include "alloc/front/statistics.h"
 
 #define LULL_EXPORT extern "C" __attribute__((visibility("default")))
@@ -12,7 +13,11 @@
 namespace front = lull::front;
 
 // Before constructors of the program that register fork handlers, even if nothing was allocated yet.
-__attribute__((constructor(101))) static void install() { front::install_fork_handlers(); }
+__attribute__((constructor(101))) static void install() {
+  front::install_fork_handlers();
+  front::begin_profile_of_run();
+}
+__attribute__((destructor(101))) static void finish() { front::end_profile_of_run(); }
 
 LULL_EXPORT void* malloc(size_t size) noexcept { return front::call_malloc(size); }
 LULL_EXPORT void free(void* block) noexcept { front::free(block); }

@@ -1,0 +1,112 @@
+#include "alloc/front/profile_run.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "alloc/front/sampling.h"
+#include "lull/profile.h"
+
+namespace lull::front {
+namespace {
+
+constexpr std::size_t kMostPath = 1024;
+
+// Constant after begin_profile_of_run().
+constinit char path[kMostPath] = {};
+constinit pid_t started_in = 0;
+constinit std::atomic<unsigned> written{0};
+
+class Path {
+ public:
+  void add(const char* text, std::size_t n) {
+    if (used_ + n >= sizeof text_) n = sizeof text_ - 1 - used_;
+    std::memcpy(text_ + used_, text, n);
+    used_ += n;
+  }
+  void add_number(long n) {
+    char digits[24];
+    add(digits, static_cast<std::size_t>(std::snprintf(digits, sizeof digits, "%ld", n)));
+  }
+  const char* c_str() const { return text_; }
+
+ private:
+  char text_[kMostPath + 64] = {};
+  std::size_t used_ = 0;
+};
+
+bool ends_with(const char* text, const char* end) {
+  const std::size_t n = std::strlen(text), m = std::strlen(end);
+  return n >= m && std::strcmp(text + n - m, end) == 0;
+}
+
+// `number` 0: none is added.
+void write_one(unsigned number) {
+  Path name;
+  bool has_pid = false;
+  for (const char* at = path; *at != '\0'; ++at) {
+    if (at[0] == '%' && at[1] == 'p') {
+      name.add_number(::getpid());
+      has_pid = true;
+      ++at;
+    } else {
+      name.add(at, 1);
+    }
+  }
+  if (!has_pid && ::getpid() != started_in) {
+    name.add(".", 1);
+    name.add_number(::getpid());
+  }
+  if (number != 0) {
+    name.add(".", 1);
+    name.add_number(number);
+  }
+  const auto format = ends_with(path, ".heap") ? LULL_PROFILE_TEXT : LULL_PROFILE_PPROF;
+  if (lull_profile_write(name.c_str(), format) == 0) return;
+  Path line;
+  line.add("lull: cannot write the profile ", 31);
+  line.add(name.c_str(), std::strlen(name.c_str()));
+  line.add("\n", 1);
+  [[maybe_unused]] auto ignored = ::write(STDERR_FILENO, line.c_str(), std::strlen(line.c_str()));
+}
+
+void on_signal(int) {
+  const int saved = errno;
+  write_one(written.fetch_add(1, std::memory_order_relaxed) + 1);
+  errno = saved;
+}
+
+std::size_t number_in(const char* name, std::size_t otherwise) {
+  const char* text = std::getenv(name);
+  if (text == nullptr || *text == '\0') return otherwise;
+  char* end;
+  const unsigned long n = std::strtoul(text, &end, 10);
+  return *end == '\0' ? n : otherwise;
+}
+
+}  // namespace
+
+void begin_profile_of_run() {
+  const char* wanted = std::getenv("LULL_PROFILE");
+  if (wanted == nullptr || *wanted == '\0' || std::strlen(wanted) >= kMostPath) return;
+  std::strcpy(path, wanted);
+  started_in = ::getpid();
+  if (const auto signal = static_cast<int>(number_in("LULL_PROFILE_SIGNAL", 0))) {
+    struct sigaction action = {};
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_RESTART | SA_ONSTACK;
+    ::sigaction(signal, &action, nullptr);
+  }
+  start_profile(number_in("LULL_PROFILE_RATE", 0));
+}
+
+void end_profile_of_run() {
+  if (path[0] != '\0') write_one(0);
+}
+
+}  // namespace lull::front
