@@ -1,5 +1,8 @@
 #include "gc/mark/marker.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "alloc/base/check.h"
 #include "gc/mark/trace_check.h"
 #include "gc/model/options.h"
@@ -8,8 +11,16 @@ namespace lull::gc {
 
 constinit MarkTotals mark_totals;
 
+namespace {
+
+// Of a word that is known to point into a managed span.
+const Span& span_of(std::uintptr_t object) {
+  return *pages::span_with(static_cast<SpanId>(pages::reservation.owners[pages::page_of(object).value].load(std::memory_order_relaxed)));
+}
+
+}  // namespace
+
 Marker::Marker() : cycle_(current_cycle.load(std::memory_order_relaxed)), epoch_(mark_epoch.load(std::memory_order_relaxed)) {
-  range_ = detail::heap_range;
   next_ = words_;
   end_ = words_ + kWords;
   flush_ = words_full;
@@ -17,44 +28,29 @@ Marker::Marker() : cycle_(current_cycle.load(std::memory_order_relaxed)), epoch_
 
 Marker::~Marker() {
   if (local_ == nullptr) return;
-  LULL_CHECK(local_->count == 0 || cycle_must_abort.load(std::memory_order_relaxed), "marker destroyed with grey objects");
-  local_->count = 0;
-  grey_pool.recycle(local_);
+  LULL_CHECK(!has_local() || cycle_must_abort.load(std::memory_order_relaxed), "marker destroyed with grey objects");
+  grey_pool.recycle(close());
 }
 
-void Marker::words_full(tracer& t) { static_cast<Marker&>(t).process_words(); }
-
-void Marker::process_words() {
-  const std::uintptr_t* end = next_;
-  next_ = words_;  // marking pushes, it does not trace: nothing is added meanwhile
-  for (const std::uintptr_t* w = words_; w != end; ++w) mark_word(*w);
+void Marker::open(Segment* segment) {
+  local_ = segment;
+  bottom_ = segment->entries;
+  top_ = bottom_ + segment->count;
+  limit_ = bottom_ + Segment::limit();
 }
 
-void Marker::mark_word(std::uintptr_t word) {
-  const ObjectRef object = resolve(word);
-  if (!object || is_marked(object, epoch_) || !is_candidate(object, cycle_)) return;
-  // Rules 7 and 8. The driver marks in other states too (done: what destructors need), which the call leaves alone.
-  if (mark_state.load(std::memory_order_acquire) == MarkState::terminating && !cancel_termination()) return;
-  switch (try_mark(object, epoch_)) {
-    case MarkResult::already: return;
-    case MarkResult::busy: return push(raw_entry(word));
-    case MarkResult::newly: break;
-  }
-  ++marked_objects_;
-  marked_bytes_ += object.span->slot_bytes;
-  if (kind_of(*object.span).layout != detail::Layout::no_pointers) push(object.address());
-}
-
-void Marker::push(std::uintptr_t entry) {
-  if (local_ == nullptr || local_->full()) [[unlikely]] if (!make_room()) return;
-  local_->entries[local_->count++] = entry;
+Segment* Marker::close() {
+  local_->count = static_cast<std::uint32_t>(top_ - bottom_);
+  top_ = bottom_ = limit_ = nullptr;
+  return std::exchange(local_, nullptr);
 }
 
 bool Marker::make_room() {
-  if (local_ != nullptr) grey_pool.put(local_);  // termination was cancelled before the first mark in it
-  local_ = grey_pool.fresh();
-  if (local_ == nullptr) cycle_must_abort.store(true, std::memory_order_relaxed);
-  return local_ != nullptr;
+  if (local_ != nullptr) grey_pool.put(close());  // termination was cancelled before the first mark in it
+  Segment* segment = grey_pool.fresh();
+  if (segment == nullptr) cycle_must_abort.store(true, std::memory_order_relaxed);
+  else open(segment);
+  return segment != nullptr;
 }
 
 void Marker::take_entries(Segment& segment) {
@@ -64,88 +60,126 @@ void Marker::take_entries(Segment& segment) {
 bool Marker::refill() {
   Segment* segment = grey_pool.take();
   if (segment == nullptr) return false;
-  if (local_ != nullptr) grey_pool.recycle(local_);
-  local_ = segment;
+  if (local_ != nullptr) grey_pool.recycle(close());
+  open(segment);
   return true;
 }
 
-// So that helpers and assists find work while this marker has plenty.
+// So that helpers and assists find work while this marker has plenty. The oldest half goes: what hangs on it is largest.
 void Marker::share_when_pool_is_dry() {
   until_share_ = kShareEvery;
-  if (local_ == nullptr || local_->count < kShareAtLeast || !grey_pool.empty()) return;
+  const auto have = static_cast<std::uint32_t>(top_ - bottom_);
+  if (have < kShareAtLeast || !grey_pool.empty()) return;
   Segment* half = grey_pool.fresh();
   if (half == nullptr) return;
-  const std::uint32_t kept = local_->count / 2;
-  while (local_->count > kept && !half->full()) half->entries[half->count++] = local_->entries[--local_->count];
+  half->count = have / 2;
+  std::copy(bottom_, bottom_ + half->count, half->entries);
+  top_ = std::copy(bottom_ + half->count, top_, bottom_);
   grey_pool.put(half);  // termination was cancelled before their marks
 }
 
-std::uintptr_t Marker::take_from_ring() {
-  for (std::uint32_t i = 0; i < kRing; ++i) {
-    std::uintptr_t& place = ring_[(ring_at_ + i) % kRing];
-    if (place == 0) continue;
-    const std::uintptr_t entry = place;
-    place = 0;
-    return entry;
+// Raw entries become words at once.
+void Marker::fill(Block& block) {
+  block.at = block.count = 0;
+  while (has_local() && block.count < kBlock) {
+    const std::uintptr_t entry = *--top_;
+    if (is_raw(entry)) [[unlikely]] {
+      *next_++ = entry & ~std::uintptr_t{1};
+      if (next_ == end_) process_words();
+      continue;
+    }
+    __builtin_prefetch(reinterpret_cast<const void*>(entry));
+    block.entries[block.count++] = entry;
   }
-  return 0;
 }
 
-// The entry that waited longest, each local one prefetched on its way in; 0 when local segment and ring are empty.
-std::uintptr_t Marker::next_entry() {
-  while (local_ != nullptr && local_->count > 0) {
-    const std::uintptr_t entry = local_->entries[--local_->count];
-    __builtin_prefetch(reinterpret_cast<const void*>(entry));
-    std::uintptr_t& place = ring_[ring_at_++ % kRing];
-    const std::uintptr_t waited = place;
-    place = entry;
-    if (waited != 0) return waited;
+// Makes `now_` a block to scan, if there is anything grey at all.
+bool Marker::next_block() {
+  while (now_->empty()) {
+    std::swap(now_, ahead_);
+    if (now_->empty()) fill(*now_);
+    if (now_->empty()) process_words();
+    if (now_->empty() && !has_local() && !refill()) return false;
   }
-  return take_from_ring();
+  if (ahead_->empty()) fill(*ahead_);
+  return true;
+}
+
+void Marker::scan_block(Block& block, std::uint64_t stop_at) {
+  while (!block.empty() && scanned_bytes_ < stop_at) {
+    const std::uintptr_t entry = block.entries[block.at++];
+    if (is_slice(entry)) [[unlikely]] scan_slice(entry);
+    else scan_object(entry);
+    if (--until_share_ == 0) share_when_pool_is_dry();
+  }
 }
 
 bool Marker::drain(std::uint64_t budget) {
   const std::uint64_t stop_at = scanned_bytes_ + budget;
+  process_words();
   while (scanned_bytes_ < stop_at) {
-    std::uintptr_t entry = next_entry();
-    if (entry == 0) {
-      if (!refill()) return true;
-      continue;
-    }
-    scan(entry);
-    if (--until_share_ == 0) share_when_pool_is_dry();
+    if (!next_block()) return true;
+    scan_block(*now_, stop_at);
+    process_words();
   }
   return false;
 }
 
-void Marker::hand_over_rest() {
-  while (const std::uintptr_t entry = take_from_ring()) push(entry);
-  if (local_ == nullptr) return;
-  grey_pool.hand_over(local_);
-  local_ = nullptr;
+void Marker::return_block(Block& block) {
+  while (!block.empty()) push(block.entries[block.at++]);
 }
 
-void Marker::scan(std::uintptr_t entry) {
-  if (is_raw(entry)) mark_word(entry & ~std::uintptr_t{1});
-  else scan_object(entry);
+void Marker::hand_over_rest() {
+  process_words();
+  return_block(*now_);
+  return_block(*ahead_);
+  if (local_ != nullptr) grey_pool.hand_over(close());
 }
 
 void Marker::scan_object(std::uintptr_t object) {
-  const pages::Span& span = *pages::managed_span_of(object);
+  const Span& span = span_of(object);
   const Kind& kind = kind_of(span);
-  if (kind.layout == detail::Layout::traced) {
-    if (options.check_trace != 0) [[unlikely]] check_traced(kind, object, span.slot_bytes);
-    kind.trace(reinterpret_cast<const void*>(object), *this);
-  } else {
-    scan_conservatively(object, span.slot_bytes);
-  }
-  process_words();
-  scanned_bytes_ += span.slot_bytes;
+  const std::size_t bytes = span.slot_bytes;
+  const bool traced = kind.layout == detail::Layout::traced;
+  if (traced && options.check_trace != 0) [[unlikely]] check_traced(kind, object, bytes);
+  if (bytes > kSliceBytes && (!traced || kind.trace_part != nullptr)) [[unlikely]] return push_slices(object, object + bytes);
+  if (traced) kind.trace(reinterpret_cast<const void*>(object), *this);
+  else scan_conservatively(object, object + bytes);
+  scanned_bytes_ += bytes;
 }
 
-void Marker::scan_conservatively(std::uintptr_t object, std::size_t bytes) {
-  for (std::uintptr_t at = object; at < object + bytes; at += sizeof(std::uintptr_t))
-    visit(reinterpret_cast<const std::uintptr_t*>(at));
+// Of a large object as many slices as an assist can push; those of the first step are cut again when their turn comes. The
+// last one is pushed first, so that they are scanned in order.
+void Marker::push_slices(std::uintptr_t from, std::uintptr_t to) {
+  const bool small = to - from <= kLargeSliceBytes;
+  const std::size_t step = small ? kSliceBytes : kLargeSliceBytes;
+  for (std::uintptr_t at = from + (to - from - 1) / step * step; at >= from; at -= step)
+    push(small ? small_slice(at) : large_slice(at));
+}
+
+void Marker::scan_slice(std::uintptr_t entry) {
+  const std::uintptr_t from = slice_address(entry);
+  const Span& span = span_of(from);
+  const std::uintptr_t object = span.slot_address(span.slot_of(from)), end = object + span.slot_bytes;
+  if (is_large_slice(entry)) return push_slices(from, std::min(from + kLargeSliceBytes, end));
+  const std::uintptr_t to = std::min(from + kSliceBytes, end);
+  scan_range(kind_of(span), object, from, to);
+  scanned_bytes_ += to - from;
+}
+
+void Marker::scan_range(const Kind& kind, std::uintptr_t object, std::uintptr_t from, std::uintptr_t to) {
+  if (kind.layout == detail::Layout::conservative) scan_conservatively(from, to);
+  else kind.trace_part(reinterpret_cast<const void*>(object), from - object, to - object, *this);
+}
+
+void Marker::scan_conservatively(std::uintptr_t from, std::uintptr_t to) {
+  while (from < to) {
+    const std::size_t room = static_cast<std::size_t>(end_ - next_);
+    const std::size_t count = std::min((to - from) / sizeof(std::uintptr_t), room);
+    next_ += filter_(reinterpret_cast<const std::uintptr_t*>(from), count, next_, range_);
+    if (next_ == end_) process_words();
+    from += count * sizeof(std::uintptr_t);
+  }
 }
 
 void Marker::check_traced(const Kind& kind, std::uintptr_t object, std::size_t bytes) {

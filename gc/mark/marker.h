@@ -1,13 +1,20 @@
 // The marker: one thread's view of marking, used by the driver, its helpers and assisting mutators.
 //
+//   pool <-> local segment --fill--> blocks of entries --scan--> words --process_words--> marks, local segment
+//
 // Words found in objects are marked first and pushed after (mark on push: every object is pushed at most once, objects
-// without pointers never). Entries go from the local segment through a small FIFO that prefetches them (Cher, Hosking,
-// Vitek 2004), because the object's own line is what marking waits for; mark bits and descriptors are dense and mostly
-// in cache.
+// without pointers never). Marking waits for memory, so all of it is done in batches, each step asking for the lines of the
+// next: entries go through two blocks, one being scanned, one being prefetched (the FIFO of Cher, Hosking, Vitek 2004, but
+// what it yields is scanned as a whole); the words of a block are resolved, tested and marked in stages (mark_words.cc).
+// Compared with other orders in bench/gc/marking.cc and docs/design/decisions.md.
+//
+// Objects of more than kSliceBytes are scanned in slices that are entries of their own, so that neither a budget nor another
+// worker waits for a large array. (A large object whose trace() is not an array's is scanned whole.)
 #pragma once
 
 #include <cstdint>
 
+#include "gc/mark/word_filter.h"
 #include "gc/model/colour.h"
 #include "gc/model/kinds.h"
 #include "gc/model/worklist.h"
@@ -17,6 +24,8 @@ namespace lull::gc {
 
 class Marker : private tracer {
  public:
+  static constexpr std::size_t kSliceBytes = 4 * 1024;  // larger holds up assists (20 us), smaller costs an entry each
+
   Marker();
   ~Marker();  // must be empty
   Marker(const Marker&) = delete;
@@ -38,29 +47,56 @@ class Marker : private tracer {
 
  private:
   static constexpr std::uint32_t kWords = 256;
-  static constexpr std::uint32_t kRing = 8;  // entries in flight: deeper exceeds the processor's line fill buffers
-
+  static constexpr std::uint32_t kFewWords = 4;   // marked one by one: a list yields one word at a time
+  static constexpr std::uint32_t kBatch = 64;     // words a batch: more leave the first cache, fewer wait for memory
+  static constexpr std::uint32_t kBlock = 16;     // entries: 8 wait for memory, 32 come back to a line that has gone
   static constexpr std::uint32_t kShareEvery = 64;   // objects between two looks at the pool
-  static constexpr std::uint32_t kShareAtLeast = 32;  // entries: fewer are scanned before anybody could take them
+  static constexpr std::uint32_t kShareAtLeast = 4;  // entries: fewer are scanned before anybody could take them
+  static constexpr std::uint64_t kBusyCost = 64;     // bytes of budget: a busy span must not hold up an assist
+
+  struct Block {
+    std::uint32_t at = 0, count = 0;
+    std::uintptr_t entries[kBlock];
+    bool empty() const { return at == count; }
+  };
 
   static void words_full(tracer& t);
   void process_words();
-  void push(std::uintptr_t entry);
+  void mark_batch(const std::uintptr_t* words, std::size_t count);
+  void mark_white(Span& span, std::uint32_t slot);
+  // Not `wanted`: the entry is dropped, without a branch.
+  void push(std::uintptr_t entry, bool wanted = true) {
+    if (top_ >= limit_) [[unlikely]] if (!make_room()) return;
+    *top_ = entry;
+    top_ += wanted;
+  }
   bool make_room();
   bool refill();
   void share_when_pool_is_dry();
-  std::uintptr_t next_entry();
-  std::uintptr_t take_from_ring();
-  void scan(std::uintptr_t entry);
+  bool has_local() const { return top_ != bottom_; }
+  void open(Segment* segment);
+  Segment* close();
+  bool next_block();
+  void fill(Block& block);
+  void return_block(Block& block);
+  void scan_block(Block& block, std::uint64_t stop_at);
   void scan_object(std::uintptr_t object);
-  void scan_conservatively(std::uintptr_t object, std::size_t bytes);
+  void scan_slice(std::uintptr_t entry);
+  void push_slices(std::uintptr_t from, std::uintptr_t to);
+  void scan_range(const Kind& kind, std::uintptr_t object, std::uintptr_t from, std::uintptr_t to);
+  void scan_conservatively(std::uintptr_t from, std::uintptr_t to);
   void check_traced(const Kind& kind, std::uintptr_t object, std::size_t bytes);
 
+  // The local segment is opened: its count is top_ - bottom_ until it is closed. All null without one.
   Segment* local_ = nullptr;
-  std::uint32_t cycle_, epoch_, ring_at_ = 0, until_share_ = kShareEvery;
+  std::uintptr_t *top_ = nullptr, *bottom_ = nullptr, *limit_ = nullptr;
+  WordFilter filter_ = best_word_filter();
+  std::uint32_t cycle_, epoch_, until_share_ = kShareEvery;
   std::uint64_t marked_objects_ = 0, marked_bytes_ = 0, scanned_bytes_ = 0;
-  std::uintptr_t ring_[kRing] = {};
-  std::uintptr_t words_[kWords];
+  Block blocks_[2];
+  Block* now_ = &blocks_[0];    // being scanned
+  Block* ahead_ = &blocks_[1];  // being prefetched
+  std::uintptr_t words_[kWords + kFilterSlack];
 };
 
 // Adds to the cycle's totals what a marker has done since its counts were reset, and resets them.

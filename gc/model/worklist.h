@@ -1,6 +1,9 @@
 // Grey objects: segments that one thread fills or empties without a lock, and one shared pool of them.
 //
-// An entry is the address of a marked object, or, with bit 0 set, a raw word: not known to be an object, not marked.
+// An entry is the address of a marked object, or, told apart by the low bits (objects are aligned to 16),
+//   bit 0  a raw word: not known to be an object, not marked; its other bits are the word's
+//   bit 1  a large slice of a marked object, from this address on: kLargeSliceBytes, or up to the object's end
+//   bit 2  a small slice: as much as a marker scans at a time
 // Who hands a non-empty segment to the pool outside of an answer to a flush must cancel termination first (rule 8);
 // hand_over() does. Segments come from mapped chunks and are reused for ever.
 #pragma once
@@ -29,6 +32,14 @@ static_assert(sizeof(Segment) == 4096);
 
 constexpr std::uintptr_t raw_entry(std::uintptr_t word) { return word | 1; }
 constexpr bool is_raw(std::uintptr_t entry) { return entry & 1; }
+
+// Larger: more small slices to push at once (64, some 100 ns); smaller: more large ones for an object of gigabytes.
+inline constexpr std::size_t kLargeSliceBytes = 256 * 1024;
+constexpr std::uintptr_t large_slice(std::uintptr_t from) { return from | 2; }
+constexpr std::uintptr_t small_slice(std::uintptr_t from) { return from | 4; }
+constexpr bool is_slice(std::uintptr_t entry) { return entry & 6; }  // of entries that are not raw
+constexpr bool is_large_slice(std::uintptr_t entry) { return entry & 2; }
+constexpr std::uintptr_t slice_address(std::uintptr_t entry) { return entry & ~std::uintptr_t{6}; }
 
 class GreyPool {
  public:

@@ -28,8 +28,7 @@ class tracer {
     // acquire: pairs with the release in detail::store_word, so that the object's contents are visible
     const std::uintptr_t word = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
     if (slots_seen_ != nullptr) [[unlikely]] note_slot(slot);
-    if (word - range_.base >= range_.size) return;
-    *next_++ = word;
+    *next_++ = word;  // null or not, in the heap or not: the marker asks that of many words at once
     if (next_ == end_) [[unlikely]] flush_(*this);
   }
 

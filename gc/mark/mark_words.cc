@@ -1,0 +1,87 @@
+// From words to marks, in stages over a batch: each stage loads what the one before has asked for, and none but the last
+// branches on what it loads. Words into the range's pages that are not ours, behind a span's last slot, or to marked objects
+// (most of them, in most graphs) drop out on the way by not being counted.
+#include <algorithm>
+
+#include "gc/mark/marker.h"
+
+namespace lull::gc {
+
+void Marker::words_full(tracer& t) { static_cast<Marker&>(t).process_words(); }
+
+void Marker::process_words() {
+  auto count = static_cast<std::size_t>(next_ - words_);
+  next_ = words_;  // marking pushes, it does not trace: nothing is added meanwhile
+  if (count <= kFewWords) {
+    for (std::size_t i = 0; i < count; ++i) mark_word(words_[i]);
+    return;
+  }
+  count = filter_(words_, count, words_, range_);
+  for (std::size_t i = 0; i < count; i += kBatch) mark_batch(words_ + i, std::min<std::size_t>(count - i, kBatch));
+}
+
+// All words lie in the heap's range.
+void Marker::mark_batch(const std::uintptr_t* words, std::size_t count) {
+  struct {
+    Span* span;
+    std::uintptr_t word;
+  } found[kBatch];
+  struct Place {
+    Span* span;
+    const BitWord* marks;
+    std::uint32_t slot;
+  } places[kBatch];
+  std::size_t managed = 0, slots = 0, white = 0;
+  const pages::Reservation heap = pages::reservation;  // copies: each acquire would have the compiler load them again
+  const std::uint32_t epoch = epoch_;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t page = (words[i] - heap.base) >> kPageShift;
+    // acquire: pairs with the release in publish(), as in managed_span_of
+    const bool ours = heap.classes[page].load(std::memory_order_acquire) == pages::PageClass::managed;
+    Span* span = reinterpret_cast<Span*>(heap.span_cells) + heap.owners[page].load(std::memory_order_relaxed);
+    __builtin_prefetch(span);
+    found[managed] = {span, words[i]};
+    managed += ours;
+  }
+  for (std::size_t i = 0; i < managed; ++i) {
+    Span* span = found[i].span;
+    const std::uint32_t slot = span->slot_of(found[i].word);
+    const BitWord* marks = span->mark_bits() + slot / 64;
+    __builtin_prefetch(marks, 1);
+    places[slots] = {span, marks, slot};
+    slots += slot < span->slots;
+  }
+  for (std::size_t i = 0; i < slots; ++i) {
+    const Place place = places[i];
+    // acquire: as in is_marked
+    const bool counts = place.span->mark_cycle.load(std::memory_order_acquire) == epoch;
+    const std::uint64_t bit = place.marks->load(std::memory_order_relaxed) >> (place.slot & 63) & 1;
+    places[white] = place;
+    white += !(counts & (bit != 0));
+  }
+  for (std::size_t i = 0; i < white; ++i) mark_white(*places[i].span, places[i].slot);
+}
+
+void Marker::mark_word(std::uintptr_t word) {
+  const ObjectRef object = resolve(word);
+  if (object && !is_marked(object, epoch_)) mark_white(*object.span, object.slot);
+}
+
+void Marker::mark_white(Span& span, std::uint32_t slot) {
+  const ObjectRef object{&span, slot};
+  if (!is_candidate(object, cycle_)) return;
+  // Rules 7 and 8. The driver marks in other states too (done: what destructors need), which the call leaves alone.
+  if (mark_state.load(std::memory_order_acquire) == MarkState::terminating && !cancel_termination()) return;
+  switch (try_mark(object, epoch_)) {
+    case MarkResult::already: return;
+    case MarkResult::busy:
+      scanned_bytes_ += kBusyCost;
+      return push(raw_entry(object.address()));
+    case MarkResult::newly: break;
+  }
+  ++marked_objects_;
+  marked_bytes_ += span.slot_bytes;
+  push(object.address(), kind_of(span).layout != detail::Layout::no_pointers);
+}
+
+}  // namespace lull::gc

@@ -1,0 +1,199 @@
+// gc/mark/marker.h by hand: no cycle runs; the test plays the driver, marks, and looks at the marks.
+#include "gc/mark/marker.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "gc/model/options.h"
+#include "lull/lull.h"
+
+namespace lull::gc {
+namespace {
+
+struct Leaf {
+  void trace(tracer& t) const { t(next); }
+  ptr<Leaf> next;
+};
+
+// 24 bytes: elements straddle the borders of slices.
+struct Three {
+  void trace(tracer& t) const { t(a, b, c); }
+  ptr<Leaf> a, b, c;
+};
+
+// Without trace(): scanned word by word.
+struct Opaque {
+  ptr<Leaf> leaves[3000];
+};
+
+struct LargeTraced {
+  void trace(tracer& t) const { t(leaves); }
+  ptr<Leaf> leaves[3000];
+};
+
+bool marked(const void* p) {
+  const ObjectRef object = resolve(reinterpret_cast<std::uintptr_t>(p));
+  return object && is_marked(object, mark_epoch.load());
+}
+
+// A mark phase: every mark is forgotten, nothing is being allocated.
+class MarkPhase {
+ public:
+  MarkPhase() {
+    lull::collect();  // the thread's cached spans go back, so alloc bits are complete
+    const std::uint32_t cycle = current_cycle.load() + 1;
+    current_cycle.store(cycle);
+    mark_epoch.store(cycle);
+    set_mark_state(MarkState::snapshot);
+    set_mark_state(MarkState::marking);
+  }
+  ~MarkPhase() { set_mark_state(MarkState::off); }
+};
+
+class MarkerTest : public testing::Test {
+ protected:
+  void SetUp() override { lull::set_gc_percent(-1); }
+};
+
+template <class T>
+std::uintptr_t word_of(const T& p) { return reinterpret_cast<std::uintptr_t>(p.get()); }
+
+template <class Array>
+void fill_with_leaves(Array& array) {
+  for (auto& leaf : array) leaf = make<Leaf>();
+}
+
+template <class Array>
+std::size_t count_marked(const Array& array) {
+  std::size_t n = 0;
+  for (const auto& leaf : array) n += marked(leaf.get());
+  return n;
+}
+
+void mark_from(std::uintptr_t word, std::uint64_t budget = ~std::uint64_t{0} / 2) {
+  Marker marker;
+  marker.mark_word(word);
+  while (!marker.drain(budget)) {
+  }
+}
+
+// Lengths around one slice, some slices, a large slice and some of them.
+TEST_F(MarkerTest, ArraysOfAnyLengthAreScannedToTheirEnds) {
+  for (std::size_t length : {1u, 510u, 511u, 512u, 513u, 4095u, 4096u, 5000u, 32767u, 32768u, 32769u, 70000u, 200001u}) {
+    root<ptr<Leaf>[]> array = make_array<ptr<Leaf>>(length);
+    fill_with_leaves(array);
+    MarkPhase phase;
+    mark_from(word_of(array));
+    EXPECT_EQ(count_marked(array), length);
+  }
+}
+
+TEST_F(MarkerTest, ElementsAcrossTheBordersOfSlicesAreScanned) {
+  root<Three[]> array = make_array<Three>(30000);
+  for (Three& three : array) {
+    three.a = make<Leaf>();
+    three.b = make<Leaf>();
+    three.c = make<Leaf>();
+  }
+  MarkPhase phase;
+  mark_from(word_of(array));
+  for (const Three& three : array) ASSERT_TRUE(marked(three.a.get()) && marked(three.b.get()) && marked(three.c.get()));
+}
+
+TEST_F(MarkerTest, LargeObjectsWithAndWithoutTraceAreScannedToTheirEnds) {
+  root<Opaque> opaque = make<Opaque>();
+  root<LargeTraced> traced = make<LargeTraced>();
+  fill_with_leaves(opaque->leaves);
+  fill_with_leaves(traced->leaves);
+  MarkPhase phase;
+  mark_from(word_of(opaque));
+  EXPECT_EQ(count_marked(opaque->leaves), 3000u);
+  EXPECT_EQ(count_marked(traced->leaves), 0u);
+  mark_from(word_of(traced));
+  EXPECT_EQ(count_marked(traced->leaves), 3000u);
+}
+
+// An assist asks for 4 KiB at a time: whatever is grey, it gets its thread back soon.
+TEST_F(MarkerTest, ALargeArrayDoesNotExceedABudgetByMoreThanASlice) {
+  root<ptr<Leaf>[]> array = make_array<ptr<Leaf>>(1 << 20);
+  fill_with_leaves(array);
+  MarkPhase phase;
+  Marker marker;
+  marker.mark_word(word_of(array));
+  constexpr std::uint64_t kBudget = 4096;
+  bool empty = false;
+  for (std::uint64_t before = 0; !empty; before = marker.scanned_bytes()) {
+    empty = marker.drain(kBudget);
+    ASSERT_LE(marker.scanned_bytes() - before, kBudget + Marker::kSliceBytes);
+  }
+  EXPECT_EQ(count_marked(array), std::size_t{1} << 20);
+  EXPECT_EQ(marker.marked_objects(), (std::uint64_t{1} << 20) + 1);
+}
+
+// What one worker has, others find in the pool while it goes on; between them, everything is marked once.
+TEST_F(MarkerTest, WorkIsSharedBetweenMarkers) {
+  root<ptr<Leaf>[]> array = make_array<ptr<Leaf>>(100000);
+  fill_with_leaves(array);
+  MarkPhase phase;
+  Marker first, second;
+  first.mark_word(word_of(array));
+  ASSERT_FALSE(first.drain(64 * 1024));
+  bool empty = false;
+  while (!empty) {
+    const bool second_empty = second.drain(8 * 1024);
+    empty = first.drain(8 * 1024) && second_empty && grey_pool.empty();
+  }
+  EXPECT_GT(second.scanned_bytes(), 200u * 1024);
+  EXPECT_EQ(count_marked(array), array.size());
+  EXPECT_EQ(first.marked_objects() + second.marked_objects(), array.size() + 1);
+}
+
+// What a marker has anywhere (segment, blocks, words) goes to the pool when it stops early.
+TEST_F(MarkerTest, HandingOverLosesNothing) {
+  root<ptr<Leaf>[]> lists = make_array<ptr<Leaf>>(300);
+  for (ptr<Leaf>& head : lists)
+    for (int i = 0; i < 20; ++i) {
+      ptr<Leaf> leaf = make<Leaf>();
+      leaf->next = head;
+      head = leaf;
+    }
+  MarkPhase phase;
+  {
+    Marker start;
+    start.mark_word(word_of(lists));
+    start.hand_over_rest();
+  }
+  bool empty = false;
+  while (!empty) {
+    Marker marker;
+    empty = marker.drain(100);
+    marker.hand_over_rest();
+  }
+  for (const ptr<Leaf>& head : lists)
+    for (const Leaf* leaf = head.get(); leaf != nullptr; leaf = leaf->next.get()) ASSERT_TRUE(marked(leaf));
+}
+
+// Words of every sort reach the stages in one batch: null, foreign, odd, interior, behind the last slot, marked already.
+TEST_F(MarkerTest, AnObjectFullOfOddWordsMarksWhatTheyPointInto) {
+  struct Words {
+    std::uintptr_t words[512];
+  };
+  root<Leaf> a = make<Leaf>(), b = make<Leaf>();
+  root<Words> object = make<Words>();
+  const Span& span = *pages::managed_span_of(word_of(a));
+  const std::uintptr_t some[] = {0, 1, ~std::uintptr_t{0}, reinterpret_cast<std::uintptr_t>(&some), word_of(a) + 3, word_of(a),
+                                 word_of(b) + 7, span.end() - 1, detail::heap_range.base, detail::heap_range.base + detail::heap_range.size - 1};
+  for (std::size_t i = 0; i < 512; ++i) object->words[i] = some[i % std::size(some)];
+  MarkPhase phase;
+  Marker marker;
+  marker.mark_word(word_of(object));
+  EXPECT_TRUE(marker.drain(1 << 20));
+  EXPECT_TRUE(marked(a.get()) && marked(b.get()));
+  EXPECT_GE(marker.marked_objects(), 3u);
+}
+
+}  // namespace
+}  // namespace lull::gc
