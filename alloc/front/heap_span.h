@@ -11,7 +11,8 @@
 //            does not matter
 // So a block becomes free for the heap only when everybody who gave one of the span has counted his, or will count another
 // one that is still given. When all are free nobody else has business with the span, and the heap may let it go.
-// (Malloc's spans, alloc/front/shared_span.h, give in the same way but have many takers.)
+// The protocol is explored exhaustively by tests/model/heap_spans.h: a change starts there. (Malloc's spans,
+// alloc/front/shared_span.h, give in the same way but have many takers.)
 #pragma once
 
 #include "alloc/cache/span_set.h"
