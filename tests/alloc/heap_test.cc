@@ -325,7 +325,7 @@ TEST(Heap, EveryMappingMayFailInTurn) {
         lull_heap* h = lull_heap_create(i % 2 ? LULL_HEAP_SHARED : 0);
         failed += h == nullptr;
         if (h == nullptr) continue;
-        for (const std::size_t size : {500, 100'000}) failed += lull_heap_malloc(h, size) == nullptr;
+        for (const std::size_t size : {500u, 100'000u}) failed += lull_heap_malloc(h, size) == nullptr;
         if (i % 3 != 0) lull_heap_destroy(h);
       }
       LULL_CHILD_EXPECT(failed <= 1);
