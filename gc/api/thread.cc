@@ -6,6 +6,7 @@
 namespace lull {
 
 void attach_thread() { gc::self(); }
+void detail::attach_calling_thread() noexcept { gc::self(); }
 void detach_thread() { gc::detach_self(); }
 
 void safepoint() noexcept {

@@ -66,6 +66,7 @@ Word* acquire_root_cell() {
 }
 
 void release_root_cell(Word* cell) noexcept {
+  ensure_attached();
   store_word(cell, 0);  // a deletion like any other: the barrier sees the old value
   gc::RuntimeSection section(gc::self());
   os::Locked locked(gc::lock);

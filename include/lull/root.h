@@ -3,7 +3,7 @@
 //
 // A root owns a cell in the collector's root table (one word of memory besides its own); an empty root that was never
 // assigned owns none, so globals are constant-initialised. Making and destroying a root takes a lock for a few
-// nanoseconds; reading one is two loads. Thread-safety is that of std::shared_ptr: distinct roots are independent,
+// nanoseconds; reading one is two loads and a test. Every use attaches the calling thread. Thread-safety is that of std::shared_ptr: distinct roots are independent,
 // one root written by two threads needs atomic_root. std::bad_alloc when the root table cannot grow.
 #pragma once
 
@@ -75,7 +75,9 @@ class root {
   }
 
   element_type* get() const noexcept {
-    return cell_ == nullptr ? nullptr : reinterpret_cast<element_type*>(detail::load_word(cell_));
+    if (cell_ == nullptr) return nullptr;
+    detail::ensure_attached();
+    return reinterpret_cast<element_type*>(detail::load_word(cell_));
   }
   ptr<T> load() const noexcept { return ptr<T>(get()); }
   operator ptr<T>() const noexcept { return load(); }
@@ -87,7 +89,9 @@ class root {
   element_type* end() const noexcept requires std::is_array_v<T> { return load().end(); }
   explicit operator bool() const noexcept { return get() != nullptr; }
   void reset() noexcept {
-    if (cell_ != nullptr) detail::store_word(cell_, 0);
+    if (cell_ == nullptr) return;
+    detail::ensure_attached();
+    detail::store_word(cell_, 0);
   }
   void swap(root& other) noexcept { std::swap(cell_, other.cell_); }
 
@@ -97,6 +101,7 @@ class root {
       if (object == nullptr) return;
       cell_ = detail::acquire_root_cell();
     }
+    detail::ensure_attached();
     detail::store_word(cell_, detail::to_word(object));
   }
 
@@ -135,12 +140,17 @@ class atomic_root {
   atomic_root& operator=(const atomic_root&) = delete;
   ~atomic_root() { detail::release_root_cell(cell_); }
 
-  ptr<T> load() const noexcept { return as_ptr(__atomic_load_n(cell_, __ATOMIC_ACQUIRE)); }
-  void store(const ptr<T>& desired) noexcept { detail::exchange_word(cell_, detail::to_word(desired.get())); }
+  ptr<T> load() const noexcept {
+    detail::ensure_attached();
+    return as_ptr(__atomic_load_n(cell_, __ATOMIC_ACQUIRE));
+  }
+  void store(const ptr<T>& desired) noexcept { exchange(desired); }
   ptr<T> exchange(const ptr<T>& desired) noexcept {
+    detail::ensure_attached();
     return as_ptr(detail::exchange_word(cell_, detail::to_word(desired.get())));
   }
   bool compare_exchange(ptr<T>& expected, const ptr<T>& desired) noexcept {
+    detail::ensure_attached();
     detail::Word seen = detail::to_word(expected.get());
     const bool done = detail::compare_exchange_word(cell_, seen, detail::to_word(desired.get()));
     if (!done) expected = as_ptr(seen);

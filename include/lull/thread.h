@@ -1,4 +1,4 @@
-// Threads. A thread attaches by itself at its first allocation or pointer store, and detaches when it exits. Attaching
+// Threads. A thread attaches by itself at its first allocation, pointer store or use of a root, and detaches when it exits. Attaching
 // unblocks SIGURG, with which the collector interrupts a thread that neither polls nor blocks; leave it unblocked.
 #pragma once
 

@@ -102,6 +102,30 @@ TEST_F(Thread, AttachesAtItsFirstAllocation) {
   EXPECT_EQ(attached(), before);
 }
 
+// The first contact with managed objects is a raw pointer out of a root: the thread is attached before it has it in a
+// register, or no scan would find it there.
+TEST_F(Thread, AttachesAtItsFirstLookAtARoot) {
+  static root<Node> held;
+  elsewhere([] { held = make<Node>(); });
+  std::binary_semaphore looked{0}, collected{0};
+  std::uint64_t value = 0;
+  std::thread thread([&] {
+    const Node* node = held.get();
+    looked.release();
+    collected.acquire();
+    value = node->value;
+  });
+  {
+    blocking_region waiting;
+    looked.acquire();
+  }
+  elsewhere([] { held = nullptr; });
+  elsewhere([] { lull::collect(); });
+  collected.release();
+  join(thread);
+  EXPECT_EQ(value, kIntact);
+}
+
 TEST_F(Thread, AttachesAtItsFirstPointerStore) {
   const std::uint32_t before = attached();
   std::binary_semaphore stored{0}, counted{0};

@@ -33,6 +33,9 @@ MUTANTS = [
     ('no snapshot of spans taken after the scan', 'gc/sweep/span_supply.cc',
      'if (stage.born_black) take_snapshot', 'if (stage.born_black && false) take_snapshot',
      'stepper_test', '*ObjectsBornInSpansTakenAfterTheScan*'),
+    ('a root is read by a thread that is not attached', 'include/lull/detail/thread_block.h',
+     'if (thread_block.mutator == nullptr) [[unlikely]] attach_calling_thread();', '',
+     'threads_test', '*AttachesAtItsFirstLookAtARoot*'),
     # Rule 9: a flush round.
     ('no flush round', 'gc/cycle/cycle.cc', '  handshake(HandshakeOp::flush);\n  reach(Step::flushed);', '  reach(Step::flushed);',
      'stepper_test', '*TerminationWaitsForWhatBarriersHaveGreyed*'),

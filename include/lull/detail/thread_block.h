@@ -33,4 +33,13 @@ struct ThreadBlock {
 // initial-exec: one instruction relative to the thread register, no call, also in a shared library.
 extern __thread ThreadBlock thread_block __attribute__((tls_model("initial-exec")));
 
+[[gnu::cold]] void attach_calling_thread() noexcept;
+
+// Before a thread touches a cell that others see. A thread that no handshake knows must not load from one: the object in
+// its register would belong to no stack; nor delete a reference: nobody waits for its shade of the old value.
+inline void ensure_attached() noexcept {
+  if (thread_block.mutator == nullptr) [[unlikely]] attach_calling_thread();
+  asm volatile("" ::: "memory");  // whoever calls it loads after it
+}
+
 }  // namespace lull::detail
