@@ -23,17 +23,26 @@ struct SpanClass {
   const void* kind = nullptr;
 
   SpanSet partial[2], full[2];  // by parity of the generation
+  // Swept spans that hold nothing young: all their objects are marked, and nobody has had them in a cache since. By parity
+  // of a generation of their own, because young cycles have nothing to sweep in them.
+  SpanSet tenured_partial[2], tenured_full[2];
   std::atomic<std::uint64_t> allocated_objects{0}, freed_objects{0};  // relaxed statistics
   std::atomic<std::uint64_t> allocated_bytes{0}, freed_bytes{0};
   SpanClass* next = nullptr;    // list of all classes; constant once published
 
   // The caller owns the span and gives it to the sets of `generation`.
   void put(pages::Span* span, std::uint32_t generation) {
-    const bool has_room = next_clear(span->alloc_bits(), 0, span->slots) < span->slots;
-    (has_room ? partial : full)[generation & 1].push(span);
+    (has_room(*span) ? partial : full)[generation & 1].push(span);
+  }
+  void put_tenured(pages::Span* span, std::uint32_t full_generation) {
+    (has_room(*span) ? tenured_partial : tenured_full)[full_generation & 1].push(span);
   }
   pages::Span* take_partial(std::uint32_t generation) { return partial[generation & 1].pop(); }
   pages::Span* take_full(std::uint32_t generation) { return full[generation & 1].pop(); }
+  pages::Span* take_tenured_partial(std::uint32_t full_generation) { return tenured_partial[full_generation & 1].pop(); }
+  pages::Span* take_tenured_full(std::uint32_t full_generation) { return tenured_full[full_generation & 1].pop(); }
+
+  static bool has_room(pages::Span& span) { return next_clear(span.alloc_bits(), 0, span.slots) < span.slots; }
 };
 
 }  // namespace lull::cache

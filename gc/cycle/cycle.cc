@@ -1,5 +1,6 @@
 #include "gc/cycle/cycle.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "alloc/os/clock.h"
@@ -12,6 +13,7 @@
 #include "gc/mutator/allocation_stats.h"
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/roots.h"
+#include "gc/remember/cards.h"
 #include "gc/sweep/sweeper.h"
 #include "gc/weak/destructors.h"
 #include "gc/weak/weak_cells.h"
@@ -21,6 +23,7 @@ namespace {
 constexpr std::uint64_t kSliceBytes = 256 * 1024;  // scanned between two updates of credit and assist ratio
 
 constinit std::uint64_t last_stack_bytes = 0;  // driver: what the last cycle found on stacks
+constinit std::uint64_t old_bytes = 0;         // driver: all that is marked
 }
 
 CycleResult Cycle::run() {
@@ -44,7 +47,8 @@ CycleResult Cycle::run() {
   return CycleResult::completed;
 }
 
-// Rule 1: version of the marks first, while all flags are off; the previous sweep is complete by then.
+// Rule 1: version of the marks first, while all flags are off; the previous sweep is complete by then. A young cycle keeps
+// the marks: they say what is old.
 void Cycle::begin() {
   times_.begin = os::monotonic_ns();
   reach(Step::cycle_begins);
@@ -55,7 +59,7 @@ void Cycle::begin() {
   handed_at_start_ = heap_counters.handed.load(std::memory_order_relaxed);
   background_ns_ = os::thread_cpu_ns() + crew.helper_ns();
   root_bytes_ = root_cells_in_use() * sizeof(std::uintptr_t);
-  pacing.begin({heap_at_start_, last_stack_bytes, root_bytes_});
+  pacing.begin({heap_at_start_, last_stack_bytes, root_bytes_, kind_});
   mark_totals.reset();
   assists.credit.store(0, std::memory_order_relaxed);
   assists.work.store(0, std::memory_order_relaxed);
@@ -63,12 +67,13 @@ void Cycle::begin() {
   handshake_stats.longest_this_cycle.store(0, std::memory_order_relaxed);
   const std::uint32_t cycle = current_cycle.load(std::memory_order_relaxed) + 1;
   current_cycle.store(cycle, std::memory_order_release);
-  mark_epoch.store(cycle, std::memory_order_release);
+  if (kind_ == CycleKind::full) mark_epoch.store(cycle, std::memory_order_release);
 }
 
 void Cycle::turn_barriers_on() {
   set_mark_state(MarkState::snapshot);
   handshake(HandshakeOp::barriers_on);
+  dirty_cards.take(kind_);  // rule 13: here and nowhere else
   times_.barriers_on = os::monotonic_ns();
   reach(Step::barriers_on);
 }
@@ -91,6 +96,7 @@ void Cycle::mark_roots(Marker& marker) {
       // acquire: pairs with the release in detail::store_word
       marker.mark_word(__atomic_load_n(&cell, __ATOMIC_ACQUIRE));
   mark_queue(marker);
+  if (kind_ == CycleKind::young) dirty_cards.scan(marker);
   reach(Step::roots_marked);
 }
 
@@ -178,8 +184,9 @@ void Cycle::report_to_pacer() {
   const std::uint64_t handed = heap_counters.handed.load(std::memory_order_relaxed);
   const std::uint64_t peak = heap_peak_ = heap_counters.live.load(std::memory_order_relaxed);
   marked_objects_ = mark_totals.objects.load(std::memory_order_relaxed);
-  // Survivors: what was marked, and what was handed out since the stacks were scanned.
-  heap_at_end_ = mark_totals.bytes.load(std::memory_order_relaxed) + handed - handed_at_snapshot_;
+  // Survivors: what is marked, and what was handed out since the stacks were scanned.
+  old_bytes = (kind_ == CycleKind::young ? old_bytes : 0) + mark_totals.bytes.load(std::memory_order_relaxed);
+  heap_at_end_ = std::min(old_bytes + handed - handed_at_snapshot_, peak);
   heap_counters.live.fetch_sub(peak - heap_at_end_, std::memory_order_relaxed);  // others add meanwhile; may wrap, mod 2^64
   times_.end = now;
   pacing.end({.heap_live_at_end = peak,
@@ -193,7 +200,7 @@ void Cycle::report_to_pacer() {
 }
 
 void Cycle::sweep() {
-  open_sweep();
+  open_sweep(kind_);
   reach(Step::sweep_opened);
   sweep_everything();
   reach(Step::swept);

@@ -1,9 +1,10 @@
-// A full cycle as a list of named steps. Runs on the driver; no normal cycle stops the world.
+// A cycle, full or young, as a list of named steps. Runs on the driver; no normal cycle stops the world.
 #pragma once
 
 #include <cstdint>
 
 #include "gc/mark/marker.h"
+#include "gc/model/phase.h"
 
 namespace lull::gc {
 
@@ -15,8 +16,10 @@ struct CycleTimes {  // nanoseconds, monotonic
 
 class Cycle {
  public:
+  explicit Cycle(CycleKind kind) : kind_(kind) {}
   CycleResult run();
 
+  CycleKind kind() const { return kind_; }
   const CycleTimes& times() const { return times_; }
   std::uint64_t heap_at_start() const { return heap_at_start_; }
   std::uint64_t heap_at_end() const { return heap_at_end_; }
@@ -42,6 +45,7 @@ class Cycle {
   bool take_answers(Marker& marker);
   void report_to_pacer();
 
+  CycleKind kind_;
   CycleTimes times_;
   std::uint64_t heap_at_start_ = 0, heap_at_end_ = 0, heap_peak_ = 0, goal_ = 0, marked_objects_ = 0, handed_at_start_ = 0, handed_at_snapshot_ = 0;
   std::uint64_t stack_bytes_ = 0, stack_words_ = 0, root_bytes_ = 0, background_ns_ = 0;

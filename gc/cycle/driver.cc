@@ -30,7 +30,8 @@ struct DriverState {
   std::atomic<std::uint32_t> requested{0};  // futex word of the driver
   std::atomic<std::uint32_t> started{0};
   std::atomic<std::uint32_t> completed{0};  // futex word of those who wait
-  std::atomic<std::uint32_t> forced{0}, aborted{0};
+  std::atomic<std::uint32_t> forced{0}, forced_young{0}, aborted{0};  // forced: cycles up to this number were asked for by name
+  std::atomic<ForcedKind> kind{ForcedKind::pacer_decides};
   std::atomic<bool> thread_started{false};
   pthread_t thread{};
 };
@@ -40,17 +41,42 @@ constinit os::Lock gate{os::LockRank::driver};  // held while a cycle runs
 constinit std::atomic<bool> no_cycles{false};   // a forked child that lost threads in the middle of what they did
 
 constexpr int kTriesAfterAbort = 3;
+constinit bool last_was_aborted = false;  // driver
 
-void run_cycle(bool forced) {
+// True if somebody asked for cycles up to a number that `number` does not exceed.
+bool was_asked_for(const std::atomic<std::uint32_t>& up_to, std::uint32_t number) {
+  const std::uint32_t asked = up_to.load(std::memory_order_relaxed);
+  return asked != 0 && static_cast<std::int32_t>(asked - number) >= 0;
+}
+
+CycleKind kind_at_random() {
+  static std::uint32_t state = 1;
+  state = state * 1664525 + 1013904223;
+  return state >> 30 == 0 ? CycleKind::full : CycleKind::young;
+}
+
+CycleKind kind_of_cycle(std::uint32_t number) {
+  const bool possible = options.generational != 0 && mark_epoch.load(std::memory_order_relaxed) != 0;
+  if (!possible || was_asked_for(driver.forced, number)) return CycleKind::full;
+  if (was_asked_for(driver.forced_young, number)) return CycleKind::young;
+  const ForcedKind forced = driver.kind.load(std::memory_order_relaxed);
+  if (forced != ForcedKind::pacer_decides) return forced == ForcedKind::full ? CycleKind::full : CycleKind::young;
+  return options.rage != 0 ? kind_at_random() : pacing.next_kind();
+}
+
+void run_cycle(std::uint32_t number) {
   os::Locked running(gate);
   for (int attempt = 0; attempt < kTriesAfterAbort; ++attempt) {
-    Cycle cycle;
+    // Rule 16: after an aborted cycle a full one.
+    Cycle cycle(attempt > 0 || last_was_aborted ? CycleKind::full : kind_of_cycle(number));
     const std::uint64_t cpu = os::thread_cpu_ns() + crew.helper_ns();
     const CycleResult result = cycle.run();
     if (result == CycleResult::completed) {
-      log_cycle(cycle, {forced, os::thread_cpu_ns() + crew.helper_ns() - cpu});
+      last_was_aborted = false;
+      log_cycle(cycle, {was_asked_for(driver.forced, number) || was_asked_for(driver.forced_young, number), os::thread_cpu_ns() + crew.helper_ns() - cpu});
       return;
     }
+    last_was_aborted = true;
     driver.aborted.fetch_add(1, std::memory_order_relaxed);
   }
 }
@@ -65,8 +91,7 @@ void* driver_main(void*) {
     }
     const std::uint32_t number = done + 1;
     driver.started.store(number, std::memory_order_seq_cst);
-    const std::uint32_t forced = driver.forced.load(std::memory_order_relaxed);
-    run_cycle(forced != 0 && static_cast<std::int32_t>(forced - number) >= 0);
+    run_cycle(number);
     start_finalizer_if_needed();
     reach(Step::cycle_ends);
     driver.completed.store(number, std::memory_order_seq_cst);
@@ -121,11 +146,14 @@ void request_cycle() {
   request_up_to(done + 1);
 }
 
-void collect_and_wait() {
+void force_kind(ForcedKind kind) { driver.kind.store(kind, std::memory_order_relaxed); }
+
+void collect_and_wait(CycleKind kind) {
   // A cycle that starts after this load has a higher number.
   const std::uint32_t number = driver.started.load(std::memory_order_seq_cst) + 1;
-  std::uint32_t forced = driver.forced.load(std::memory_order_relaxed);
-  while (static_cast<std::int32_t>(number - forced) > 0 && !driver.forced.compare_exchange_weak(forced, number)) {
+  std::atomic<std::uint32_t>& asked = kind == CycleKind::full ? driver.forced : driver.forced_young;
+  std::uint32_t forced = asked.load(std::memory_order_relaxed);
+  while (static_cast<std::int32_t>(number - forced) > 0 && !asked.compare_exchange_weak(forced, number)) {
   }
   request_up_to(number);
   if (!no_cycles.load(std::memory_order_relaxed)) wait_until(number);
@@ -162,7 +190,7 @@ void after_slow_allocation(Mutator& m) {
   if (heap_counters.live.load(std::memory_order_relaxed) >= pacing.trigger()) request_cycle();
 }
 
-void collect_for_memory() { collect_and_wait(); }
+void collect_for_memory() { collect_and_wait(CycleKind::full); }
 
 }  // namespace lull::gc
 
@@ -170,7 +198,12 @@ namespace lull {
 
 void collect() {
   gc::self();  // attaches
-  gc::collect_and_wait();
+  gc::collect_and_wait(gc::CycleKind::full);
+}
+
+void collect_young() {
+  gc::self();
+  gc::collect_and_wait(gc::CycleKind::young);
 }
 
 int set_gc_percent(int percent) {

@@ -8,10 +8,14 @@
 
 namespace lull::gc {
 
-// Asks for a cycle unless one runs; does not wait. Any thread, also in runtime sections.
+// Asks for a cycle unless one runs, of the kind that the pacer finds right; does not wait. Any thread, also in runtime
+// sections.
 void request_cycle();
-// Waits, blocked, until a cycle that starts after the call has ended.
-void collect_and_wait();
+// Waits, blocked, until a cycle that starts after the call has ended: a full one, or at least a young one.
+void collect_and_wait(CycleKind kind);
+// Test hook: the kind of all cycles that nobody waits for, until called again. `pacer_decides` is what programs run with.
+enum class ForcedKind : std::uint32_t { pacer_decides, full, young };
+void force_kind(ForcedKind kind);
 // Waits, blocked, until no cycle runs.
 void wait_until_idle();
 

@@ -22,6 +22,7 @@ Pacer& pacer_locked() {
   static Pacer* made = nullptr;
   if (made == nullptr) {
     PacerConfig config;
+    config.generational = options.generational != 0;
     config.gc_percent = static_cast<int>(options.gc_percent);
     made = new (storage) Pacer(config);
   }
@@ -48,6 +49,11 @@ int Pacing::gc_percent() {
 std::uint64_t Pacing::goal() {
   os::Locked locked(lock);
   return pacer_locked().goal();
+}
+
+CycleKind Pacing::next_kind() {
+  os::Locked locked(lock);
+  return pacer_locked().next_cycle().kind;
 }
 
 os::Lock& pacing_lock_for_fork() { return lock; }

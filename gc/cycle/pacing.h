@@ -17,6 +17,7 @@ class Pacing {
   // Bytes of live heap at which the next cycle starts. One relaxed load.
   std::uint64_t trigger() const { return trigger_.load(std::memory_order_relaxed); }
 
+  CycleKind next_kind();
   void begin(const CycleStart& start);
   void revise();  // during marking: publishes the assist ratio
   void end(const CycleEnd& end);

@@ -45,9 +45,14 @@ void reach(Step step) {
   held_at.store(kNoStep, std::memory_order_release);
 }
 
-Stepper::Stepper() = default;
+Stepper::Stepper() { force_kind(ForcedKind::full); }
 
-Stepper::~Stepper() { finish(); }
+Stepper::~Stepper() {
+  finish();
+  force_kind(ForcedKind::pacer_decides);
+}
+
+void Stepper::use(CycleKind kind) { force_kind(kind == CycleKind::full ? ForcedKind::full : ForcedKind::young); }
 
 void Stepper::run_to(Step step) {
   const auto wanted = static_cast<std::uint32_t>(step);

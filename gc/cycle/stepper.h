@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "gc/model/phase.h"
+
 namespace lull::gc {
 
 enum class Step : std::uint32_t {
@@ -36,6 +38,8 @@ class Stepper {
   Stepper(const Stepper&) = delete;
   Stepper& operator=(const Stepper&) = delete;
 
+  // The kind of the cycles that run_to starts; full unless told.
+  void use(CycleKind kind);
   // Starts a cycle unless one is running and returns when the driver is held at `step`. The caller is blocked
   // meanwhile: the collector answers handshakes for it, and its stack above the call stays scanned.
   void run_to(Step step);

@@ -9,6 +9,8 @@
 #include "gc/model/options.h"
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/roots.h"
+#include "gc/remember/cards.h"
+#include "gc/mark/trace_check.h"
 #include "lull/tracer.h"
 
 namespace lull::gc {
@@ -106,12 +108,56 @@ class Verifier : private tracer {
     const Span& span = *pages::managed_span_of(object);
     const Kind& kind = kind_of(span);
     if (kind.layout == detail::Layout::traced) {
+      if (options.generational != 0) check_cards(kind, object, span);
       kind.trace(reinterpret_cast<const void*>(object), *this);
     } else if (kind.layout == detail::Layout::conservative) {
       for (std::uintptr_t at = object; at < object + span.slot_bytes; at += sizeof(std::uintptr_t))
         visit(reinterpret_cast<const std::uintptr_t*>(at));
     }
     process();
+  }
+
+  // What an old object refers to is old, or its slot lies on a dirty card.
+  void check_cards(const Kind& kind, std::uintptr_t object, const Span& span) {
+    if (!is_old(resolve(object))) return;
+    constexpr std::size_t kPart = 4096;  // a log has room for its slots
+    for (std::size_t from = 0; from < span.slot_bytes; from += kPart) {
+      SlotLog log;
+      slots_seen_ = &log;
+      if (kind.trace_part == nullptr) kind.trace(reinterpret_cast<const void*>(object), *this);
+      else kind.trace_part(reinterpret_cast<const void*>(object), from, from + kPart, *this);
+      slots_seen_ = nullptr;
+      next_ = words_;
+      for (std::size_t i = 0; i < log.count; ++i) check_slot(object, log.slots[i]);
+      if (kind.trace_part == nullptr) return;
+    }
+  }
+
+  void check_slot(std::uintptr_t object, std::uintptr_t slot) {
+    const std::uintptr_t word = *reinterpret_cast<const std::uintptr_t*>(slot);
+    const ObjectRef o = resolve(word);
+    // What is on a stack may be on its way through a barrier that has stored the slot and not the card yet.
+    if (!o || is_old(o) || is_white(o) || is_card_dirty(slot) || is_on_a_stack(o)) return;
+    errors.fetch_add(1, std::memory_order_relaxed);
+    std::fprintf(stderr, "lull: verify: after cycle %u an old object refers to a young one from a clean card\n",
+                 current_cycle.load(std::memory_order_relaxed));
+    describe("old:", object);
+    describe("young:", o.address());
+    if (options.verify == 1) fatal("verify: old-to-young reference on a clean card");
+  }
+
+  static bool is_old(const ObjectRef& o) { return is_marked(o, mark_epoch.load(std::memory_order_relaxed)); }
+
+  static bool is_on_a_stack(const ObjectRef& o) {
+    bool found = false;
+    for_each_mutator([&](Mutator& m) {
+      m.words.clear();
+      if (m.stack.contains(m.blocked_sp)) m.words.copy_range(m.blocked_sp, m.stack.high);
+      m.words.copy_range(reinterpret_cast<std::uintptr_t>(m.saved), reinterpret_cast<std::uintptr_t>(m.saved + m.saved_count));
+      for (std::uintptr_t word : m.words) found |= word - o.address() < o.span->slot_bytes;
+      m.words.clear();
+    });
+    return found;
   }
 
   void describe(const char* what, std::uintptr_t object) const {

@@ -172,6 +172,19 @@ void Marker::scan_range(const Kind& kind, std::uintptr_t object, std::uintptr_t 
   else kind.trace_part(reinterpret_cast<const void*>(object), from - object, to - object, *this);
 }
 
+bool Marker::scan_part(const ObjectRef& object, std::uintptr_t from, std::uintptr_t to) {
+  const Kind& kind = kind_of(*object.span);
+  const std::uintptr_t begin = object.address(), end = begin + object.span->slot_bytes;
+  const bool whole = kind.layout == detail::Layout::traced && kind.trace_part == nullptr;
+  from = whole ? begin : std::max(from, begin);
+  to = whole ? end : std::min(to, end);
+  if (whole) kind.trace(reinterpret_cast<const void*>(begin), *this);
+  else scan_range(kind, begin, from, to);
+  scanned_bytes_ += to - from;
+  if (--until_share_ == 0) share_when_pool_is_dry();
+  return whole;
+}
+
 void Marker::scan_conservatively(std::uintptr_t from, std::uintptr_t to) {
   while (from < to) {
     const std::size_t room = static_cast<std::size_t>(end_ - next_);

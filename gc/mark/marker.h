@@ -37,6 +37,8 @@ class Marker : private tracer {
   void take_entries(Segment& segment);
   // Scans grey objects, also those in the pool, until there are none or about `budget` bytes are scanned. True: none.
   bool drain(std::uint64_t budget);
+  // Scans what an object that is marked already has in [from, to): a dirty card. True: the whole object was scanned.
+  bool scan_part(const ObjectRef& object, std::uintptr_t from, std::uintptr_t to);
   // Puts everything that is left into the pool, cancelling termination.
   void hand_over_rest();
 

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 #include "alloc/os/lock.h"
 
@@ -31,6 +32,10 @@ bool set_debug_option(const char* name, std::size_t length, std::int64_t value, 
       into.*option.field = value;
       return true;
     }
+  if (std::string_view(name, length) == "nogen") {
+    into.generational = value == 0;
+    return true;
+  }
   std::fprintf(stderr, "lull: LULL_DEBUG: unknown option '%.*s'\n", static_cast<int>(length), name);
   return false;
 }
@@ -43,6 +48,13 @@ void read_percent() {
   if (std::strcmp(text, "off") == 0) options.gc_percent = -1;
   else if (end != text && *end == '\0' && value <= 1'000'000) options.gc_percent = value < 0 ? -1 : value;  // users of it make it an int
   else std::fprintf(stderr, "lull: LULL_GC_PERCENT: '%s' is neither a number nor 'off'\n", text);
+}
+
+void read_generational() {
+  const char* text = std::getenv("LULL_GENERATIONAL");
+  if (text == nullptr) return;
+  if (std::strcmp(text, "0") == 0) options.generational = 0;
+  else if (std::strcmp(text, "1") != 0) std::fprintf(stderr, "lull: LULL_GENERATIONAL: '%s' is neither '0' nor '1'\n", text);
 }
 
 void read_finalizers() {
@@ -75,6 +87,7 @@ void read_options() {
   was_read = true;
   if (const char* text = std::getenv("LULL_DEBUG")) parse_debug_options(text, options);
   read_percent();
+  read_generational();
   read_finalizers();
 }
 

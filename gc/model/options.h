@@ -1,6 +1,7 @@
 // Options, read once from the environment before the first object; the API's setters change the same fields.
 //   LULL_DEBUG=name[=value],...   checking modes and traces, see kDebugOptions in options.cc
 //   LULL_GC_PERCENT=n|off         heap growth goal
+//   LULL_GENERATIONAL=0           full cycles only (LULL_DEBUG=nogen is the same)
 //   LULL_FINALIZERS=thread|manual who runs destructors
 #pragma once
 
@@ -20,6 +21,7 @@ struct Options {
   std::int64_t check_ptr_location = 0;  // 1: stop at a ptr where no one traces it
   std::int64_t rage = 0;                // 1: cycles back to back, tiny buffers
   std::int64_t noasync = 0;             // 1: no signals; threads answer at polls only
+  std::int64_t generational = 1;        // 0: full cycles only
   std::int64_t gc_percent = 100;        // negative: off
   std::int64_t manual_finalizers = 0;
 

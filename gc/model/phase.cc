@@ -15,6 +15,7 @@ constinit std::atomic<MarkState> mark_state{MarkState::off};
 constinit std::atomic<std::uint32_t> current_cycle{0};
 constinit std::atomic<std::uint32_t> mark_epoch{0};
 constinit std::atomic<std::uint32_t> sweep_generation{0};
+constinit std::atomic<std::uint32_t> full_generation{0};
 constinit std::atomic<bool> sweep_open{true};
 constinit std::atomic<bool> cycle_must_abort{false};
 

@@ -23,6 +23,10 @@
 
 namespace lull::gc {
 
+// Full: every mark is forgotten first. Young: marked objects are old and stay; only what has come since is traced and freed
+// (sticky mark bits: Demers et al. 1990).
+enum class CycleKind : std::uint8_t { full, young };
+
 enum class MarkState : std::uint32_t { off, snapshot, marking, terminating, done };
 
 extern std::atomic<MarkState> mark_state;
@@ -34,6 +38,7 @@ extern std::atomic<std::uint32_t> mark_epoch;
 
 // Sets of spans flip from swept to unswept with it (alloc/cache/span_class.h).
 extern std::atomic<std::uint32_t> sweep_generation;
+extern std::atomic<std::uint32_t> full_generation;  // the same for sets of tenured spans: full cycles alone sweep them
 extern std::atomic<bool> sweep_open;
 
 // The memory for grey objects ran out: this cycle has to be given up (rule 16).

@@ -176,7 +176,9 @@ void Pacer::set_non_heap_bytes(std::uint64_t bytes) { non_heap_bytes_ = bytes; }
 // runway; under the limit we rather assist hard than go past it. Go: heapGoalInternal().
 std::uint64_t Pacer::goal() const {
   const Bytes limited = memory_limit_goal(config_.memory_limit, non_heap_bytes_, marked_);
-  const Bytes wanted = percent_goal(config_, marked_, stack_bytes_, root_bytes_);
+  // By what the last full cycle left: what young cycles promote since then may be garbage, and makes no room.
+  const Bytes wanted = std::max(percent_goal(config_, generations_.old_at_full(), stack_bytes_, root_bytes_),
+                                config_.gc_percent < 0 ? kNever : saturating_add(marked_, kMinRunway));
   if (limited < wanted || !in_cycle_) return std::min(limited, wanted);
   return std::max(wanted, std::min(saturating_add(started_at_, kMinRunway), limited));
 }
@@ -185,24 +187,28 @@ std::uint64_t Pacer::goal() const {
 std::uint64_t Pacer::trigger() const {
   const Bytes end = goal();
   if (end == kNever) return kNever;
-  const Bytes runway = full_.is_empty() ? kNever
-                                        : runway_bytes(full_.cons_mark(), config_.background_utilisation,
-                                                       full_.last_scan_work());
+  const CycleHistory& history = history_of(kind());
+  const Bytes runway = history.is_empty() ? kNever
+                                          : runway_bytes(history.cons_mark(), config_.background_utilisation,
+                                                         history.last_scan_work());
   const Bytes start = place_trigger(marked_, end, runway);
   LULL_DCHECK(start <= end, "pacer: trigger past the goal");
   return start;
 }
 
-// worst case = everything that existed at the start is live: heap_live + stacks + roots. What is allocated
+// worst case = everything that may be scanned is live: heap_live, in a young cycle what came since the last one, + stacks +
+// roots. What is allocated
 // later is never scanned.
 std::uint64_t Pacer::worst_case_scan_work() const {
-  return saturating_add(started_at_, saturating_add(stack_bytes_, root_bytes_));
+  const Bytes heap = kind_ == CycleKind::young ? saturating_sub(started_at_, marked_) : started_at_;
+  return saturating_add(heap, saturating_add(stack_bytes_, root_bytes_));
 }
 
 // expected = what the last cycle scanned; without history, the worst case. Go: revise().
 std::uint64_t Pacer::expected_scan_work() const {
   const Bytes worst_case = worst_case_scan_work();
-  return full_.is_empty() ? worst_case : std::min(full_.last_scan_work(), worst_case);
+  const CycleHistory& history = history_of(kind_);
+  return history.is_empty() ? worst_case : std::min(history.last_scan_work(), worst_case);
 }
 
 void Pacer::begin_cycle(const CycleStart& start) {
@@ -211,6 +217,7 @@ void Pacer::begin_cycle(const CycleStart& start) {
   stack_bytes_ = start.stack_bytes;
   root_bytes_ = start.root_bytes;
   in_cycle_ = true;
+  kind_ = start.kind;
   expected_scan_work_ = expected_scan_work();
 }
 
@@ -238,14 +245,23 @@ void Pacer::end_cycle(const CycleEnd& end) {
            .utilisation = used,
            .cons_mark = cons_mark_sample(end, used),
            .background_workers = end.mark_seconds > 0 ? end.background_seconds / end.mark_seconds : 0};
-  full_.add(end.scan_work, last_.cons_mark);
+  (kind_ == CycleKind::young ? young_ : full_).add(end.scan_work, last_.cons_mark);
+  generations_.end_cycle({.kind = kind_,
+                          .allocated = saturating_sub(end.heap_live_at_end, marked_),
+                          .freed = saturating_sub(end.heap_live_at_end, end.heap_marked),
+                          .survived = end.heap_marked});
   marked_ = end.heap_marked;
   in_cycle_ = false;
 }
 
 void Pacer::abort_cycle() {
   LULL_DCHECK(in_cycle_, "pacer: no cycle is running");
+  generations_.abort_cycle();
   in_cycle_ = false;
+}
+
+NextCycle Pacer::next_cycle() const {
+  return generations_.next(config_.generational, percent_goal(config_, generations_.old_at_full(), stack_bytes_, root_bytes_));
 }
 
 }  // namespace lull::gc

@@ -16,11 +16,13 @@
 //   2. Without history the trigger is the earliest allowed, not the latest.
 //   3. A cycle that finds more live data than expected may move its goal by 10 %, not to the double.
 //   4. The assist ratio is bounded.
-// Only full cycles exist now; a young cycle will be a second CycleHistory and its own goal beside these.
+// Young cycles end at the same goal, and have a history of their own; gc/pace/generations.h says which kind is next.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+
+#include "gc/pace/generations.h"
 
 namespace lull::gc {
 
@@ -29,17 +31,19 @@ struct PacerConfig {
   std::uint64_t min_heap_bytes = 4u << 20;  // smallest goal at 100 percent; scaled by percent / 100
   std::uint64_t memory_limit = ~0ull;       // soft limit of heap and non-heap bytes; the lower goal wins
   double background_utilisation = 0.25;     // share of the processors that workers get while marking
+  bool generational = false;                // true: next_cycle() may be a young one
 };
 
 struct CycleStart {
   std::uint64_t heap_live;    // now; usually a little above trigger()
   std::uint64_t stack_bytes;  // scannable bytes of all stacks
   std::uint64_t root_bytes;   // scannable bytes of globals and other roots
+  CycleKind kind = CycleKind::full;
 };
 
 struct CycleEnd {
   std::uint64_t heap_live_at_end;       // the peak: when marking ended, before anything was swept
-  std::uint64_t heap_marked;            // bytes that survive: found live or born while marking
+  std::uint64_t heap_marked;            // bytes that survive: old, found live, or born while marking
   std::uint64_t scan_work;              // bytes scanned by everybody: heap, stacks, roots
   std::uint64_t assist_work;            // the part of scan_work that mutators did
   std::uint64_t allocated_during_mark;  // by all mutators, from begin_cycle to the end of marking
@@ -93,6 +97,9 @@ class Pacer {
   // limit.
   void set_non_heap_bytes(std::uint64_t bytes);
 
+  // What the next cycle should be, and why.
+  NextCycle next_cycle() const;
+
   // Heap size at which the cycle should end. UINT64_MAX: collection is off and no limit set.
   std::uint64_t goal() const;
   // heap_live at which the next cycle starts; marked <= trigger <= goal whenever marked <= goal, UINT64_MAX:
@@ -116,6 +123,8 @@ class Pacer {
   static constexpr double kMaxAssistRatio = 1024;
 
  private:
+  const CycleHistory& history_of(CycleKind kind) const { return kind == CycleKind::young ? young_ : full_; }
+  CycleKind kind() const { return in_cycle_ ? kind_ : next_cycle().kind; }
   std::uint64_t expected_scan_work() const;
   std::uint64_t worst_case_scan_work() const;
 
@@ -127,7 +136,9 @@ class Pacer {
   bool in_cycle_ = false;
   std::uint64_t started_at_ = 0;          // heap_live at begin_cycle
   std::uint64_t expected_scan_work_ = 0;  // of the running cycle
-  CycleHistory full_;
+  CycleKind kind_ = CycleKind::full;      // of the running cycle
+  Generations generations_;
+  CycleHistory full_, young_;
   PacerObservation last_;
 };
 

@@ -50,7 +50,8 @@ void trace_locked(const Cycle& cycle, const CycleRun& run, std::uint64_t assist_
                      .handshake_p999_ns = pauses.quantile_ns(0.999),
                      .handshake_max_ns = handshake_stats.longest_this_cycle.load(std::memory_order_relaxed),
                      .flush_rounds = cycle.flush_rounds(),
-                     .global_stops = handshake_stats.global_stops.load(std::memory_order_relaxed)};
+                     .global_stops = handshake_stats.global_stops.load(std::memory_order_relaxed),
+                     .young = cycle.kind() == CycleKind::young};
   char line[kGctraceLineSize];
   const std::size_t length = format_gctrace(report, line, sizeof line);
   [[maybe_unused]] auto written = ::write(STDERR_FILENO, line, length);
@@ -67,6 +68,7 @@ void log_cycle(const Cycle& cycle, const CycleRun& run) {
   const std::size_t index = totals.cycles % totals.pause_ns.size();
   ++totals.cycles;
   totals.forced += run.forced ? 1 : 0;
+  totals.young += cycle.kind() == CycleKind::young ? 1 : 0;
   totals.last_end_wall_ns = os::wall_ns();
   totals.flush_rounds += cycle.flush_rounds();
   totals.heap_live = cycle.heap_at_end();

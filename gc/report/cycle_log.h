@@ -7,7 +7,7 @@
 namespace lull::gc {
 
 struct CycleTotals {
-  std::uint32_t cycles = 0, forced = 0;
+  std::uint32_t cycles = 0, forced = 0, young = 0;
   std::uint64_t last_end_wall_ns = 0, flush_rounds = 0;
   std::uint64_t heap_live = 0, marked_objects = 0;  // of the last cycle
   std::uint64_t gc_cpu_ns = 0, assist_cpu_ns = 0, uptime_ns = 0;

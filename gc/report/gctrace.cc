@@ -102,7 +102,7 @@ void add_heap(Line& line, const CycleReport& r) {
 std::uint64_t us_up(std::uint64_t ns) { return ns / 1000 + (ns % 1000 != 0); }
 
 void add_own_fields(Line& line, const CycleReport& r) {
-  line.add(" | hs p99.9 %" PRIu64 "us max %" PRIu64 "us, ", us_up(r.handshake_p999_ns),
+  line.add(" |%s hs p99.9 %" PRIu64 "us max %" PRIu64 "us, ", r.young ? " young," : "", us_up(r.handshake_p999_ns),
            us_up(r.handshake_max_ns));
   line.add("%" PRIu64 " %s, ", r.flush_rounds, r.flush_rounds == 1 ? "flush" : "flushes");
   line.add("%" PRIu64 " %s", r.global_stops, r.global_stops == 1 ? "stop" : "stops");

@@ -39,6 +39,7 @@ struct CycleReport {
   std::uint64_t handshake_max_ns = 0;   // of this cycle's
   std::uint64_t flush_rounds = 0;  // until termination held
   std::uint64_t global_stops = 0;  // 0 in a normal cycle
+  bool young = false;
 };
 
 inline constexpr std::size_t kGctraceLineSize = 640;  // fits any report

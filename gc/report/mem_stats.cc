@@ -71,6 +71,7 @@ void add_cycles(mem_stats& out) {
   const CycleTotals totals = cycle_totals();
   out.num_gc = totals.cycles;
   out.num_forced_gc = totals.forced;
+  out.num_young_gc = totals.young;
   out.last_gc = totals.last_end_wall_ns;
   out.pause_ns = totals.pause_ns;
   out.pause_end = totals.pause_end;

@@ -72,21 +72,23 @@ class SpanSupply final : public cache::SpanSource {
 
  private:
   static Span* take_partly_free(Mutator& m, SpanClass& c) {
-    const std::uint32_t generation = sweep_generation.load(std::memory_order_relaxed);
-    if (Span* span = c.take_partial(generation)) return span;
+    const SweepGenerations before = generations_now();
+    if (Span* span = c.take_partial(before.any)) return span;
+    if (Span* span = c.take_tenured_partial(before.full)) return span;
     SweepingSection section(m.sweeping);
-    return section.allowed() ? sweep_for_room(c, sweep_generation.load(std::memory_order_relaxed)) : nullptr;
+    return section.allowed() ? sweep_for_room(c, generations_now()) : nullptr;
   }
 
-  static Span* sweep_for_room(SpanClass& c, std::uint32_t generation) {
-    while (Span* span = c.take_partial(generation - 1))
-      if (sweep_span(*span) < span->slots) return span;
-      else c.put(span, generation);
+  static Span* sweep_for_room(SpanClass& c, const SweepGenerations& now) {
+    while (Span* span = take_unswept_partial(c, now))
+      if (const Swept swept = sweep_span(*span); swept.objects < span->slots) return span;
+      else put_swept(c, span, swept, now);
     for (int i = 0; i < kMostFullSpansSwept; ++i) {
-      Span* span = c.take_full(generation - 1);
+      Span* span = take_unswept_full(c, now);
       if (span == nullptr) return nullptr;
-      if (sweep_span(*span) < span->slots) return span;
-      c.put(span, generation);
+      const Swept swept = sweep_span(*span);
+      if (swept.objects < span->slots) return span;
+      put_swept(c, span, swept, now);
     }
     return nullptr;
   }

@@ -35,16 +35,17 @@ void note_freed(SpanClass& c, const pages::Span& span, std::uint32_t freed) {
   sweep_stats.freed_bytes.fetch_add(bytes, std::memory_order_relaxed);
 }
 
-void sweep_class(SpanClass& c, std::uint32_t generation) {
+void sweep_class(SpanClass& c, const SweepGenerations& now) {
   for (;;) {
-    pages::Span* span = c.take_partial(generation - 1);
-    if (span == nullptr) span = c.take_full(generation - 1);
+    pages::Span* span = take_unswept_partial(c, now);
+    if (span == nullptr) span = take_unswept_full(c, now);
     if (span == nullptr) return;
-    if (sweep_span(*span) == 0) {
+    const Swept swept = sweep_span(*span);
+    if (swept.objects == 0) {
       pages::destroy_span(span);
       sweep_stats.spans_released.fetch_add(1, std::memory_order_relaxed);
     } else {
-      c.put(span, generation);
+      put_swept(c, span, swept, now);
     }
   }
 }
@@ -60,19 +61,41 @@ bool anyone_sweeping() {
 
 }  // namespace
 
-std::uint32_t sweep_span(pages::Span& span) {
+SweepGenerations generations_now() {
+  return {sweep_generation.load(std::memory_order_relaxed), full_generation.load(std::memory_order_relaxed)};
+}
+
+pages::Span* take_unswept_partial(SpanClass& c, const SweepGenerations& now) {
+  pages::Span* span = c.take_partial(now.any - 1);
+  return span != nullptr ? span : c.take_tenured_partial(now.full - 1);
+}
+
+pages::Span* take_unswept_full(SpanClass& c, const SweepGenerations& now) {
+  pages::Span* span = c.take_full(now.any - 1);
+  return span != nullptr ? span : c.take_tenured_full(now.full - 1);
+}
+
+void put_swept(SpanClass& c, pages::Span* span, const Swept& swept, const SweepGenerations& now) {
+  if (swept.tenured) c.put_tenured(span, now.full);
+  else c.put(span, now.any);
+}
+
+Swept sweep_span(pages::Span& span) {
   const std::uint32_t cycle = current_cycle.load(std::memory_order_relaxed), epoch = mark_epoch.load(std::memory_order_relaxed);
   const bool has_snapshot = span.snapshot_cycle.load(std::memory_order_relaxed) == cycle;
   const bool has_marks = span.mark_cycle.load(std::memory_order_relaxed) == epoch;
   const BitWord* candidates = has_snapshot ? span.snapshot_bits() : span.alloc_bits();
   std::uint32_t freed = 0;
+  std::uint64_t young = 0;  // born during the cycle: neither freed nor promoted
   for (std::uint32_t w = 0; w < span.words; ++w) {
     const std::uint64_t marks = has_marks ? span.mark_bits()[w].load(std::memory_order_relaxed) : 0;
     const std::uint64_t dead = candidates[w].load(std::memory_order_relaxed) & ~marks;
+    BitWord& bits = span.alloc_bits()[w];
+    const std::uint64_t alloc = bits.load(std::memory_order_relaxed) & ~dead;
+    young |= alloc & ~marks;
     if (dead == 0) continue;
     if (options.scribble != 0) scribble(span, w, dead);
-    BitWord& alloc = span.alloc_bits()[w];
-    alloc.store(alloc.load(std::memory_order_relaxed) & ~dead, std::memory_order_relaxed);
+    bits.store(alloc, std::memory_order_relaxed);
     freed += static_cast<std::uint32_t>(std::popcount(dead));
   }
   if (freed != 0) {
@@ -80,7 +103,7 @@ std::uint32_t sweep_span(pages::Span& span) {
     span.allocated -= freed;
     note_freed(class_of(span), span, freed);
   }
-  return span.allocated;
+  return {span.allocated, young == 0};
 }
 
 SweepingSection::SweepingSection(std::atomic<std::uint32_t>& word) : word_(word) {
@@ -89,16 +112,17 @@ SweepingSection::SweepingSection(std::atomic<std::uint32_t>& word) : word_(word)
   allowed_ = sweep_open.load(std::memory_order_seq_cst);
 }
 
-void open_sweep() {
+void open_sweep(CycleKind kind) {
+  if (kind == CycleKind::full) full_generation.fetch_add(1, std::memory_order_relaxed);
   sweep_generation.fetch_add(1, std::memory_order_relaxed);
-  // release: pairs with the acquire in span_supply.cc: whoever sees the cycle opened sees the new generation
+  // release: pairs with the acquire in span_supply.cc: whoever sees the cycle opened sees the new generations
   opened_cycle.store(current_cycle.load(std::memory_order_relaxed), std::memory_order_release);
   sweep_open.store(true, std::memory_order_seq_cst);
 }
 
 void sweep_everything() {
-  const std::uint32_t generation = sweep_generation.load(std::memory_order_relaxed);
-  for (SpanClass* c = first_class(); c != nullptr; c = c->next) sweep_class(*c, generation);
+  const SweepGenerations now = generations_now();
+  for (SpanClass* c = first_class(); c != nullptr; c = c->next) sweep_class(*c, now);
   pages::nudge_purger();
 }
 

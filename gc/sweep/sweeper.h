@@ -9,12 +9,29 @@
 #include <cstdint>
 
 #include "gc/model/kinds.h"
+#include "gc/model/phase.h"
 #include "gc/mutator/mutator.h"
 
 namespace lull::gc {
 
-// The caller has taken the span out of an unswept set, in a sweeping section. Returns the slots that hold objects.
-std::uint32_t sweep_span(pages::Span& span);
+// Spans wait in two pairs of sets (alloc/cache/span_class.h): those that somebody has had in his cache since the last
+// sweep, which every cycle sweeps, and tenured ones, which hold marked objects only and wait for the next full cycle.
+struct SweepGenerations {
+  std::uint32_t any, full;  // of the sets that hold swept spans; one less: what is still to be swept
+};
+SweepGenerations generations_now();
+
+struct Swept {
+  std::uint32_t objects;  // slots in use
+  bool tenured;           // all of them marked
+};
+// The caller has taken the span out of an unswept set, in a sweeping section.
+Swept sweep_span(pages::Span& span);
+// Gives a swept span that holds objects to the sets.
+void put_swept(SpanClass& c, pages::Span* span, const Swept& swept, const SweepGenerations& now);
+// An unswept span, nullptr when there is none left.
+pages::Span* take_unswept_partial(SpanClass& c, const SweepGenerations& now);
+pages::Span* take_unswept_full(SpanClass& c, const SweepGenerations& now);
 
 class [[nodiscard]] SweepingSection {
  public:
@@ -28,7 +45,7 @@ class [[nodiscard]] SweepingSection {
 };
 
 // Driver: starts the sweep of the cycle that has just ended; sweeps until nothing is left; ends it.
-void open_sweep();
+void open_sweep(CycleKind kind);
 void sweep_everything();
 void close_sweep();
 // Instead of open_sweep after an aborted cycle: nothing is to be swept, threads go on as after a swept cycle.

@@ -10,6 +10,11 @@ namespace lull {
 // another collect() waits for.
 void collect();
 
+// The same with a young cycle: frees what has become unreachable among the objects allocated since the last cycles, and
+// leaves older ones alone, so that it costs in proportion to the young objects that live. A full cycle where young ones are
+// off (LULL_GENERATIONAL=0) or impossible (the first one).
+void collect_young();
+
 // The heap may grow by this percentage over what survived before the next cycle ends (Go's GOGC; 100 by default or
 // LULL_GC_PERCENT; negative: automatic collection off). Returns the previous value.
 int set_gc_percent(int percent);

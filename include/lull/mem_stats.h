@@ -35,7 +35,7 @@ struct mem_stats {
   std::uint64_t pause_total_ns = 0;            // time mutators spent in handshake operations, all threads
   std::array<std::uint64_t, 256> pause_ns{};   // longest handshake operation of a cycle; cycle n is at (n + 255) % 256
   std::array<std::uint64_t, 256> pause_end{};  // nanoseconds since 1970
-  std::uint32_t num_gc = 0, num_forced_gc = 0;
+  std::uint32_t num_gc = 0, num_forced_gc = 0;   // young cycles included
   double gc_cpu_fraction = 0;  // of the processor time available since the start
   bool enable_gc = true, debug_gc = false;
   std::array<size_stats, 128> by_size{};
@@ -49,7 +49,7 @@ struct mem_stats {
   std::uint64_t flush_rounds = 0, async_answers = 0, handshakes = 0, aborted_cycles = 0;
   std::uint64_t destructors_pending = 0, destructors_run = 0;
   std::uint64_t verifier_errors = 0;
-  std::uint32_t threads = 0;
+  std::uint32_t threads = 0, num_young_gc = 0;
   double gc_cpu_seconds = 0, assist_cpu_seconds = 0;
   histogram handshake;      // one handshake operation on one mutator, by the clock: its pause
   histogram handshake_cpu;  // the processor time of the same: the pause without the kernel's scheduling

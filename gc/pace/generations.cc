@@ -1,0 +1,39 @@
+#include "gc/pace/generations.h"
+
+#include <algorithm>
+
+namespace lull::gc {
+
+const char* name_of(CycleReason reason) {
+  constexpr const char* kNames[] = {"generations off", "nothing is old",    "last was aborted",
+                                    "old has grown",   "young did not pay", "young is enough"};
+  return kNames[static_cast<unsigned>(reason)];
+}
+
+NextCycle Generations::next(bool generational, std::uint64_t goal) const {
+  const auto full = [](CycleReason why) { return NextCycle{CycleKind::full, why}; };
+  if (!generational) return full(CycleReason::generations_off);
+  if (!had_full_) return full(CycleReason::nothing_is_old);
+  if (aborted_) return full(CycleReason::last_was_aborted);
+  const std::uint64_t room = goal > old_at_full_ ? goal - old_at_full_ : 0;
+  const std::uint64_t promoted = survived_ > old_at_full_ ? survived_ - old_at_full_ : 0;
+  if (promoted > room / 2) return full(CycleReason::old_has_grown);
+  if (full_cycles_due_ > 0) return full(CycleReason::young_did_not_pay);
+  return {CycleKind::young, CycleReason::young_is_enough};
+}
+
+void Generations::end_cycle(const CycleYield& yield) {
+  aborted_ = false;
+  survived_ = yield.survived;
+  if (yield.kind == CycleKind::full) {
+    had_full_ = true;
+    old_at_full_ = yield.survived;
+    if (full_cycles_due_ > 0) --full_cycles_due_;
+    return;
+  }
+  const bool pays = yield.freed >= yield.allocated / 100 * kWorthwhilePercent;
+  poor_in_a_row_ = pays ? 0 : poor_in_a_row_ + 1;
+  if (!pays) full_cycles_due_ = std::min(1u << std::min(poor_in_a_row_ - 1, 4u), kMostFullCyclesInARow);
+}
+
+}  // namespace lull::gc

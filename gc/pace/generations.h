@@ -1,0 +1,56 @@
+// Which kind the next cycle is: rules with names, over what the last cycles did. Arithmetic only, like the pacer.
+//
+// Young cycles are cheap while most of what they look at is dead, and cannot free what is old. So the heap ends every cycle
+// at the goal that the last full cycle set, and a full one is due when what has been promoted since fills half of the room
+// below it, or when young cycles free too little to be worth it. Memory use is that of a collector without generations.
+#pragma once
+
+#include <cstdint>
+
+#include "gc/model/phase.h"
+
+namespace lull::gc {
+
+enum class CycleReason : std::uint8_t {
+  generations_off,    // full
+  nothing_is_old,     // full: there has been no full cycle yet
+  last_was_aborted,   // full: the dirty cards of the aborted one are gone (rule 16)
+  old_has_grown,      // full: half of the room that the last full cycle made is taken by what was promoted since
+  young_did_not_pay,  // full: the last young cycle freed too little; the oftener so, the more full cycles follow it
+  young_is_enough,    // young
+};
+
+struct NextCycle {
+  CycleKind kind;
+  CycleReason reason;
+};
+const char* name_of(CycleReason reason);
+
+struct CycleYield {
+  CycleKind kind;
+  std::uint64_t allocated;  // since the cycle before, bytes
+  std::uint64_t freed;
+  std::uint64_t survived;
+};
+
+class Generations {
+ public:
+  // `goal`: of the last full cycle, UINT64_MAX: none.
+  NextCycle next(bool generational, std::uint64_t goal) const;
+  void end_cycle(const CycleYield& yield);
+  void abort_cycle() { aborted_ = true; }
+
+  std::uint64_t old_at_full() const { return old_at_full_; }  // what survived the last full cycle
+
+  // A young cycle pays if it frees this much of what was allocated since the cycle before. Higher: more full cycles in
+  // programs whose objects live for some time. Lower: young cycles that only move the work to the full one.
+  static constexpr unsigned kWorthwhilePercent = 30;
+  static constexpr unsigned kMostFullCyclesInARow = 16;  // before young cycles get another chance
+
+ private:
+  std::uint64_t old_at_full_ = 0, survived_ = 0;
+  unsigned full_cycles_due_ = 0, poor_in_a_row_ = 0;
+  bool had_full_ = false, aborted_ = false;
+};
+
+}  // namespace lull::gc

@@ -1,0 +1,309 @@
+// Young cycles: sticky marks, dirty cards, and what they leave alone (docs/design/generations.md).
+#include <gtest/gtest.h>
+
+#include "gc/cycle/driver.h"
+#include "gc/cycle/stepper.h"
+#include "gc/model/options.h"
+#include "gc/model/phase.h"
+#include "gc/remember/cards.h"
+#include "tests/support/hidden.h"
+
+namespace {
+
+using lull::gc::CycleKind;
+using lull::gc::Step;
+using lull::gc::Stepper;
+using lull::testing::clear_stack_below;
+using lull::testing::elsewhere;
+using lull::testing::Hidden;
+using lull::testing::is_allocated;
+
+struct Node {
+  lull::ptr<Node> next;
+  int value = 0;
+  void trace(lull::tracer& t) const { t(next); }
+};
+
+lull::root<Node> anchor;
+
+class Young : public testing::Test {
+ protected:
+  void SetUp() override {
+    lull::gc::read_options();
+    lull::gc::options.scribble = 1;
+    lull::gc::options.verify = 1;
+    lull::set_gc_percent(-1);
+    lull::attach_thread();
+    elsewhere([] { anchor = lull::make<Node>(); });
+    lull::collect();  // the anchor is old
+  }
+  void TearDown() override {
+    elsewhere([] { anchor = nullptr; });
+  }
+};
+
+Hidden make_elsewhere() {
+  Hidden made;
+  elsewhere([&] { made = Hidden(lull::make<Node>().get()); });
+  return made;
+}
+
+// Makes a node and stores it into the anchor, on a thread of its own.
+Hidden append_elsewhere() {
+  Hidden made;
+  elsewhere([&] {
+    anchor->next = lull::make<Node>();
+    made = Hidden(anchor->next.get());
+  });
+  return made;
+}
+
+[[gnu::noinline]] Hidden make_here() { return Hidden(lull::make<Node>().get()); }
+[[gnu::noinline]] Hidden append_here() {
+  anchor->next = lull::make<Node>();
+  return Hidden(anchor->next.get());
+}
+
+void cut() {
+  elsewhere([] { anchor->next = nullptr; });
+}
+
+TEST_F(Young, FreesYoungGarbageAndLeavesOldGarbageAlone) {
+  const Hidden old = append_elsewhere();
+  lull::collect();
+  cut();
+  const Hidden young = make_elsewhere();
+  lull::collect_young();
+  EXPECT_FALSE(is_allocated(young));
+  EXPECT_TRUE(is_allocated(old));
+  lull::collect();
+  EXPECT_FALSE(is_allocated(old));
+}
+
+TEST_F(Young, KeepsWhatAnOldObjectRefersTo) {
+  const Hidden young = append_elsewhere();
+  lull::collect_young();
+  EXPECT_TRUE(is_allocated(young));
+  EXPECT_EQ(anchor->next.get(), young.as<Node>());
+}
+
+TEST_F(Young, KeepsAChainThatHangsOnAnOldObject) {
+  elsewhere([] {
+    Node* last = anchor.get();
+    for (int i = 1; i < 1000; ++i) {
+      last->next = lull::make<Node>();
+      last = last->next.get();
+      last->value = i;
+    }
+  });
+  lull::collect_young();
+  lull::collect_young();
+  int n = 0;
+  for (Node* at = anchor->next.get(); at != nullptr; at = at->next.get()) ASSERT_EQ(at->value, ++n);
+  EXPECT_EQ(n, 999);
+}
+
+TEST_F(Young, TracesOnlyWhatIsYoung) {
+  constexpr int kOld = 10'000;
+  elsewhere([] {
+    for (int i = 0; i < kOld; ++i) {
+      auto node = lull::make<Node>();
+      node->next = anchor->next;
+      anchor->next = node;
+    }
+  });
+  lull::collect();
+  EXPECT_GE(lull::read_mem_stats().marked_objects, unsigned{kOld});
+  elsewhere([] { anchor->value = 1; });
+  lull::collect_young();
+  EXPECT_LE(lull::read_mem_stats().marked_objects, 100u);
+}
+
+// What survives a young cycle is old: the next one leaves it alone even when it is dead.
+TEST_F(Young, PromotesWhatSurvives) {
+  const Hidden promoted = append_elsewhere();
+  lull::collect_young();
+  cut();
+  lull::collect_young();
+  EXPECT_TRUE(is_allocated(promoted));
+  lull::collect();
+  EXPECT_FALSE(is_allocated(promoted));
+}
+
+// Objects born after their thread's scan are neither freed nor promoted.
+TEST_F(Young, DoesNotPromoteWhatIsBornMeanwhile) {
+  Stepper stepper;
+  stepper.use(CycleKind::young);
+  stepper.run_to(Step::stacks_scanned);
+  const Hidden born = make_here();
+  clear_stack_below();
+  stepper.finish();
+  EXPECT_TRUE(is_allocated(born));
+  clear_stack_below();
+  elsewhere([] { lull::collect_young(); });
+  EXPECT_FALSE(is_allocated(born));
+}
+
+// Rule 13. The card of a reference to an object that is born during the cycle stays dirty, wherever in the cycle it is stored.
+class YoungStep : public Young, public testing::WithParamInterface<Step> {};
+
+TEST_P(YoungStep, AReferenceStoredMeanwhileIsFoundByTheNextYoungCycle) {
+  for (const CycleKind kind : {CycleKind::young, CycleKind::full}) {
+    Stepper stepper;
+    stepper.use(kind);
+    stepper.run_to(GetParam());
+    const Hidden born = append_here();
+    clear_stack_below();
+    stepper.finish();
+    EXPECT_TRUE(is_allocated(born));
+    clear_stack_below();
+    elsewhere([] { lull::collect_young(); });
+    EXPECT_TRUE(is_allocated(born));
+    clear_stack_below();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(AtEveryStep, YoungStep,
+                         testing::Values(Step::cycle_begins, Step::sweep_closed, Step::barriers_on, Step::stacks_scanned,
+                                         Step::roots_marked, Step::marked, Step::terminating, Step::flushed, Step::done,
+                                         Step::weak_cleared, Step::destructors_queued, Step::barriers_off, Step::sweep_opened,
+                                         Step::swept),
+                         [](const auto& named) { return std::string(name_of(named.param)); });
+
+// Only the parts of an array that lie on dirty cards are scanned; every one of its slots must be found all the same.
+lull::root<lull::ptr<Node>[]> table;
+
+TEST_F(Young, FindsEverySlotOfAnOldArray) {
+  constexpr std::size_t kLength = 5000;
+  elsewhere([] { table = lull::make_array<lull::ptr<Node>>(kLength); });
+  lull::collect();
+  for (const std::size_t i : {std::size_t{0}, std::size_t{1}, std::size_t{62}, std::size_t{63}, std::size_t{64}, std::size_t{2047}, kLength - 1}) {
+    Hidden young;
+    elsewhere([&] {
+      table[i] = lull::make<Node>();
+      young = Hidden(table[i].get());
+    });
+    lull::collect_young();
+    EXPECT_TRUE(is_allocated(young)) << i;
+    EXPECT_LE(lull::gc::dirty_cards.listed_cards(), 16u);  // and not the whole array's
+  }
+  elsewhere([] { table = nullptr; });
+}
+
+struct Wide {  // no trace(): scanned conservatively, across many cards
+  lull::ptr<Node> slots[300];
+};
+lull::root<Wide> wide;
+
+TEST_F(Young, FindsEverySlotOfAnOldObjectWithoutTrace) {
+  elsewhere([] { wide = lull::make<Wide>(); });
+  lull::collect();
+  for (std::size_t i = 0; i < 300; i += 23) {
+    Hidden young;
+    elsewhere([&] {
+      wide->slots[i] = lull::make<Node>();
+      young = Hidden(wide->slots[i].get());
+    });
+    lull::collect_young();
+    EXPECT_TRUE(is_allocated(young)) << i;
+  }
+  elsewhere([] { wide = nullptr; });
+}
+
+// Holes in spans whose other objects are all old are filled with young ones, which young cycles must see.
+TEST_F(Young, FreesWhatWasAllocatedIntoHolesOfOldSpans) {
+  constexpr int kMany = 4000;
+  static lull::root<lull::ptr<Node>[]> kept;
+  elsewhere([] {
+    kept = lull::make_array<lull::ptr<Node>>(kMany);
+    for (int i = 0; i < kMany; ++i) {
+      kept[static_cast<std::size_t>(i)] = lull::make<Node>();
+      lull::make<Node>();
+    }
+  });
+  lull::collect();  // every other slot is a hole now, in tenured spans
+  const std::uint64_t objects = lull::read_mem_stats().heap_objects;
+  elsewhere([] {
+    for (int i = 0; i < kMany; ++i) lull::make<Node>();
+  });
+  EXPECT_GE(lull::read_mem_stats().heap_objects, objects + kMany / 2);
+  lull::collect_young();
+  EXPECT_LE(lull::read_mem_stats().heap_objects, objects + 16);
+  elsewhere([] { kept = nullptr; });
+}
+
+TEST_F(Young, EmptiesOldWeakPointersToYoungGarbage) {
+  static lull::root<lull::weak_ptr<Node>> weak;
+  elsewhere([] { weak = lull::make<lull::weak_ptr<Node>>(); });
+  lull::collect();
+  elsewhere([] { *weak = lull::weak_ptr<Node>(lull::make<Node>()); });
+  lull::collect_young();
+  elsewhere([] { EXPECT_TRUE(weak->expired()); });
+  elsewhere([] { *weak = lull::weak_ptr<Node>(anchor.load()); });
+  lull::collect_young();
+  elsewhere([] { EXPECT_FALSE(weak->expired()); });
+  elsewhere([] { weak = nullptr; });
+}
+
+struct Counted {
+  ~Counted() { destroyed.fetch_add(1); }
+  lull::ptr<Node> held = lull::make<Node>();
+  static inline std::atomic<int> destroyed{0};
+  void trace(lull::tracer& t) const { t(held); }
+};
+
+TEST_F(Young, RunsTheDestructorsOfYoungGarbage) {
+  const int before = Counted::destroyed;
+  elsewhere([] {
+    for (int i = 0; i < 10; ++i) lull::make<Counted>();
+  });
+  lull::collect_young();
+  lull::wait_for_finalizers();
+  EXPECT_EQ(Counted::destroyed, before + 10);
+}
+
+// Rule 16: the cards of an aborted cycle are gone, so the next cycle is full.
+TEST_F(Young, AFullCycleFollowsAnAbortedOne) {
+  const lull::mem_stats before = lull::read_mem_stats();
+  const Hidden young = append_elsewhere();
+  Stepper stepper;
+  stepper.use(CycleKind::young);
+  stepper.run_to(Step::stacks_scanned);
+  lull::gc::cycle_must_abort = true;
+  stepper.finish();
+  const lull::mem_stats after = lull::read_mem_stats();
+  EXPECT_EQ(after.aborted_cycles, before.aborted_cycles + 1);
+  EXPECT_EQ(after.num_gc, before.num_gc + 1);
+  EXPECT_EQ(after.num_young_gc, before.num_young_gc);
+  EXPECT_TRUE(is_allocated(young));
+}
+
+TEST_F(Young, CyclesAreCounted) {
+  const lull::mem_stats before = lull::read_mem_stats();
+  lull::collect_young();
+  lull::collect();
+  lull::collect_young();
+  const lull::mem_stats after = lull::read_mem_stats();
+  EXPECT_EQ(after.num_young_gc, before.num_young_gc + 2);
+  EXPECT_EQ(after.num_gc, before.num_gc + 3);
+}
+
+TEST_F(Young, CyclesAreFullWhereGenerationsAreOff) {
+  const Hidden old = append_elsewhere();
+  lull::collect();
+  cut();
+  lull::gc::options.generational = 0;
+  lull::collect_young();
+  lull::gc::options.generational = 1;
+  EXPECT_FALSE(is_allocated(old));
+}
+
+// A full cycle cleans cards too, or the young one after it would scan what every store since the start has dirtied.
+TEST_F(Young, CardsAreCleanAfterAFullCycle) {
+  append_elsewhere();
+  lull::collect();
+  lull::collect_young();
+  EXPECT_EQ(lull::gc::dirty_cards.listed_cards(), 0u);
+}
+
+}  // namespace
