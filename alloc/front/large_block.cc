@@ -60,7 +60,7 @@ bool resize_large(void* address, std::size_t bytes) {
   Span* span = large_span_at(reinterpret_cast<std::uintptr_t>(address));
   const PageCount wanted = pages_for(bytes);
   if (wanted.value == span->page_count) return true;
-  if (is_secure()) return false;  // its guard stays where it is
+  if (span->secure) return false;  // its guard stays where it is
   if (wanted.value > span->page_count) {
     if (!pages::extend_span(span, {wanted.value - span->page_count})) return false;
   } else {
