@@ -7,6 +7,11 @@ namespace lull {
 
 // Formats on the stack, writes "lull: ..." to standard error, aborts. Takes no lock, allocates nothing.
 [[noreturn, gnu::cold, gnu::format(printf, 1, 2)]] void fatal(const char* format, ...);
+// The same without the end.
+[[gnu::cold, gnu::format(printf, 1, 2)]] void say(const char* format, ...);
+// Says it, calls details(subject), which may say more, and aborts.
+using Details = void (*)(const void* subject);
+[[noreturn, gnu::cold, gnu::format(printf, 3, 4)]] void fatal_about(Details details, const void* subject, const char* format, ...);
 
 }  // namespace lull
 

@@ -11,6 +11,7 @@
 #include "alloc/pages/page_heap.h"
 #include "alloc/pages/purger.h"
 #include "alloc/pages/span_table.h"
+#include "alloc/sample/guard_pool.h"
 
 namespace lull::front {
 namespace {
@@ -49,6 +50,7 @@ void* allocate_aligned(std::size_t alignment, std::size_t bytes) {
 
 std::size_t usable_size(const void* address) {
   const auto word = reinterpret_cast<std::uintptr_t>(address);
+  if (sample::in_guard_pool(word)) return sample::guarded_bytes(address);
   if (!pages::in_heap(word)) report_bad_free(address);
   if (Span* span = small_span_of(word)) {
     const std::uint32_t slot = span->slot_of(word);
@@ -73,6 +75,7 @@ std::size_t good_size(std::size_t bytes) {
 
 bool resize_in_place(void* address, std::size_t have, std::size_t bytes) {
   if (have > kSmallMost) return bytes > kSmallMost && resize_large(address, bytes);
+  if (bytes > have && sample::in_guard_pool(reinterpret_cast<std::uintptr_t>(address))) return false;  // it has what was asked for
   // A block that is half empty or less is worth moving.
   return (bytes <= have && bytes * 2 > have) || (bytes <= kSmallMost && bin_of(bytes) == bin_of(have));
 }
@@ -105,6 +108,8 @@ void free_sized_slow(void* address, std::size_t bytes) {
     const std::size_t have = span != nullptr ? span->slot_bytes : large_bytes(word);
     if (have != 0 && !may_have_size(have, bytes)) report_wrong_size(address, bytes);
   }
+  // Of a guarded block what was asked for is known, and what it would have otherwise.
+  if (sample::in_guard_pool(word) && !may_have_size(good_size(sample::guarded_bytes(address)), bytes)) report_wrong_size(address, bytes);
   free_slow(address);
 }
 

@@ -7,6 +7,7 @@
 #include "alloc/pages/page_heap.h"
 #include "alloc/pages/span_geometry.h"
 #include "alloc/pages/span_table.h"
+#include "alloc/sample/history.h"
 
 namespace lull::front {
 namespace {
@@ -50,7 +51,10 @@ void free_large(void* address) {
   if (!pages::reservation.classes[pages::page_of(start).value].compare_exchange_strong(expected, PageClass::none,
                                                                                       std::memory_order_relaxed))
     report_double_free(address);
-  if (sample::Sample& sample = sample::sample_of(span); sample.stack != nullptr) sample::note_freed(sample);
+  if (sample::Sample& sample = sample::sample_of(span); sample.stack != nullptr) {
+    sample::note_life(sample, start, span->slot_bytes);
+    sample::note_freed(sample);
+  }
   if (is_secure()) retire_large_secure(span);
   else pages::destroy_span(span);
   pages::nudge_purger();

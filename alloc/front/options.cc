@@ -18,7 +18,7 @@ struct Option {
 };
 constexpr Option kOptions[] = {
     {"secure", &MallocOptions::secure, 0, 1, 1},
-    {"guard", &MallocOptions::guard, 0, 1'000'000'000, 5000},
+    {"guard", &MallocOptions::guard, 0, 1'000'000'000, 100},
 };
 
 struct Text {

@@ -1,8 +1,8 @@
-// LULL_MALLOC: what a program's environment asks of malloc, a list of names with values: LULL_MALLOC=secure,guard=5000
+// LULL_MALLOC: what a program's environment asks of malloc, a list of names with values: LULL_MALLOC=secure,guard=1000
 //
 //   name     value                                                        alone    default
 //   secure   none, or 1                                                   1        0
-//   guard    one sampled allocation in so many gets guard pages           5000     0: none
+//   guard    one sampled allocation in so many gets guard pages           100      0: none
 //
 // Read once, before the first block is handed out. Any text is tolerated: what is unknown is skipped, and told in one line on
 // standard error. Nothing here allocates or locks.

@@ -9,7 +9,9 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "alloc/front/options.h"
 #include "alloc/front/sampling.h"
+#include "alloc/sample/guard_pool.h"
 #include "lull/profile.h"
 
 namespace lull::front {
@@ -92,8 +94,13 @@ std::size_t number_in(const char* name, std::size_t otherwise) {
 }  // namespace
 
 void begin_profile_of_run() {
+  const std::int64_t guard = malloc_options().guard;
+  const bool guards = guard != 0 && sample::start_guarding(static_cast<std::uint32_t>(guard));
   const char* wanted = std::getenv("LULL_PROFILE");
-  if (wanted == nullptr || *wanted == '\0' || std::strlen(wanted) >= kMostPath) return;
+  if (wanted == nullptr || *wanted == '\0' || std::strlen(wanted) >= kMostPath) {
+    if (guards) start_profile(number_in("LULL_PROFILE_RATE", 0));
+    return;
+  }
   std::strcpy(path, wanted);
   started_in = ::getpid();
   if (const auto signal = static_cast<int>(number_in("LULL_PROFILE_SIGNAL", 0))) {

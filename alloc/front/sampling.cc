@@ -3,10 +3,12 @@
 #include "alloc/front/large_block.h"
 #include "alloc/front/secure.h"
 #include "alloc/front/thread_bins.h"
+#include "alloc/sample/guard_pool.h"
 
 namespace lull::front {
 
 void* allocate_sampled(std::size_t asked, std::size_t block_bytes) {
+  if (void* guarded = sample::allocate_guarded(asked, block_bytes)) return guarded;
   pages::Span* span = create_large_span(block_bytes, 1, {.page_class = pages::PageClass::large, .bitmaps = 1, .secure = is_secure()});
   if (span == nullptr) return nullptr;
   span->slot_bytes = block_bytes;  // fewer than its pages have

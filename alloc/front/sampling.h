@@ -7,7 +7,7 @@
 
 namespace lull::front {
 
-// A small block that is a sample: pages of its own. nullptr when memory runs out.
+// A small block that is a sample: pages of its own, between guard pages when it is its turn. nullptr when memory runs out.
 [[nodiscard]] void* allocate_sampled(std::size_t asked, std::size_t block_bytes);
 // A large block was made, or has another length now: a sample, or no longer.
 void sample_large(pages::Span* span, std::size_t asked);

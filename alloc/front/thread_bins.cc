@@ -19,6 +19,7 @@
 #include "alloc/front/secure.h"
 #include "alloc/os/lock.h"
 #include "alloc/os/meta_arena.h"
+#include "alloc/sample/guard_pool.h"
 
 namespace lull::front {
 
@@ -309,7 +310,10 @@ void* allocate_slow(std::size_t bytes) {
 void free_slow(void* address) {
   if (address == nullptr) return;
   const auto word = reinterpret_cast<std::uintptr_t>(address);
-  if (!pages::in_heap(word)) report_bad_free(address);
+  if (!pages::in_heap(word)) {
+    if (sample::in_guard_pool(word)) return sample::free_guarded(address);
+    report_bad_free(address);
+  }
   const auto entry = static_cast<std::uint32_t>(pages::reservation.classes[pages::page_of(word).value].load(std::memory_order_acquire));
   const std::uint32_t b = entry & 0xff;
   if (b == low_byte(pages::PageClass::large)) return free_large(address);

@@ -48,6 +48,14 @@ bool commit(void* at, std::size_t bytes) {
   return done;
 }
 
+bool decommit(void* at, std::size_t bytes) {
+  const int saved = errno;
+  const bool done = ::mprotect(at, bytes, PROT_NONE) == 0;
+  if (done) ::madvise(at, bytes, MADV_DONTNEED);
+  errno = saved;
+  return done;
+}
+
 void* map(std::size_t bytes) {
   const int saved = errno;
   void* at = map_with(bytes, PROT_READ | PROT_WRITE);

@@ -17,6 +17,9 @@ namespace lull::os {
 // Readable zeros that the system charges nothing for; commit() makes parts of it writable. nullptr when refused.
 [[nodiscard]] void* map_readable(std::size_t bytes);
 void unmap(void* at, std::size_t bytes);
+// The opposite of commit(): the memory goes back and nobody can touch the range. False: it can be touched as before, contents
+// and all. May be called inside malloc and free: errno stays.
+[[nodiscard]] bool decommit(void* at, std::size_t bytes);
 // Gives the memory behind a committed range back; it reads as zero afterwards.
 void purge(void* at, std::size_t bytes);
 

@@ -130,6 +130,7 @@ class Writer {
 
   // Locations are numbered by their address: that of the call, not of the return behind it.
   void put_sample(const Stack& stack) {
+    if (stack.allocated_objects.load(std::memory_order_relaxed) == 0) return;  // only freed there
     if (!sites_.has_room_for(stack.depth)) return;  // many were added since they were counted
     Message locations, values, sample;
     for (std::uint32_t i = 0; i < stack.depth; ++i) {

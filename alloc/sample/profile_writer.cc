@@ -33,6 +33,7 @@ void write_text(Output& out) {
   for_each_stack([&](const Stack& s) { all += figures_of(s); });
   put_counts(out, "heap profile: %ld: %ld [%ld: %ld] @ heap_v2/1\n", all);
   for_each_stack([&](const Stack& s) {
+    if (s.allocated_objects.load(std::memory_order_relaxed) == 0) return;  // only freed there
     put_counts(out, "%ld: %ld [%ld: %ld] @", figures_of(s));
     for (std::uint32_t i = 0; i < s.depth; ++i) out.put_line(" 0x%lx", s.frames[i]);
     out.put_text("\n");

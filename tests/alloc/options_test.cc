@@ -21,7 +21,7 @@ TEST(MallocOptions, AreOffByDefaultAndSetByNameOrValue) {
   EXPECT_EQ(0, parsed("").guard);
   EXPECT_EQ(1, parsed("secure").secure);
   EXPECT_EQ(0, parsed("secure").guard);
-  EXPECT_EQ(5000, parsed("guard").guard);
+  EXPECT_EQ(100, parsed("guard").guard);
   EXPECT_EQ(17, parsed("guard=17").guard);
   EXPECT_EQ(1, parsed("guard=17,secure").secure);
   EXPECT_EQ(17, parsed("guard=17,secure").guard);
