@@ -37,13 +37,20 @@ std::uint32_t take_page(std::uint32_t page) {
 }
 
 // Scans the marked objects of `span` in [from, to). An object without parts is scanned whole, once: `last` remembers it.
-void scan_range(Marker& marker, Span& span, std::uintptr_t from, std::uintptr_t to, std::uint32_t epoch, std::uintptr_t& last) {
+void scan_range(Marker& marker, Span& span, std::uintptr_t from, std::uintptr_t to, std::uintptr_t& last) {
   const std::uint32_t end = std::min(span.slot_of(std::min(to, span.end()) - 1) + 1, span.slots);
-  for (std::uint32_t slot = span.slot_of(from); slot < end; ++slot) {
+  const BitWord* marks = span.mark_bits();
+  for (std::uint32_t slot = next_set(marks, span.slot_of(from), end); slot < end; slot = next_set(marks, slot + 1, end)) {
     const ObjectRef object{&span, slot};
-    if (object.address() == last || !is_marked(object, epoch)) continue;
-    if (marker.scan_part(object, from, to)) last = object.address();
+    if (object.address() != last && marker.scan_part(object, from, to)) last = object.address();
   }
+}
+
+// Most dirty cards lie among young objects: constructors dirty them. What is marked meanwhile is scanned by its marker.
+bool has_old_objects(const Span& span) {
+  return kind_of(span).layout != detail::Layout::no_pointers &&
+         // acquire: pairs with the release in claim_marks
+         span.mark_cycle.load(std::memory_order_acquire) == mark_epoch.load(std::memory_order_relaxed);
 }
 
 }  // namespace
@@ -83,16 +90,15 @@ void DirtyCards::take(CycleKind kind) {
 }
 
 void DirtyCards::scan(Marker& marker) {
-  const std::uint32_t epoch = mark_epoch.load(std::memory_order_relaxed);
   std::uintptr_t last = 0;
   for (const DirtyPage* dirty = list_; dirty != list_ + count_; ++dirty) {
     const std::uintptr_t base = pages::address_of(PageIndex{dirty->page});
     Span* span = pages::managed_span_of(base);
-    if (span == nullptr || kind_of(*span).layout == detail::Layout::no_pointers) continue;
+    if (span == nullptr || !has_old_objects(*span)) continue;
     for (std::uint32_t cards = dirty->cards; cards != 0;) {
       const auto first = static_cast<std::uint32_t>(std::countr_zero(cards));
       const auto run = static_cast<std::uint32_t>(std::countr_one(cards >> first));
-      scan_range(marker, *span, base + first * kCardBytes, base + (first + run) * kCardBytes, epoch, last);
+      scan_range(marker, *span, base + first * kCardBytes, base + (first + run) * kCardBytes, last);
       cards &= ~(((1u << run) - 1) << first);
     }
   }
