@@ -14,7 +14,7 @@ HeapFigures read_figures() {
   for (PageIndex at{0}; at < end; at = at + PageCount{1}) {
     // From the page's entry, not from the descriptor, which may be another span's meanwhile.
     const auto entry = static_cast<std::uint32_t>(pages::reservation.classes[at.value].load(std::memory_order_relaxed));
-    Span* span = entry >> 8 == 0 ? small_span_of(pages::address_of(at)) : nullptr;
+    Span* span = pages::place_of(entry) == 0 ? small_span_of(pages::address_of(at)) : nullptr;
     if (span != nullptr && (entry & 0xff) >= kFirstBin)
       free_bytes += (span->free_state().load(std::memory_order_relaxed) & kCountMask) * bytes_of_bin(entry & 0xff);
   }

@@ -57,6 +57,7 @@ constexpr std::size_t kMostPerThread = std::size_t{2} << 20;  // all arrays of a
 
 constinit os::Lock lock{os::LockRank::caches};
 constinit ThreadBins* all = nullptr;     // lock
+constinit std::uint32_t all_bins = 0;    // lock; their number
 constinit pthread_key_t key{};           // lock; valid once `ready`
 constinit bool ready = false;            // lock
 
@@ -102,6 +103,7 @@ void give_back(ThreadBins& t) {
     r.last_visit = Visit::none;
     if (Span* held = std::exchange(r.held, nullptr)) release_held_span(static_cast<BinIndex>(b), held);
   }
+  give_blocks(t.strangers.blocks, std::exchange(t.strangers.count, 0));
   after_giving();
 }
 
@@ -137,10 +139,12 @@ ThreadBins* take_bins() {
     void* memory = os::allocate_meta(sizeof(ThreadBins));
     if (memory == nullptr) return nullptr;
     t = new (memory) ThreadBins;
+    t->mark = mark_number(all_bins++);
     t->next = all;
     all = t;
   }
   t->used = true;
+  t->foreign = kAllMarks & ~t->mark;
   return t;
 }
 
@@ -207,13 +211,17 @@ void grow_magazine(ThreadBins& t, BinIndex b, Visit visit) {
 // Fills the empty bin from the central store. False: no memory.
 bool refill(ThreadBins& t, BinIndex b) {
   grow_magazine(t, b, Visit::took);
+  if (++t.strangers.magazines % kLookAway == 0) t.foreign = kAllMarks & ~t.mark;
   BinReserve& r = t.reserve[b];
   const std::uint32_t wanted = std::min(r.capacity / 2u, blocks_within(b, kPlainBytes, kPlainBlocks));
   std::uint32_t have = 0;
   // Spans with few free blocks are worth another look, but not for ever.
   for (int spans = 0; have < wanted / 2 + 1 && spans < 4 && r.capacity != 0; ++spans) {
-    if (r.held == nullptr) r.held = hold_span(b);
-    if (r.held == nullptr) break;
+    if (r.held == nullptr) {
+      r.held = hold_span(b);
+      if (r.held == nullptr) break;
+      if (is_marked(b)) mark_pages(*r.held, t.mark);
+    }
     have += take_blocks(*r.held, wanted - have, r.blocks + have);
     if (drop_if_exhausted(r.held)) r.held = nullptr;
   }
@@ -287,15 +295,27 @@ void* allocate_small_slow(std::size_t bytes) {
   return refill(*t, b) ? pop(t->bins[b]) : take_without_bins(b);
 }
 
-// The older half of a full bin goes back.
-void make_room(ThreadBins& t, BinIndex b) {
+// The older half of a full bin goes back, unless it may grow. True: blocks were given.
+bool make_room(ThreadBins& t, BinIndex b) {
   BinReserve& r = t.reserve[b];
   grow_magazine(t, b, r.capacity == 0 ? Visit::none : Visit::gave);
-  if (has_room(t.bins[b]) || r.capacity == 0) return;
+  if (has_room(t.bins[b]) || r.capacity == 0) return false;
   const std::uint32_t count = count_of(t, b), older = count / 2;
   give_blocks(r.blocks, older);
   std::copy(r.blocks + older, r.blocks + count, r.blocks);
   set_count(t, b, count - older);
+  return true;
+}
+
+// See neighbours.h.
+void keep_stranger(ThreadBins& t, Block* block) {
+  block->key = key_of(block);
+  t.strangers.blocks[t.strangers.count++] = block;
+  if (t.strangers.count < kManyStrangers) return;
+  t.foreign = 0;
+  const Visiting visiting(&t);
+  give_blocks(t.strangers.blocks, std::exchange(t.strangers.count, 0));
+  after_giving();
 }
 
 }  // namespace
@@ -319,21 +339,23 @@ void free_slow(void* address) {
   if (b == low_byte(pages::PageClass::large)) return free_large(address);
   if (b == low_byte(pages::PageClass::heap_small) || b == low_byte(pages::PageClass::heap_large)) return free_in_heap(address);
   if (b < kFirstBin) report_bad_free(address);
-  const std::uint32_t in_span = static_cast<std::uint32_t>(word & (kPageSize - 1)) | (entry >> 8) << kPageShift;
+  const std::uint32_t in_span = static_cast<std::uint32_t>(word & (kPageSize - 1)) | pages::place_of(entry) << kPageShift;
   if (in_span * inverse_of_bin(b) >= inverse_of_bin(b)) report_bad_free(address);
   if (is_secure()) return free_secure(address);
   auto* block = static_cast<Block*>(address);
   if (block->key == key_of(block)) report_double_free(address);
   ThreadBins* t = own_bins();
+  if (t != nullptr && (entry & t->foreign)) return keep_stranger(*t, block);
   const Visiting visiting(t);
-  if (t != nullptr && !has_room(t->bins[b])) make_room(*t, static_cast<BinIndex>(b));
+  bool gave = t != nullptr && !has_room(t->bins[b]) && make_room(*t, static_cast<BinIndex>(b));
   if (t != nullptr && has_room(t->bins[b])) {
     push(t->bins[b], address);
   } else {
     block->key = key_of(block);
     give_blocks(&block, 1);
+    gave = true;
   }
-  after_giving();
+  if (gave) after_giving();
 }
 
 void flush_thread_bins() {
@@ -366,6 +388,7 @@ void reclaim_bins_after_fork() {
       set_count(*t, b, 0);
       t->bins[watched_bin(b)] = {};
     }
+    t->strangers.count = 0;
     t->visiting.store(false, std::memory_order_relaxed);
     give_back(*t);
     t->used = false;

@@ -17,6 +17,7 @@
 #pragma once
 
 #include "alloc/front/central.h"
+#include "alloc/front/neighbours.h"
 #include "alloc/pages/reservation.h"
 
 namespace lull::front {
@@ -50,7 +51,16 @@ struct WatchedBin {
   Block* blocks[126];
 };
 
+// Small blocks from spans of other threads, on their way back.
+struct Strangers {
+  Block* blocks[kManyStrangers] = {};
+  std::uint32_t count = 0;
+  std::uint32_t magazines = 0;  // fetched, to know when to look again
+};
+
 struct ThreadBins {
+  EntryMark foreign = 0;           // marks whose blocks are strangers; none while the thread looks away
+  EntryMark mark = 0;              // of its own spans
   Bin bins[kAllBins];
   BinReserve reserve[kBins];
   std::size_t capacity_bytes = 0;  // all arrays, full
@@ -59,6 +69,7 @@ struct ThreadBins {
   std::uint32_t sampling_epoch = 0;  // that the watched bins are of
   WatchedBin* watched = nullptr;   // [bin - kFirstBin]; made when the thread samples first, constant then
   ThreadBins* next = nullptr;      // list of all; constant once published
+  Strangers strangers;
 };
 
 // Never null: threads without bins have `no_bins`, whose arrays are empty and have no room.
@@ -110,8 +121,8 @@ inline Bin* bin_for(void* address) {
   if (offset >= size) [[unlikely]] return nullptr;
   const auto entry = static_cast<std::uint32_t>(free_view.classes[offset >> kPageShift].load(std::memory_order_relaxed));
   Bin& bin = thread_bins->bins[entry & 0xff];
-  const std::uint32_t in_span = (static_cast<std::uint32_t>(offset) & (kPageSize - 1)) | (entry >> 8) << kPageShift;
-  if (bin.is_full() || in_span * bin.inverse >= bin.inverse) [[unlikely]] return nullptr;
+  const std::uint32_t in_span = (static_cast<std::uint32_t>(offset) & (kPageSize - 1)) | pages::place_of(entry) << kPageShift;
+  if (bin.is_full() || in_span * bin.inverse >= bin.inverse || (entry & thread_bins->foreign)) [[unlikely]] return nullptr;
   if (static_cast<Block*>(address)->key == key_of(static_cast<Block*>(address))) [[unlikely]] return nullptr;
   return &bin;
 }

@@ -6,6 +6,7 @@
 #include "alloc/os/guard_pages.h"
 #include "alloc/os/lock.h"
 #include "alloc/pages/page_heap.h"
+#include "alloc/pages/span_geometry.h"
 
 namespace lull::pages {
 namespace {
@@ -72,6 +73,7 @@ void describe(Span& span, const SpanGeometry& g, PageIndex first, std::uint32_t 
     span.alloc_bits()[w].store(0, std::memory_order_relaxed);
 }
 
+static_assert(kLargestSpanPages <= 16);
 PageClass class_of_page(PageClass of_span, std::uint32_t place) {
   if (of_span < PageClass::first_small) return of_span;
   return static_cast<PageClass>(static_cast<std::uint32_t>(of_span) | place << 8);

@@ -458,6 +458,35 @@ TEST(Threads, MayAllocateAndFreeInTheirLastDestructors) {
   EXPECT_EQ(0u, used_pages());
 }
 
+// Passive false sharing: a worker was given one of two neighbours, freed it, and got it back at its next allocation.
+std::size_t handed_out_again(const std::set<void*>& freed) {
+  std::size_t again = 0;
+  std::thread([&] {
+    for (void* block : freed) lull_free(block);
+    std::vector<void*> own(2 * freed.size());
+    for (void*& block : own) again += freed.count(block = lull_malloc(16));
+    for (void* block : own) lull_free(block);
+  }).join();
+  return again;
+}
+std::set<void*> small_blocks(std::size_t n) {
+  std::set<void*> blocks;
+  while (blocks.size() < n) blocks.insert(lull_malloc(16));
+  return blocks;
+}
+TEST(Neighbours, AFewThatAnotherThreadFreesAreNotItsToHandOut) {
+  EXPECT_EQ(0u, handed_out_again(small_blocks(kManyStrangers - 1)));
+}
+TEST(Neighbours, ManyAreHandedOutAgainSinceTheyAreInTheCache) {
+  EXPECT_LT(0u, handed_out_again(small_blocks(10 * kManyStrangers)));
+}
+TEST(Neighbours, GoBackToTheirSpansWhenTheThreadEnds) {
+  static_cast<void>(handed_out_again(small_blocks(kManyStrangers - 1)));
+  flush_thread_bins();
+  lull_malloc_trim(0);
+  EXPECT_EQ(0u, used_pages());
+}
+
 // Wrong use.
 
 class MallocDeathTest : public ::testing::Test {
