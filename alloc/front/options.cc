@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <iterator>
 #include <unistd.h>
+
+#include "alloc/os/environment.h"
 
 namespace lull::front {
 namespace {
@@ -86,7 +87,7 @@ constinit std::atomic<bool> was_read{false}, complained{false};
 // Threads that come here at once agree on one's findings, also if the environment changed in between.
 void read_environment() {
   MallocOptions found;
-  if (const char* text = std::getenv("LULL_MALLOC")) {
+  if (const char* text = os::environment_variable("LULL_MALLOC")) {
     const Text wrong = parse(text, found);
     if (wrong.at != nullptr && !complained.exchange(true, std::memory_order_relaxed)) complain(wrong);
   }

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "alloc/base/check.h"
@@ -70,6 +71,17 @@ void* map_readable(std::size_t bytes) {
   return at;
 }
 
+bool map_at(void* at, std::size_t bytes) {
+  if (injected_fault()) return false;
+  const int saved = errno;
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+  void* got = ::mmap(at, bytes, PROT_READ | PROT_WRITE, kFlags, -1, 0);
+  // Before Linux 4.17 the address is a hint.
+  if (got != MAP_FAILED && got != at) unmap(got, bytes);
+  errno = saved;
+  return got == at;
+}
+
 void unmap(void* at, std::size_t bytes) {
   LULL_CHECK(::munmap(at, bytes) == 0, "munmap of a mapping of our own failed");
 }
@@ -83,6 +95,12 @@ void purge(void* at, std::size_t bytes) {
 std::size_t physical_memory() {
   const long pages = ::sysconf(_SC_PHYS_PAGES), size = ::sysconf(_SC_PAGESIZE);
   return pages > 0 && size > 0 ? static_cast<std::size_t>(pages) * static_cast<std::size_t>(size) : std::size_t{1} << 30;
+}
+
+std::size_t address_space_limit() {
+  rlimit limit{};
+  const bool is_limited = ::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+  return is_limited ? static_cast<std::size_t>(limit.rlim_cur) : ~std::size_t{0};
 }
 
 void fail_mapping_for_testing(std::int64_t n, bool sticky) {

@@ -16,6 +16,8 @@ namespace lull::os {
 [[nodiscard]] void* map(std::size_t bytes);
 // Readable zeros that the system charges nothing for; commit() makes parts of it writable. nullptr when refused.
 [[nodiscard]] void* map_readable(std::size_t bytes);
+// As map(), but at `at`; false when something else is there or the system refuses.
+[[nodiscard]] bool map_at(void* at, std::size_t bytes);
 void unmap(void* at, std::size_t bytes);
 // The opposite of commit(): the memory goes back and nobody can touch the range. False: it can be touched as before, contents
 // and all. May be called inside malloc and free: errno stays.
@@ -23,9 +25,10 @@ void unmap(void* at, std::size_t bytes);
 // Gives the memory behind a committed range back; it reads as zero afterwards.
 void purge(void* at, std::size_t bytes);
 
-std::size_t physical_memory();  // bytes
+std::size_t physical_memory();      // bytes
+std::size_t address_space_limit();  // of the process (`ulimit -v`), bytes; the largest number: none
 
-// Fault injection: the n-th next reserve, commit, map or map_readable fails (and every later one when `sticky`); negative: never.
+// Fault injection: the n-th next reserve, commit, map, map_at or map_readable fails (and every later one when `sticky`); negative: never.
 void fail_mapping_for_testing(std::int64_t n, bool sticky = false);
 
 }  // namespace lull::os

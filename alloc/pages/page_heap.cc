@@ -128,10 +128,10 @@ bool PageHeap::grow_locked(std::uint32_t chunks) {
   const std::uint32_t have = chunks_.load(std::memory_order_relaxed);
   if (chunks > capacity_ - have) return false;
   const std::uint32_t wanted = std::min(std::max(chunks, kGrowthChunks), capacity_ - have);
-  auto* at = reinterpret_cast<void*>(address_of({have * kChunkPages}));
+  const PageIndex at{have * kChunkPages};
   std::uint32_t grown = wanted;
-  if (!os::commit(at, PageCount{wanted * kChunkPages}.bytes())) {
-    if (wanted == chunks || !os::commit(at, PageCount{chunks * kChunkPages}.bytes())) return false;
+  if (!commit_heap(at, {wanted * kChunkPages})) {
+    if (wanted == chunks || !commit_heap(at, {chunks * kChunkPages})) return false;
     grown = chunks;
   }
   if (!commit_tables({(have + grown) * kChunkPages})) return false;

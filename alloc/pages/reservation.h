@@ -7,7 +7,13 @@
 //   spans    64-byte cells          span descriptors, addressed by number, never unmapped
 //
 // Tables cost memory only where they are touched. They are readable from the start and become writable as the heap grows,
-// because strict overcommit and `ulimit -d` charge for all that is writable. Under `ulimit -v` the range is halved until
+// because strict overcommit and `ulimit -d` charge for all that is writable. Where they begin and end a page stays readable for
+// ever, so that who runs over the end of a mapping beside them does not get far.
+//
+// Under `ulimit -v` address space is what is scarce. The range is then one of the limit's size at a place where the system puts
+// nothing by itself, and it is mapped piece by piece as the heap grows: heap, stacks and everybody else share what
+// there is in the order in which they ask, but for a part that the heap leaves. If somebody maps something into the range, which
+// takes a fixed address, the heap ends there. Where there is no such place the range is reserved, halved until
 // everything fits and leaves room for the rest of the program.
 #pragma once
 
@@ -32,6 +38,7 @@ struct Reservation {
   std::size_t size = 0;
   std::atomic<PageClass>* classes = nullptr;
   std::atomic<std::uint32_t>* owners = nullptr;
+  bool on_demand = false;  // mapped piece by piece
   std::byte* span_cells = nullptr;
   std::size_t span_cells_bytes = 0;
 };
@@ -40,6 +47,8 @@ extern Reservation reservation;  // constant after reserve_heap()
 
 // Reserves the range and its tables; idempotent, thread-safe; false when not even the smallest range can be had.
 [[nodiscard]] bool reserve_heap();
+// Makes pages of the range usable, from the end of the last ones on. False when the system refuses. The page heap's lock.
+[[nodiscard]] bool commit_heap(PageIndex first, PageCount n);
 // Makes the tables writable as far as they are about the pages below `end`, or the cells of descriptors below `bytes`, and
 // further: seldom more than a comparison. False when the system refuses. The caller holds the lock of what grows.
 [[nodiscard]] bool commit_tables(PageIndex end);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <fcntl.h>
 
 #include "alloc/os/vm.h"
 #include "alloc/pages/page_heap.h"
@@ -28,7 +29,8 @@ void limit_address_space(std::size_t bytes) {
 
 void expect_consistent_tables() {
   const std::size_t pages = reservation.size >> kPageShift;
-  LULL_CHILD_EXPECT(std::has_single_bit(reservation.size) && reservation.size >= 64 * kMiB);
+  LULL_CHILD_EXPECT(reservation.on_demand ? reservation.size % (16 * kMiB) == 0 : std::has_single_bit(reservation.size));
+  LULL_CHILD_EXPECT(reservation.size >= 64 * kMiB);
   LULL_CHILD_EXPECT(reservation.base % kHugePage == 0);
   LULL_CHILD_EXPECT(detail::heap_range.base == reservation.base && detail::heap_range.size == reservation.size);
 
@@ -45,6 +47,15 @@ void expect_consistent_tables() {
                           {detail::heap_range.cards, reservation.size >> detail::kCardShift, 1},
                           {reservation.span_cells, reservation.span_cells_bytes, kCellBytes},
                           {reinterpret_cast<void*>(reservation.base), reservation.size, kHugePage}};
+  // Nobody can write over their ends.
+  const auto is_writable = [](const void* at) {
+    const int null = ::open("/dev/zero", O_RDONLY);
+    const bool done = ::read(null, const_cast<void*>(at), 1) == 1;
+    ::close(null);
+    return done;
+  };
+  LULL_CHILD_EXPECT(is_writable(reservation.owners) && !is_writable(reinterpret_cast<std::byte*>(reservation.owners) - 1));
+  LULL_CHILD_EXPECT(!is_writable(reservation.span_cells + reservation.span_cells_bytes));
   for (const Table& table : tables) {
     const auto from = reinterpret_cast<std::uintptr_t>(table.at), to = from + table.bytes;
     LULL_CHILD_EXPECT(from % table.alignment == 0);
@@ -152,7 +163,7 @@ TEST_F(UnderALimitDeathTest, OfSixHundredMegabytesTheHeapStillWorks) {
   expect_success_in_new_process([] {
     limit_address_space(600 * kMiB);
     LULL_CHILD_EXPECT(reserve_heap());
-    LULL_CHILD_EXPECT(reservation.size >= 256 * kMiB);
+    LULL_CHILD_EXPECT(reservation.on_demand && reservation.size > 580 * kMiB);
     expect_consistent_tables();
     expect_working_heap();
   });
@@ -171,19 +182,76 @@ TEST_F(UnderALimitDeathTest, OfAnySizeTheHeapLeavesRoomForThreads) {
   }
 }
 
+// The heap used to reserve its range at once, the largest power of two that fitted: half of the limit or less was out of reach.
+TEST_F(UnderALimitDeathTest, NearlyAllOfItCanBeHad) {
+  for (const std::size_t limit : {200u, 256u, 600u, 1000u, 1100u, 2100u, 5000u}) {
+    SCOPED_TRACE(limit);
+    expect_success_in_new_process([&] {
+      limit_address_space(limit * kMiB);
+      const std::size_t others = testing::mapped_bytes();
+      std::size_t got = 0;
+      for (const std::uint32_t pages : {256u, 1u})
+        while (page_heap.allocate({pages}).found) got += PageCount{pages}.bytes();
+      LULL_CHILD_EXPECT(got >= limit * kMiB * 85 / 100 && got + others < limit * kMiB);
+      page_heap.check_invariants();
+      void* room = os::map(limit * kMiB / 40);
+      LULL_CHILD_EXPECT(room != nullptr);  // is left for others
+    });
+  }
+}
+
+TEST_F(UnderALimitDeathTest, TheHeapTakesNoMoreThanItUses) {
+  expect_success_in_new_process([] {
+    limit_address_space(1000 * kMiB);
+    LULL_CHILD_EXPECT(page_heap.allocate({1}).found);
+    LULL_CHILD_EXPECT(os::map(800 * kMiB) != nullptr);
+    std::size_t got = 0;
+    while (page_heap.allocate({256}).found) got += 2 * kMiB;
+    LULL_CHILD_EXPECT(got > 50 * kMiB && got < 200 * kMiB);
+  });
+}
+
+TEST_F(UnderALimitDeathTest, AMappingOfSomebodyElseEndsTheHeap) {
+  expect_success_in_new_process([] {
+    limit_address_space(1000 * kMiB);
+    const PageRun first = page_heap.allocate({1});
+    LULL_CHILD_EXPECT(first.found);
+    auto* wall = reinterpret_cast<void*>(reservation.base + 100 * kMiB);
+    LULL_CHILD_EXPECT(os::map_at(wall, kPageSize));
+    std::memset(wall, 0x77, kPageSize);
+    std::size_t got = 0;
+    while (page_heap.allocate({256}).found) got += 2 * kMiB;
+    LULL_CHILD_EXPECT(got >= 80 * kMiB && got <= 100 * kMiB);
+    LULL_CHILD_EXPECT(std::all_of(static_cast<char*>(wall), static_cast<char*>(wall) + kPageSize, [](char c) { return c == 0x77; }));
+    page_heap.release(first.first, {1});
+    LULL_CHILD_EXPECT(page_heap.allocate({1}).found);
+    page_heap.check_invariants();
+  });
+}
+
+TEST_F(UnderALimitDeathTest, AFailureWhileTheHeapGrowsLosesNothing) {
+  for (int n = 0; n < 12; ++n)
+    expect_success_in_new_process([&] {
+      limit_address_space(1000 * kMiB);
+      os::fail_mapping_for_testing(n, true);
+      for (int i = 0; i < 3; ++i) static_cast<void>(page_heap.allocate({300}).found);
+      os::fail_mapping_for_testing(-1);
+      expect_working_heap();
+    });
+}
+
 TEST_F(UnderALimitDeathTest, TooSmallForAnyHeapFailsCleanlyAndCanBeTriedAgain) {
   expect_success_in_new_process([] {
     const std::size_t before = testing::mapped_bytes();
-    for (const std::size_t room : {std::size_t{0}, 1 * kMiB, 40 * kMiB, 64 * kMiB, 67 * kMiB}) {
+    for (const std::size_t room : {std::size_t{0}, 64 * kMiB / 1024, 128 * kMiB / 1024}) {
       limit_address_space(before + room);
       LULL_CHILD_EXPECT(!reserve_heap());
       LULL_CHILD_EXPECT(reservation.size == 0 && detail::heap_range.size == 0 && reservation.classes == nullptr);
       LULL_CHILD_EXPECT(!page_heap.allocate({1}).found);
       LULL_CHILD_EXPECT(testing::mapped_bytes() == before);
     }
-    limit_address_space(before + 75 * kMiB);
+    limit_address_space(before + 24 * kMiB);
     LULL_CHILD_EXPECT(reserve_heap());
-    LULL_CHILD_EXPECT(reservation.size == 64 * kMiB);
     const PageRun run = page_heap.allocate({1});
     LULL_CHILD_EXPECT(run.found);
     page_heap.release(run.first, {1});

@@ -626,7 +626,7 @@ TEST_F(OutOfMemory, WhileMarkingGivesTheCycleUp) {
 }
 
 #if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)  // their shadow memory needs address space
-// The range is halved until it fits; limits at which it just fits once left no room for the collector's own thread.
+// The range was halved until it fitted; limits at which it just did left no room for the collector's own thread.
 TEST(Limits, OfAddressSpaceMakeTheHeapSmaller) {
   std::vector<std::size_t> limits{400, 600, 1000, 1300, 3000, 5000};
   for (std::size_t mib = 256; mib < 310; mib += 3) limits.push_back(mib);

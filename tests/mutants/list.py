@@ -136,6 +136,11 @@ MUTANTS = [
      '  const bool is_current = span.list() == nullptr;', '  const bool is_current = true;', 'heap_test', '*Reuse*:*GiveEmpty*'),
     ('heap: given blocks count as used', 'alloc/front/heap_span.h',
      '         ~span.given_bits()[word].load(std::memory_order_relaxed);', '         ~std::uint64_t{0};', 'heap_fuzz_test', '*NoOthers*'),
+    # Under a limit of address space.
+    ('a heap on demand leaves nothing for others', 'alloc/pages/reservation.cc', 'has_room_for(bytes + reservation.size / kPartLeftOnDemand)',
+     'has_room_for(bytes)', 'reservation_test', '*NearlyAllOfIt*'),
+    ('a heap on demand maps what it has again', 'alloc/pages/reservation.cc', '  if (end.value <= mapped_pages) return true;', '  if (false) return true;',
+     'reservation_test', '*AFailureWhileTheHeapGrows*'),
     # malloc's secure mode.
     ('secure: a freed block stays live', 'alloc/front/secure.cc', '.fetch_and(~bit_of(slot), std::memory_order_acq_rel)',
      '.load(std::memory_order_relaxed)', 'secure_test', 'SecureDeathTest.DoubleFree*'),

@@ -35,6 +35,20 @@ TEST(Life, BlocksFromBeforeMainAreOursAndCanBeFreed) {
   std::free(in_constructor);
 }
 
+// The first block is handed out before the C library has the environment: LULL_MALLOC was not seen then, for good.
+TEST(Life, TheEnvironmentIsSeenBeforeMain) {
+  const char* modes = std::getenv("LULL_MALLOC");
+  if (modes == nullptr || std::strcmp(modes, "secure") != 0) GTEST_SKIP() << "in secure mode only";
+  EXPECT_DEATH({
+    auto* block = static_cast<char*>(std::malloc(40));
+    char* again = block;
+    asm volatile("" : "+r"(again)::"memory");  // the compiler knows of a double free
+    std::free(block);
+    std::memset(again, 1, 40);
+    std::free(again);
+  }, "lull: double free of 0x");
+}
+
 // Whatever runs at the end may still allocate and free; the first registered runs last.
 void* last_block;
 void end_last() {
@@ -101,6 +115,33 @@ int run_small(const std::string& limits) {
 TEST(Limits, AddressSpace) {
   EXPECT_EQ(0, run_small("ulimit -v 2000000"));
   EXPECT_EQ(0, run_small("ulimit -v 1000000"));
+}
+// Run again below: takes all there is, and reports how much of its limit that was, in per cent.
+TEST(Greedy, Program) {
+  rlimit limit{};
+  getrlimit(RLIMIT_AS, &limit);
+  if (limit.rlim_cur == RLIM_INFINITY) GTEST_SKIP() << "without a limit";
+  std::size_t got = 0;
+  struct Link { Link* next; };
+  Link* all = nullptr;
+  for (const std::size_t size : {100'000u, 10'000u, 1000u})
+    while (auto* link = static_cast<Link*>(std::malloc(size))) {
+      all = new (link) Link{all};
+      got += malloc_usable_size(link);
+    }
+  std::_Exit(static_cast<int>(got / (limit.rlim_cur / 100)));
+}
+
+// It was about half: the heap's range was a power of two, reserved at once.
+TEST(Limits, OfAddressSpaceAtLeast85PerCentCanBeHad) {
+  const std::string self = std::filesystem::read_symlink("/proc/self/exe");
+  for (const int kib : {300'000, 500'000, 1'100'000, 2'000'000}) {
+    const int status = std::system(("ulimit -v " + std::to_string(kib) + " && exec '" + self + "' --gtest_filter=Greedy.* >/dev/null").c_str());
+    std::printf("ulimit -v %d: %d %%\n", kib, WEXITSTATUS(status));
+    // Guard pages are address space, too.
+    const int wanted = std::getenv("LULL_MALLOC") == nullptr ? 85 : 65;
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) >= wanted && WEXITSTATUS(status) <= 100) << kib;
+  }
 }
 // Counts what is writable, touched or not: what strict overcommit (vm.overcommit_memory=2) charges.
 TEST(Limits, WritableMemory) {
