@@ -165,7 +165,7 @@ bool Cycle::take_answers(Marker& marker) {
 
 // State done. Weak cells first: lock() must not find what destructors' closures keep (gc/weak/weak_cells.cc).
 void Cycle::handle_unreachable(Marker& marker) {
-  clear_weak_cells();
+  clear_weak_cells(kind_);
   reach(Step::weak_cleared);
   queue_unreachable(marker);
   marker.drain(~std::uint64_t{0} / 2);

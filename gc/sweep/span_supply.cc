@@ -12,6 +12,7 @@
 #include "alloc/pages/span_table.h"
 #include "gc/model/colour.h"
 #include "gc/model/kinds.h"
+#include "gc/model/span_index.h"
 #include "gc/mutator/allocation_stats.h"
 #include "gc/mutator/services.h"
 #include "gc/sweep/sweeper.h"
@@ -39,7 +40,16 @@ Stage stage_of(const Mutator& m) {
   return {m.scanned_cycle == cycle && !opened, m.left_cycle == cycle && !opened};
 }
 
-void take_over(Span& span, const Stage& stage) {
+// nullptr when memory runs out.
+Span* make_span(SpanClass& c, const pages::SpanGeometry& geometry) {
+  Span* span = pages::create_span(geometry, owner_of(c));
+  if (span == nullptr || index_created(c, *span)) return span;
+  pages::destroy_span(span);
+  return nullptr;
+}
+
+void take_over(const SpanClass& c, Span& span, const Stage& stage) {
+  index_taken(c, span);
   if (stage.born_black) take_snapshot(span, current_cycle.load(std::memory_order_relaxed), 0, 0);
 }
 
@@ -49,8 +59,8 @@ class SpanSupply final : public cache::SpanSource {
     Mutator& m = *self_or_null();
     const Stage stage = stage_of(m);
     Span* span = stage.fresh_only ? nullptr : take_partly_free(m, c);
-    if (span == nullptr) span = pages::create_span(c.geometry, owner_of(c));
-    if (span != nullptr) take_over(*span, stage);
+    if (span == nullptr) span = make_span(c, c.geometry);
+    if (span != nullptr) take_over(c, *span, stage);
     return span;
   }
 
@@ -103,10 +113,10 @@ cache::SpanSource& span_supply() { return supply; }
 Span* make_large_span(Mutator& m, SpanClass& c, std::size_t bytes) {
   if (bytes > pages::reservation.size) return nullptr;  // page counts have 32 bits
   const pages::SpanGeometry geometry = pages::large_geometry(bytes);
-  Span* span = pages::create_span(geometry, owner_of(c));
+  Span* span = make_span(c, geometry);
   if (span == nullptr) return nullptr;
   if (c.zero_slots && span->needs_zero) __builtin_memset(reinterpret_cast<void*>(span->base), 0, geometry.slot_bytes);
-  take_over(*span, stage_of(m));
+  take_over(c, *span, stage_of(m));
   cache::note_allocated(*span, c, 0, 1);
   supply.note_hole(span->base, geometry.slot_bytes);
   supply.release(c, span);

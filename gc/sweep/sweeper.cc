@@ -8,6 +8,7 @@
 #include "gc/model/colour.h"
 #include "gc/model/options.h"
 #include "gc/model/phase.h"
+#include "gc/model/span_index.h"
 #include "gc/mutator/handshake.h"
 
 namespace lull::gc {
@@ -42,6 +43,7 @@ void sweep_class(SpanClass& c, const SweepGenerations& now) {
     if (span == nullptr) return;
     const Swept swept = sweep_span(*span);
     if (swept.objects == 0) {
+      index_destroyed(c, *span);
       pages::destroy_span(span);
       sweep_stats.spans_released.fetch_add(1, std::memory_order_relaxed);
     } else {
@@ -76,8 +78,9 @@ pages::Span* take_unswept_full(SpanClass& c, const SweepGenerations& now) {
 }
 
 void put_swept(SpanClass& c, pages::Span* span, const Swept& swept, const SweepGenerations& now) {
-  if (swept.tenured) c.put_tenured(span, now.full);
-  else c.put(span, now.any);
+  if (swept.tenured) return c.put_tenured(span, now.full);
+  index_taken(c, *span);  // somebody has allocated in it since the cycle looked at its objects
+  c.put(span, now.any);
 }
 
 Swept sweep_span(pages::Span& span) {

@@ -5,8 +5,8 @@
 #include "alloc/os/futex.h"
 #include "alloc/os/meta_arena.h"
 #include "alloc/os/thread.h"
-#include "alloc/pages/span_table.h"
 #include "gc/model/options.h"
+#include "gc/model/span_index.h"
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/runtime_section.h"
 #include "gc/mutator/shade.h"
@@ -92,22 +92,30 @@ void* finalizer_main(void*) {
   return nullptr;
 }
 
+void queue_object(const ObjectRef& object, Marker& marker) {
+  BitWord& bits = object.span->destroy_bits()[object.slot / 64];
+  lock.lock();
+  const bool appended = append_locked(object.address());
+  lock.unlock();
+  if (appended) {
+    bits.fetch_and(~bit_of(object.slot), std::memory_order_relaxed);
+    queued.fetch_add(1, std::memory_order_relaxed);
+  } else {
+    marker.mark_word(object.address());  // no memory to remember it: it lives until the next cycle
+  }
+}
+
+// A word at a time: objects that live cost nothing of their own.
 void queue_dead_of(pages::Span& span, Marker& marker) {
   const std::uint32_t cycle = current_cycle.load(std::memory_order_relaxed), epoch = mark_epoch.load(std::memory_order_relaxed);
-  for (std::uint32_t slot = next_set(span.destroy_bits(), 0, span.slots); slot < span.slots;
-       slot = next_set(span.destroy_bits(), slot + 1, span.slots)) {
-    const ObjectRef object{&span, slot};
-    if (!is_candidate(object, cycle) || is_marked(object, epoch)) continue;
+  const bool has_marks = span.mark_cycle.load(std::memory_order_acquire) == epoch;  // acquire: as in is_marked
+  for (std::uint32_t w = 0; w < span.words; ++w) {
     // acquire: pairs with the release in note_constructed
-    if (!(span.destroy_bits()[slot / 64].load(std::memory_order_acquire) & bit_of(slot))) continue;
-    lock.lock();
-    const bool appended = append_locked(object.address());
-    lock.unlock();
-    if (appended) {
-      span.destroy_bits()[slot / 64].fetch_and(~bit_of(slot), std::memory_order_relaxed);
-      queued.fetch_add(1, std::memory_order_relaxed);
-    } else {
-      marker.mark_word(object.address());  // no memory to remember it: it lives until the next cycle
+    std::uint64_t dead = span.destroy_bits()[w].load(std::memory_order_acquire);
+    if (has_marks) dead &= ~span.mark_bits()[w].load(std::memory_order_relaxed);
+    for (; dead != 0; dead &= dead - 1) {
+      const ObjectRef object{&span, w * 64 + static_cast<std::uint32_t>(std::countr_zero(dead))};
+      if (is_candidate(object, cycle)) queue_object(object, marker);
     }
   }
 }
@@ -115,9 +123,7 @@ void queue_dead_of(pages::Span& span, Marker& marker) {
 }  // namespace
 
 void queue_unreachable(Marker& marker) {
-  pages::for_each_span([&](pages::Span* span) {
-    if (span->kind != nullptr && kind_of(*span).destroy != nullptr) queue_dead_of(*span, marker);
-  });
+  destructor_spans.for_each([&](pages::Span& span) { queue_dead_of(span, marker); });
   mark_queue(marker);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lull/collect.h"
+#include "lull/destroy.h"
 #include "lull/histogram.h"
 #include "lull/make.h"
 #include "lull/mem_stats.h"

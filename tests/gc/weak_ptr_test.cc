@@ -9,9 +9,6 @@
 #include <random>
 #include <vector>
 
-#include "alloc/pages/span_table.h"
-#include "gc/cycle/stepper.h"
-#include "gc/model/colour.h"
 #include "gc/model/options.h"
 #include "tests/support/hidden.h"
 #include "tests/support/node.h"
@@ -387,28 +384,6 @@ TEST_F(WeakPtr, LockRacesWithCycles) {
   lull::blocking_region joining;
   for (std::thread& t : threads) t.join();
   EXPECT_GT(found, 0u);
-}
-
-// The driver walks over all spans to find the cells, while threads publish new spans page by page. A walk that met a
-// large span by one of its later pages once counted the span's length from there, and passed over the spans behind it.
-TEST_F(WeakPtr, CellsBehindASpanThatIsHalfPublishedAreCleared) {
-  constexpr std::uint32_t kHidden = 100;  // pages that are not published yet
-  static root<char[]> large;
-  elsewhere([] { large = make_array<char>(4 << 20); });
-  watch_new_node();  // the first objects of their kinds: their spans lie right behind
-  const lull::gc::Span* span = lull::gc::resolve(reinterpret_cast<std::uintptr_t>(large.get())).span;
-  const auto cell = *reinterpret_cast<const std::uintptr_t*>(&watch->node);  // a weak_ptr is the address of its cell
-  ASSERT_LT(cell - span->end(), kHidden << lull::kPageShift);
-  drop_node();
-  lull::gc::Stepper stepper;
-  stepper.run_to(lull::gc::Step::done);
-  const std::uint32_t first = span->first_page().value;
-  auto* classes = lull::pages::reservation.classes;
-  for (std::uint32_t p = first; p < first + kHidden; ++p) classes[p] = lull::pages::PageClass::none;
-  stepper.run_to(lull::gc::Step::weak_cleared);
-  for (std::uint32_t p = first; p < first + kHidden; ++p) classes[p] = lull::pages::PageClass::managed;
-  stepper.finish();
-  EXPECT_TRUE(is_gone());
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "gc/cycle/stepper.h"
 #include "gc/model/options.h"
 #include "gc/model/phase.h"
+#include "gc/model/span_index.h"
 #include "gc/remember/cards.h"
 #include "tests/support/hidden.h"
 
@@ -242,6 +243,52 @@ TEST_F(Young, EmptiesOldWeakPointersToYoungGarbage) {
   elsewhere([] { *weak = lull::weak_ptr<Node>(anchor.load()); });
   lull::collect_young();
   elsewhere([] { EXPECT_FALSE(weak->expired()); });
+  elsewhere([] { weak = nullptr; });
+}
+
+// Young cycles pass over spans of weak cells in which nothing can have changed, and over no others.
+lull::gc::Span& span_of_cell(const lull::weak_ptr<Node>& weak) {  // a weak_ptr is the address of its cell
+  return *lull::gc::resolve(*reinterpret_cast<const std::uintptr_t*>(&weak)).span;
+}
+
+TEST_F(Young, SpansOfWeakCellsSettleAndAreUnsettledByNewCells) {
+  static lull::root<lull::weak_ptr<Node>[]> weak;
+  elsewhere([] {
+    weak = lull::make_array<lull::weak_ptr<Node>>(2);
+    weak[0] = anchor.load();
+  });
+  const auto is_settled = [] { return lull::gc::settled_weak_spans.contains(span_of_cell(weak[0])); };
+  EXPECT_TRUE(lull::gc::weak_cell_spans.contains(span_of_cell(weak[0])));
+  EXPECT_FALSE(is_settled());
+  lull::collect();
+  EXPECT_TRUE(is_settled());
+  lull::collect_young();
+  EXPECT_TRUE(is_settled());
+  elsewhere([] { weak[1] = lull::make<Node>(); });
+  ASSERT_EQ(&span_of_cell(weak[0]), &span_of_cell(weak[1]));
+  EXPECT_FALSE(is_settled());
+  lull::collect_young();
+  EXPECT_TRUE(weak[1].expired());
+  EXPECT_FALSE(weak[0].expired());
+  EXPECT_TRUE(is_settled());
+  weak = nullptr;
+}
+
+// A cell that counts as old and was made, while a cycle marked, for an object born during that cycle: the span must not settle.
+TEST_F(Young, ACellMadeDuringACycleIsEmptiedByTheNextYoungOne) {
+  static lull::root<lull::weak_ptr<Node>> weak;
+  elsewhere([] { weak = lull::make<lull::weak_ptr<Node>>(anchor.load()); });
+  for (const Step step : {Step::stacks_scanned, Step::marked, Step::done, Step::weak_cleared, Step::barriers_off, Step::sweep_opened}) {
+    lull::collect();
+    Stepper stepper;
+    stepper.run_to(step);
+    elsewhere([] { *weak = lull::make<Node>(); });
+    stepper.finish();
+    lull::collect_young();
+    elsewhere([&] { EXPECT_TRUE(weak->expired()) << name_of(step); });
+    lull::collect_young();
+    elsewhere([&] { EXPECT_TRUE(weak->expired()) << name_of(step); });
+  }
   elsewhere([] { weak = nullptr; });
 }
 
