@@ -25,7 +25,7 @@ namespace {
 using namespace lull;
 
 struct Round {
-  double seconds = 0;
+  double seconds = 0, cpu_seconds = 0;  // on the clock, and of the first worker's processor
   std::uint64_t objects = 0, bytes = 0;
 };
 
@@ -69,6 +69,7 @@ Round mark_once(unsigned workers) {
     });
   while (ready.load() + 1 < workers) std::this_thread::yield();
   bench::Stopwatch watch;
+  const double cpu = bench::processor_seconds(CLOCK_THREAD_CPUTIME_ID);
   go.store(true);
   {
     gc::Marker marker;
@@ -76,8 +77,9 @@ Round mark_once(unsigned workers) {
     work(marker, busy);
     gc::publish_counts(marker);
   }
+  const double cpu_seconds = bench::processor_seconds(CLOCK_THREAD_CPUTIME_ID) - cpu;
   for (std::thread& t : others) t.join();
-  const Round round{watch.seconds(), gc::mark_totals.objects.load(), gc::mark_totals.bytes.load()};
+  const Round round{watch.seconds(), cpu_seconds, gc::mark_totals.objects.load(), gc::mark_totals.bytes.load()};
   gc::set_mark_state(gc::MarkState::off);
   return round;
 }
@@ -90,10 +92,11 @@ void run(std::string_view name, std::size_t objects, unsigned workers, int round
   std::sort(all.begin(), all.end(), [](const Round& a, const Round& b) { return a.seconds < b.seconds; });
   const Round& median = all[all.size() / 2];
   const auto rate = [](const Round& r) { return static_cast<double>(r.objects) / r.seconds * 1e-6; };
-  std::printf("marking %.*s workers=%u objects=%llu mib=%.0f ns_per_object=%.1f mobjects_per_s=%.1f gbytes_per_s=%.2f best_mobjects_per_s=%.1f\n",
+  std::printf("marking %.*s workers=%u objects=%llu mib=%.0f ns_per_object=%.1f mobjects_per_s=%.1f gbytes_per_s=%.2f best_mobjects_per_s=%.1f cpu_ns_per_object=%.1f\n",
               static_cast<int>(name.size()), name.data(), workers, static_cast<unsigned long long>(median.objects),
               static_cast<double>(median.bytes) / (1 << 20), 1e3 / rate(median), rate(median),
-              static_cast<double>(median.bytes) / median.seconds * 1e-9, rate(all.front()));
+              static_cast<double>(median.bytes) / median.seconds * 1e-9, rate(all.front()),
+              median.cpu_seconds * 1e9 / static_cast<double>(median.objects));
   std::fflush(stdout);
 }
 

@@ -6,6 +6,11 @@
 #include "gc/mark/marker.h"
 
 namespace lull::gc {
+namespace {
+
+bool is_scanned(const Span& span) { return kind_of(span).layout != detail::Layout::no_pointers; }
+
+}  // namespace
 
 void Marker::words_full(tracer& t) { static_cast<Marker&>(t).process_words(); }
 
@@ -18,6 +23,55 @@ void Marker::process_words() {
   }
   count = filter_(words_, count, words_, range_);
   for (std::size_t i = 0; i < count; i += kBatch) mark_batch(words_ + i, std::min<std::size_t>(count - i, kBatch));
+}
+
+inline MarkResult Marker::set_mark(const ObjectRef& object) {
+  if (!is_candidate(object, cycle_)) return MarkResult::already;
+  // Rules 7 and 8. The driver marks in other states too (done: what destructors need), which the call leaves alone.
+  if (mark_state.load(std::memory_order_acquire) == MarkState::terminating) [[unlikely]]
+    if (!cancel_termination()) return MarkResult::already;
+  return try_mark(object, epoch_);
+}
+
+void Marker::mark_white(const ObjectRef& object) {
+  switch (set_mark(object)) {
+    case MarkResult::already: return;
+    case MarkResult::busy: return try_again(object);
+    case MarkResult::newly: break;
+  }
+  ++marked_objects_;
+  marked_bytes_ += object.span->slot_bytes;
+  push(object.address(), is_scanned(*object.span));
+}
+
+void Marker::try_again(const ObjectRef& object) {
+  scanned_bytes_ += kBusyCost;
+  push(raw_entry(object.address()));
+}
+
+// mark_white() for many, when the local segment has room for all of them.
+template <class Place>
+void Marker::mark_places(const Place* places, std::size_t count) {
+  std::uint64_t objects = 0, bytes = 0;
+  std::uintptr_t* top = top_;
+  for (std::size_t i = 0; i < count; ++i) {
+    const ObjectRef object{places[i].span, places[i].slot};
+    const MarkResult result = set_mark(object);
+    if (result == MarkResult::already) continue;
+    if (result == MarkResult::busy) [[unlikely]] {
+      top_ = top;
+      try_again(object);
+      top = top_;
+      continue;
+    }
+    ++objects;
+    bytes += object.span->slot_bytes;
+    *top = object.address();
+    top += is_scanned(*object.span);
+  }
+  top_ = top;
+  marked_objects_ += objects;
+  marked_bytes_ += bytes;
 }
 
 // All words lie in the heap's range.
@@ -59,29 +113,13 @@ void Marker::mark_batch(const std::uintptr_t* words, std::size_t count) {
     places[white] = place;
     white += !(counts & (bit != 0));
   }
-  for (std::size_t i = 0; i < white; ++i) mark_white(*places[i].span, places[i].slot);
+  if (limit_ - top_ >= static_cast<std::ptrdiff_t>(white)) [[likely]] return mark_places(places, white);
+  for (std::size_t i = 0; i < white; ++i) mark_white({places[i].span, places[i].slot});
 }
 
 void Marker::mark_word(std::uintptr_t word) {
   const ObjectRef object = resolve(word);
-  if (object && !is_marked(object, epoch_)) mark_white(*object.span, object.slot);
-}
-
-void Marker::mark_white(Span& span, std::uint32_t slot) {
-  const ObjectRef object{&span, slot};
-  if (!is_candidate(object, cycle_)) return;
-  // Rules 7 and 8. The driver marks in other states too (done: what destructors need), which the call leaves alone.
-  if (mark_state.load(std::memory_order_acquire) == MarkState::terminating && !cancel_termination()) return;
-  switch (try_mark(object, epoch_)) {
-    case MarkResult::already: return;
-    case MarkResult::busy:
-      scanned_bytes_ += kBusyCost;
-      return push(raw_entry(object.address()));
-    case MarkResult::newly: break;
-  }
-  ++marked_objects_;
-  marked_bytes_ += span.slot_bytes;
-  push(object.address(), kind_of(span).layout != detail::Layout::no_pointers);
+  if (object && !is_marked(object, epoch_)) mark_white(object);
 }
 
 }  // namespace lull::gc

@@ -65,11 +65,14 @@ bool Marker::refill() {
   return true;
 }
 
-// So that helpers and assists find work while this marker has plenty. The oldest half goes: what hangs on it is largest.
+// So that helpers and assists find work while this marker has plenty. The oldest half goes: what hangs on it is largest. The
+// block that waits for its lines is older than the stack's top, but in a narrow graph it is all there is besides.
 void Marker::share_when_pool_is_dry() {
   until_share_ = kShareEvery;
+  if (!grey_pool.empty()) return;
+  if (top_ - bottom_ < kShareAtLeast) return_block(*ahead_);
   const auto have = static_cast<std::uint32_t>(top_ - bottom_);
-  if (have < kShareAtLeast || !grey_pool.empty()) return;
+  if (have < kShareAtLeast) return;
   Segment* half = grey_pool.fresh();
   if (half == nullptr) return;
   half->count = have / 2;
@@ -105,12 +108,33 @@ bool Marker::next_block() {
   return true;
 }
 
+inline void Marker::scan_object(std::uintptr_t object) {
+  const Span& span = span_of(object);
+  const Kind& kind = kind_of(span);
+  const std::size_t bytes = span.slot_bytes;
+  if (bytes > plain_bytes_) [[unlikely]] return scan_rare(kind, object, bytes);
+  if (kind.layout == detail::Layout::traced) kind.trace(reinterpret_cast<const void*>(object), *this);
+  else scan_conservatively(object, object + bytes);
+  scanned_bytes_ += bytes;
+}
+
 void Marker::scan_block(Block& block, std::uint64_t stop_at) {
   while (!block.empty() && scanned_bytes_ < stop_at) {
     const std::uintptr_t entry = block.entries[block.at++];
     if (is_slice(entry)) [[unlikely]] scan_slice(entry);
     else scan_object(entry);
-    if (--until_share_ == 0) share_when_pool_is_dry();
+    if (--until_share_ == 0) [[unlikely]] share_when_pool_is_dry();
+  }
+}
+
+// As long as one entry leads to one: nothing can be prefetched, so nothing is gained by blocks.
+void Marker::scan_chain(std::uint64_t stop_at) {
+  while (top_ - bottom_ == 1 && scanned_bytes_ < stop_at) {
+    const std::uintptr_t entry = *--top_;
+    if (is_raw(entry)) [[unlikely]] mark_word(entry & ~std::uintptr_t{1});
+    else if (is_slice(entry)) [[unlikely]] scan_slice(entry);
+    else scan_object(entry);
+    process_words();
   }
 }
 
@@ -118,6 +142,7 @@ bool Marker::drain(std::uint64_t budget) {
   const std::uint64_t stop_at = scanned_bytes_ + budget;
   process_words();
   while (scanned_bytes_ < stop_at) {
+    if (is_chain()) scan_chain(stop_at);
     if (!next_block()) return true;
     scan_block(*now_, stop_at);
     process_words();
@@ -136,13 +161,10 @@ void Marker::hand_over_rest() {
   if (local_ != nullptr) grey_pool.hand_over(close());
 }
 
-void Marker::scan_object(std::uintptr_t object) {
-  const Span& span = span_of(object);
-  const Kind& kind = kind_of(span);
-  const std::size_t bytes = span.slot_bytes;
+void Marker::scan_rare(const Kind& kind, std::uintptr_t object, std::size_t bytes) {
   const bool traced = kind.layout == detail::Layout::traced;
-  if (traced && options.check_trace != 0) [[unlikely]] check_traced(kind, object, bytes);
-  if (bytes > kSliceBytes && (!traced || kind.trace_part != nullptr)) [[unlikely]] return push_slices(object, object + bytes);
+  if (traced && options.check_trace != 0) check_traced(kind, object, bytes);
+  if (bytes > kSliceBytes && (!traced || kind.trace_part != nullptr)) return push_slices(object, object + bytes);
   if (traced) kind.trace(reinterpret_cast<const void*>(object), *this);
   else scan_conservatively(object, object + bytes);
   scanned_bytes_ += bytes;

@@ -65,7 +65,11 @@ class Marker : private tracer {
   static void words_full(tracer& t);
   void process_words();
   void mark_batch(const std::uintptr_t* words, std::size_t count);
-  void mark_white(Span& span, std::uint32_t slot);
+  MarkResult set_mark(const ObjectRef& object);
+  void mark_white(const ObjectRef& object);
+  template <class Place>
+  void mark_places(const Place* places, std::size_t count);
+  void try_again(const ObjectRef& object);
   // Not `wanted`: the entry is dropped, without a branch.
   void push(std::uintptr_t entry, bool wanted = true) {
     if (top_ >= limit_) [[unlikely]] if (!make_room()) return;
@@ -79,10 +83,13 @@ class Marker : private tracer {
   void open(Segment* segment);
   Segment* close();
   bool next_block();
+  bool is_chain() const { return top_ - bottom_ == 1 && now_->empty() && ahead_->empty(); }
+  void scan_chain(std::uint64_t stop_at);
   void fill(Block& block);
   void return_block(Block& block);
   void scan_block(Block& block, std::uint64_t stop_at);
   void scan_object(std::uintptr_t object);
+  void scan_rare(const Kind& kind, std::uintptr_t object, std::size_t bytes);
   void scan_slice(std::uintptr_t entry);
   void push_slices(std::uintptr_t from, std::uintptr_t to);
   void scan_range(const Kind& kind, std::uintptr_t object, std::uintptr_t from, std::uintptr_t to);
@@ -94,6 +101,8 @@ class Marker : private tracer {
   std::uintptr_t *top_ = nullptr, *bottom_ = nullptr, *limit_ = nullptr;
   WordFilter filter_ = best_word_filter();
   std::uint32_t cycle_, epoch_, until_share_ = kShareEvery;
+  // Objects up to here have nothing special about them; 0 in checking mode check_trace.
+  std::size_t plain_bytes_ = options.check_trace == 0 ? kSliceBytes : 0;
   std::uint64_t marked_objects_ = 0, marked_bytes_ = 0, scanned_bytes_ = 0;
   Block blocks_[2];
   Block* now_ = &blocks_[0];    // being scanned

@@ -52,15 +52,17 @@ inline bool is_marked(const ObjectRef& o, std::uint32_t epoch) {
 enum class MarkResult { newly, already, busy };  // busy: somebody is clearing this span's marks; try again later
 
 // Makes the span's marks count for `epoch`: clears them unless that was done. False: somebody else is doing it.
-inline bool claim_marks(Span& span, std::uint32_t epoch) {
-  std::uint32_t seen = span.mark_cycle.load(std::memory_order_acquire);
-  if (seen == epoch) return true;
+[[gnu::noinline]] inline bool claim_marks_slow(Span& span, std::uint32_t epoch, std::uint32_t seen) {
   if (seen == pages::kMarkClearing) return false;
   if (!span.mark_cycle.compare_exchange_strong(seen, pages::kMarkClearing, std::memory_order_acquire)) return seen == epoch;
   for (std::uint32_t w = 0; w < span.words; ++w) span.mark_bits()[w].store(0, std::memory_order_relaxed);
   // release: pairs with the acquire loads of mark_cycle
   span.mark_cycle.store(epoch, std::memory_order_release);
   return true;
+}
+inline bool claim_marks(Span& span, std::uint32_t epoch) {
+  const std::uint32_t seen = span.mark_cycle.load(std::memory_order_acquire);
+  return seen == epoch ? true : claim_marks_slow(span, epoch, seen);
 }
 
 // The caller has made sure that termination is cancelled (rule 7) and that the object is a candidate.

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -395,6 +396,24 @@ TEST_F(MemStats, ThreadsAreThoseAttached) {
     EXPECT_EQ(read_mem_stats().threads, before + 1);  // asking attaches
   });
   EXPECT_EQ(read_mem_stats().threads, before);
+}
+
+// The budget: descriptors, three bitmaps, page tables and cards take at most 2 % of a heap of 64-byte objects.
+TEST(Metadata, StaysBelowTwoPercentOfObjectsOf64Bytes) {
+  struct Object {
+    ptr<Node> node;
+    std::uint64_t words[7];
+  };
+  constexpr std::size_t kObjects = 1'000'000;
+  root<ptr<Object>[]> all = make_array<ptr<Object>>(kObjects);
+  const mem_stats before = read_mem_stats();
+  for (ptr<Object>& object : all) object = make<Object>();
+  lull::collect();
+  const mem_stats after = read_mem_stats();
+  const auto metadata = static_cast<double>(after.metadata_bytes - before.metadata_bytes);
+  RecordProperty("percent", std::to_string(metadata * 100 / (kObjects * 64.0)));
+  EXPECT_LT(metadata, kObjects * 64 * .02);
+  EXPECT_GT(metadata, kObjects * 64 * .005);  // three bits each are 0.6 %
 }
 
 }  // namespace
