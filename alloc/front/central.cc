@@ -17,18 +17,13 @@ constinit CentralBin central[kBins] = {};
 
 namespace {
 
-constexpr std::size_t kSpareBytes = 64 * 1024;  // of wholly free spans a class keeps: fewer thrash the page heap, more is memory
+constexpr std::int32_t kSpares = 1;  // wholly free spans that a class keeps: fewer thrash the page heap, more is memory
 
 constexpr auto kGeometry = [] {
   std::array<pages::SpanGeometry, kBins> all{};
   for (std::uint32_t bin = kFirstBin; bin < kBins; ++bin) all[bin] = geometry_of_bin(bin);
   return all;
 }();
-
-std::int32_t spares_of(BinIndex bin) {
-  const auto n = static_cast<std::int32_t>(kSpareBytes / kGeometry[bin].pages.bytes());
-  return n < 1 ? 1 : n;
-}
 
 Span* create_small_span(BinIndex bin) {
   const bool secure = is_secure();
@@ -61,7 +56,7 @@ void count_free(Span& span, std::uint32_t n) {
     if ((before & kDead) || (before & kCountMask) + n > slots) report_double_free(reinterpret_cast<void*>(span.base));
     const bool full = (before & kCountMask) + n == slots;
     dead = full && (before & kLinked) && !(before & kHeld) &&
-           central[bin].empties.load(std::memory_order_relaxed) >= spares_of(bin);
+           central[bin].empties.load(std::memory_order_relaxed) >= kSpares;
     after = dead ? kLinked | kDead : (before + n) | kLinked;
     // acq_rel: pairs with reserve_blocks(), and the next user of the pages comes after everybody who freed into them
   } while (!span.free_state().compare_exchange_weak(before, after, std::memory_order_acq_rel, std::memory_order_relaxed));
@@ -81,63 +76,58 @@ void* block_at(const Span& span, std::uint32_t word, std::uint64_t bits) {
   return reinterpret_cast<void*>(span.slot_address(word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits))));
 }
 
-void give_gathered(const Gathered& g) {
-  if (g.mask != 0) give_bits(*g.span, g.word, g.mask);
-}
-
 // Groups blocks by span and word on their way back (after BatchIt, Li et al., ISMM 2024, which groups by slab). Blocks
-// that come one after the other mostly share a word; those that do not are kept apart in a small table.
+// that come one after the other mostly share a word; those that do not meet in a small table.
 class Gatherer {
  public:
   ~Gatherer() {
-    give_gathered(current_);
-    for (; used_ != 0; used_ &= used_ - 1) give_gathered(places_[std::countr_zero(used_)]);
+    for (; used_ != 0; used_ &= used_ - 1) give(places_[std::countr_zero(used_)]);
   }
-  void add(const Block* block) {
-    const auto address = reinterpret_cast<std::uintptr_t>(block);
-    if (address - base_ >= bytes_) look_up(address);
-    const auto slot = static_cast<std::uint32_t>(((address - base_) * std::uint64_t{reciprocal_}) >> 32);
-    if (slot >= slots_) report_bad_free(block);  // free() knew that it is a multiple of the size
-    if (slot / 64 != current_.word) turn_to(span_, slot / 64);
-    if (current_.mask & bit_of(slot)) report_double_free(block);
-    current_.mask |= bit_of(slot);
+  // Adds the first blocks, as many as lie in one span; returns their number.
+  std::uint32_t add(Block* const* blocks, std::uint32_t n) {
+    Span* span = small_span_of(reinterpret_cast<std::uintptr_t>(blocks[0]));
+    if (span == nullptr) report_bad_free(blocks[0]);
+    // In registers, like all of the loop.
+    const std::uintptr_t base = span->base, bytes = span->end() - base;
+    const std::uint64_t reciprocal = span->reciprocal;
+    const std::uint32_t slots = span->slots;
+    std::uint32_t i = 0;
+    std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(blocks[0]) - base;
+    while (offset < bytes) {
+      auto slot = static_cast<std::uint32_t>((offset * reciprocal) >> 32);
+      const std::uint32_t word = slot / 64;
+      Gathered& g = place_of(span, word);
+      std::uint64_t mask = g.mask;
+      do {
+        if (slot >= slots) report_bad_free(blocks[i]);  // free() knew that it is a multiple of the size
+        if (mask & bit_of(slot)) report_double_free(blocks[i]);
+        mask |= bit_of(slot);
+        if (++i == n) {
+          g.mask = mask;
+          return n;
+        }
+        offset = reinterpret_cast<std::uintptr_t>(blocks[i]) - base;
+        slot = static_cast<std::uint32_t>((offset * reciprocal) >> 32);
+      } while (offset < bytes && slot / 64 == word);
+      g.mask = mask;
+    }
+    return i;
   }
 
  private:
   static constexpr std::uint32_t kPlaces = 16;
 
-  void look_up(std::uintptr_t address) {
-    span_ = small_span_of(address);
-    if (span_ == nullptr) report_bad_free(reinterpret_cast<void*>(address));
-    base_ = span_->base;
-    bytes_ = span_->end() - base_;
-    reciprocal_ = span_->reciprocal;
-    slots_ = span_->slots;
-    turn_to(span_, span_->slot_of(address) / 64);
-  }
-
-  static std::uint32_t place_of(const Span* span, std::uint32_t word) {
-    return (static_cast<std::uint32_t>(span->id()) * 3 + word) % kPlaces;
-  }
-  void turn_to(Span* span, std::uint32_t word) {
-    if (current_.span != nullptr) put_aside(current_);
-    const std::uint32_t place = place_of(span, word);
-    const bool is_there = (used_ >> place & 1) && places_[place].span == span && places_[place].word == word;
-    current_ = is_there ? places_[place] : Gathered{span, word, 0};
-    if (is_there) used_ &= ~(1u << place);
-  }
-  void put_aside(const Gathered& g) {
-    const std::uint32_t place = place_of(g.span, g.word);
-    if (used_ >> place & 1) give_gathered(places_[place]);
-    places_[place] = g;
+  static void give(const Gathered& g) { give_bits(*g.span, g.word, g.mask); }
+  Gathered& place_of(Span* span, std::uint32_t word) {
+    const std::uint32_t place = (static_cast<std::uint32_t>(span->id()) * 3 + word) % kPlaces;
+    Gathered& g = places_[place];
+    const bool is_used = used_ >> place & 1;
+    if (is_used && g.span == span && g.word == word) return g;
+    if (is_used) give(g);
     used_ |= 1u << place;
+    return g = {span, word, 0};
   }
 
-  Gathered current_{};  // its span is span_
-  Span* span_ = nullptr;
-  std::uintptr_t base_ = 0;
-  std::size_t bytes_ = 0;
-  std::uint32_t reciprocal_ = 0, slots_ = 0;
   std::uint32_t used_ = 0;  // places, a bit each; the others are not initialised
   Gathered places_[kPlaces];
 };
@@ -180,7 +170,7 @@ void release_held_span(BinIndex bin, Span* span) {
   std::uint32_t state = span->free_state().load(std::memory_order_relaxed);
   bool dead;
   do {
-    dead = (state & kCountMask) == span->slots && central[bin].empties.load(std::memory_order_relaxed) > spares_of(bin);
+    dead = (state & kCountMask) == span->slots && central[bin].empties.load(std::memory_order_relaxed) > kSpares;
   } while (!span->free_state().compare_exchange_weak(state, dead ? kDead : state & ~kHeld, std::memory_order_acq_rel,
                                                      std::memory_order_relaxed));
   if (!dead) return central[bin].spans.push(span);
@@ -203,7 +193,15 @@ std::uint32_t take_blocks(Span& span, std::uint32_t most, Block** into) {
   if (n == 0) return 0;
   if (span.purged_pages().load(std::memory_order_relaxed) != 0) span.purged_pages().store(0, std::memory_order_relaxed);
   Block** place = into + n;
-  collect_blocks(span, n, [&](std::uint32_t slot) { *--place = reinterpret_cast<Block*>(span.slot_address(slot)); });
+  const std::size_t bytes = span.slot_bytes;
+  collect_blocks(span, n, [&](std::uint32_t word, std::uint64_t bits) {
+    while (bits != 0) {  // a run of neighbours each time
+      const auto first = static_cast<std::uint32_t>(std::countr_zero(bits));
+      std::uintptr_t address = span.slot_address(word * 64 + first);
+      for (auto left = std::countr_one(bits >> first); left > 0; --left, address += bytes) *--place = reinterpret_cast<Block*>(address);
+      bits &= bits + bit_of(first);
+    }
+  });
   return n;
 }
 
@@ -227,7 +225,7 @@ void give_bits(Span& span, std::uint32_t word, std::uint64_t bits) {
 
 void give_blocks(Block* const* blocks, std::uint32_t n) {
   Gatherer gatherer;
-  for (std::uint32_t i = 0; i < n; ++i) gatherer.add(blocks[i]);
+  for (std::uint32_t done = 0; done < n;) done += gatherer.add(blocks + done, n - done);
 }
 
 void after_giving() {

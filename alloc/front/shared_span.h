@@ -58,7 +58,7 @@ constexpr std::uint64_t lowest_bits(std::uint64_t bits, std::uint32_t n) {
 static_assert(lowest_bits(0xf0f0, 5) == 0x10f0 && lowest_bits(~std::uint64_t{0}, 63) == ~std::uint64_t{0} >> 1);
 static_assert(lowest_bits(std::uint64_t{1} << 63, 1) == std::uint64_t{1} << 63 && lowest_bits(3, 1) == 1);
 
-// Clears `n` reserved bits and calls visit(slot) for each, in address order unless others take and give meanwhile.
+// Clears `n` reserved bits and calls visit(word, bits) for each word, in address order unless others take and give meanwhile.
 template <class Visit>
 void collect_blocks(Span& span, std::uint32_t n, Visit&& visit) {
   for (std::uint32_t w = 0; n > 0; w = w + 1 == span.words ? 0 : w + 1) {
@@ -72,7 +72,7 @@ void collect_blocks(Span& span, std::uint32_t n, Visit&& visit) {
     } while (!word.compare_exchange_weak(bits, bits & ~chosen, std::memory_order_acquire, std::memory_order_relaxed));
     if (bits == 0) continue;
     n -= count_bits(chosen);
-    for (; chosen != 0; chosen &= chosen - 1) visit(w * 64 + static_cast<std::uint32_t>(std::countr_zero(chosen)));
+    visit(w, chosen);
   }
 }
 

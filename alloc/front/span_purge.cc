@@ -22,7 +22,7 @@ class TakenBlocks {
  public:
   explicit TakenBlocks(Span& span) : span_(span) {
     taken_ = reserve(span, span.slots).count;
-    collect_blocks(span, taken_, [&](std::uint32_t slot) { free_[slot / 64] |= bit_of(slot); });
+    collect_blocks(span, taken_, [&](std::uint32_t word, std::uint64_t bits) { free_[word] |= bits; });
   }
   ~TakenBlocks() {
     // The last give may be the span's end, so its words are not counted after it.

@@ -4,6 +4,7 @@
 #include <sys/auxv.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <iterator>
 #include <new>
@@ -47,7 +48,7 @@ constinit ThreadBins ended_bins{};  // like no_bins: of a thread that gave its b
 
 constexpr std::uint32_t kFirstMagazine = 8;                // blocks
 // Enough to pay for a visit to the central store: a thread that only allocates or only frees gets no more.
-constexpr std::size_t kPlainBytes = 16 * 1024;
+constexpr std::size_t kPlainBytes = 8 * 1024;
 constexpr std::uint32_t kPlainBlocks = 64;
 // For a thread whose arrays run full and empty in turns.
 constexpr std::size_t kLongBytes = 128 * 1024;
@@ -61,9 +62,17 @@ constinit std::uint32_t all_bins = 0;    // lock; their number
 constinit pthread_key_t key{};           // lock; valid once `ready`
 constinit bool ready = false;            // lock
 
-constexpr std::uint32_t blocks_within(BinIndex bin, std::size_t bytes, std::uint32_t blocks) {
-  return std::clamp(static_cast<std::uint32_t>(bytes / bytes_of_bin(bin)), kFewestBlocks, blocks);
-}
+struct MagazineLimits { std::uint16_t plain, longest; };
+constexpr auto kLimits = [] {
+  std::array<MagazineLimits, kBins> limits{};
+  for (std::uint32_t b = kFirstBin; b < kBins; ++b) {
+    const auto within = [&](std::size_t bytes, std::uint32_t blocks) {
+      return static_cast<std::uint16_t>(std::clamp(static_cast<std::uint32_t>(bytes / bytes_of_bin(b)), kFewestBlocks, blocks));
+    };
+    limits[b] = {within(kPlainBytes, kPlainBlocks), within(kLongBytes, kLongBlocks)};
+  }
+  return limits;
+}();
 
 std::uintptr_t random_word() {
   std::uintptr_t word = 0;
@@ -201,7 +210,7 @@ void grow_magazine(ThreadBins& t, BinIndex b, Visit visit) {
   const bool turned = r.last_visit != Visit::none && r.last_visit != visit;
   r.last_visit = visit;
   const std::uint32_t magazine = r.capacity / 2;
-  const std::uint32_t most = turned ? blocks_within(b, kLongBytes, kLongBlocks) : blocks_within(b, kPlainBytes, kPlainBlocks);
+  const std::uint32_t most = turned ? kLimits[b].longest : kLimits[b].plain;
   if (magazine >= most) return;
   const std::uint32_t wanted = std::min(magazine == 0 ? kFirstMagazine : magazine * 2, most);
   const std::size_t more = (wanted - magazine) * bytes_of_bin(b) * 2;
@@ -213,7 +222,7 @@ bool refill(ThreadBins& t, BinIndex b) {
   grow_magazine(t, b, Visit::took);
   if (++t.strangers.magazines % kLookAway == 0) t.foreign = kAllMarks & ~t.mark;
   BinReserve& r = t.reserve[b];
-  const std::uint32_t wanted = std::min(r.capacity / 2u, blocks_within(b, kPlainBytes, kPlainBlocks));
+  const std::uint32_t wanted = std::min<std::uint32_t>(r.capacity / 2u, kLimits[b].plain);
   std::uint32_t have = 0;
   // Spans with few free blocks are worth another look, but not for ever.
   for (int spans = 0; have < wanted / 2 + 1 && spans < 4 && r.capacity != 0; ++spans) {
