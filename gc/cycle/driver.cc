@@ -206,6 +206,11 @@ void collect_young() {
   gc::collect_and_wait(gc::CycleKind::young);
 }
 
+std::uint64_t set_memory_limit(std::uint64_t bytes) {
+  gc::RuntimeSection section(gc::self());
+  return gc::pacing.set_memory_limit(bytes);
+}
+
 int set_gc_percent(int percent) {
   gc::RuntimeSection section(gc::self());
   return gc::pacing.set_gc_percent(percent);

@@ -13,11 +13,13 @@ class Pacing {
  public:
   int set_gc_percent(int percent);  // previous value
   int gc_percent();
+  std::uint64_t set_memory_limit(std::uint64_t bytes);  // previous value
   std::uint64_t goal();
   // Bytes of live heap at which the next cycle starts. One relaxed load.
   std::uint64_t trigger() const { return trigger_.load(std::memory_order_relaxed); }
 
   CycleKind next_kind();
+  // Driver.
   void begin(const CycleStart& start);
   void revise();  // during marking: publishes the assist ratio
   void end(const CycleEnd& end);
@@ -25,6 +27,7 @@ class Pacing {
 
  private:
   void publish_trigger_locked();
+  void watch_cpu_locked();
   std::atomic<std::uint64_t> trigger_{0};  // 0: before the first use, replaced at start-up
 };
 

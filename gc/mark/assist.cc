@@ -46,8 +46,13 @@ std::int64_t scan_for_a_quantum(std::int64_t debt) {
 }  // namespace
 
 void assist(Mutator& m) {
-  const double owed = static_cast<double>(m.handed_bytes) * assists.ratio.load(std::memory_order_relaxed);
+  const double ratio = assists.ratio.load(std::memory_order_relaxed);
+  const double owed = static_cast<double>(m.handed_bytes) * ratio;
   m.handed_bytes = 0;
+  if (ratio == 0) {  // the collector has had its share of the processors (gc/pace/cpu_limiter.h): old debts are forgiven too
+    m.assist_debt = 0;
+    return;
+  }
   m.assist_debt = std::min(m.assist_debt + static_cast<std::int64_t>(std::min(owed, double{kMostDebt})), kMostDebt);
   if (m.assist_debt < kWorthwhile) return;
   m.assist_debt -= draw_credit(m.assist_debt);

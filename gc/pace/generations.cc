@@ -17,7 +17,7 @@ NextCycle Generations::next(bool generational, std::uint64_t goal) const {
   if (aborted_) return full(CycleReason::last_was_aborted);
   const std::uint64_t room = goal > old_at_full_ ? goal - old_at_full_ : 0;
   const std::uint64_t promoted = survived_ > old_at_full_ ? survived_ - old_at_full_ : 0;
-  if (promoted > room / 2) return full(CycleReason::old_has_grown);
+  if (promoted > room / 4 * 3) return full(CycleReason::old_has_grown);
   if (full_cycles_due_ > 0) return full(CycleReason::young_did_not_pay);
   return {CycleKind::young, CycleReason::young_is_enough};
 }

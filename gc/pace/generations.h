@@ -1,8 +1,8 @@
 // Which kind the next cycle is: rules with names, over what the last cycles did. Arithmetic only, like the pacer.
 //
 // Young cycles are cheap while most of what they look at is dead, and cannot free what is old. So the heap ends every cycle
-// at the goal that the last full cycle set, and a full one is due when what has been promoted since fills half of the room
-// below it, or when young cycles free too little to be worth it. Memory use is that of a collector without generations.
+// at the goal that the last full cycle set, and a full one is due when what has been promoted since fills three quarters of
+// the room below it, or when young cycles free too little to be worth it. Memory use is that of a collector without generations.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ enum class CycleReason : std::uint8_t {
   generations_off,    // full
   nothing_is_old,     // full: there has been no full cycle yet
   last_was_aborted,   // full: the dirty cards of the aborted one are gone (rule 16)
-  old_has_grown,      // full: half of the room that the last full cycle made is taken by what was promoted since
+  old_has_grown,      // full: three quarters of the room that the last full cycle made are taken by what was promoted since
   young_did_not_pay,  // full: the last young cycle freed too little; the oftener so, the more full cycles follow it
   young_is_enough,    // young
 };

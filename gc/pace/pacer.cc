@@ -261,7 +261,9 @@ void Pacer::abort_cycle() {
 }
 
 NextCycle Pacer::next_cycle() const {
-  return generations_.next(config_.generational, percent_goal(config_, generations_.old_at_full(), stack_bytes_, root_bytes_));
+  const Bytes old = generations_.old_at_full();
+  return generations_.next(config_.generational, std::min(percent_goal(config_, old, stack_bytes_, root_bytes_),
+                                                          memory_limit_goal(config_.memory_limit, non_heap_bytes_, old)));
 }
 
 }  // namespace lull::gc

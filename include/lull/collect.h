@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace lull {
 
@@ -18,6 +19,12 @@ void collect_young();
 // The heap may grow by this percentage over what survived before the next cycle ends (Go's GOGC; 100 by default or
 // LULL_GC_PERCENT; negative: automatic collection off). Returns the previous value.
 int set_gc_percent(int percent);
+
+// A soft limit, in bytes, of what the heap takes (objects, the free parts of their spans, descriptors and tables; malloc's
+// blocks where the program uses lull's): near it cycles come more often, whatever the percentage, and also where that is
+// off. What the program keeps alive may pass it; then the collector takes at most half of the processors. UINT64_MAX: none,
+// unless LULL_MEMORY_LIMIT names one. Returns the previous value. After Go's debug.SetMemoryLimit.
+std::uint64_t set_memory_limit(std::uint64_t bytes);
 
 // Runs the destructors of objects found unreachable on the calling thread, until none is left; returns how many ran.
 // With LULL_FINALIZERS=manual they run nowhere else. A destructor that throws ends the process.

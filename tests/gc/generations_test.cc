@@ -58,12 +58,12 @@ TEST(Generations, AnAbortedCycleIsFollowedByAFullOne) {
   EXPECT_EQ(g.next(true, 4 * kMiB).kind, CycleKind::young);
 }
 
-TEST(Generations, AFullCycleIsDueWhenPromotedObjectsFillHalfOfTheRoom) {
+TEST(Generations, AFullCycleIsDueWhenPromotedObjectsFillThreeQuartersOfTheRoom) {
   Generations g;
   g.end_cycle({CycleKind::full, 200 * kMiB, 100 * kMiB, 100 * kMiB});
-  g.end_cycle({CycleKind::young, 100 * kMiB, 50 * kMiB, 150 * kMiB});
+  g.end_cycle({CycleKind::young, 100 * kMiB, 50 * kMiB, 175 * kMiB});
   EXPECT_EQ(g.next(true, 200 * kMiB).kind, CycleKind::young);
-  g.end_cycle({CycleKind::young, 50 * kMiB, 49 * kMiB, 151 * kMiB});
+  g.end_cycle({CycleKind::young, 50 * kMiB, 49 * kMiB, 176 * kMiB});
   EXPECT_EQ(g.next(true, 200 * kMiB).reason, CycleReason::old_has_grown);
 }
 
