@@ -81,11 +81,17 @@ void run_one(std::uintptr_t object) noexcept {
   os::futex_wake_all(progress);
 }
 
+// Not inlined: the frame that waits for work must not hold the address of the object that was destroyed last, or whatever is
+// allocated there next would be kept until more work comes.
+[[gnu::noinline]] void run_queue() {
+  while (const std::uintptr_t object = take_next()) run_one(object);
+}
+
 void* finalizer_main(void*) {
   attach_thread();
   for (;;) {
     const std::uint32_t seen = wake.load(std::memory_order_acquire);
-    while (const std::uintptr_t object = take_next()) run_one(object);
+    run_queue();
     blocking_region waiting;
     os::futex_wait(wake, seen);
   }
