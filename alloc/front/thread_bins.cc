@@ -241,6 +241,7 @@ bool refill(ThreadBins& t, BinIndex b) {
 bool has_room(const Bin& bin) { return bin.inverse != 0 && !bin.is_full(); }
 
 void* take_without_bins(BinIndex b) {
+  const Visiting visiting(own_or_null());
   auto* block = static_cast<Block*>(take_one(b));
   if (block != nullptr) block->key = 0;
   return block;
@@ -256,38 +257,69 @@ bool prepare_watched(ThreadBins& t) {
   return true;
 }
 
-// Moves blocks from the plain bin, which has some, to the empty watched one: at most as many as may be handed out before the
-// next sample. A loop that allocates and frees one block goes through all of them in turns, so they are to stay in the cache.
-void watch(ThreadBins& t, BinIndex b) {
-  constexpr std::size_t kBytes = 8 * 1024;
-  constexpr std::uint32_t kFewest = 8;  // a visit of the slow path for each so many allocations
-  constexpr std::uint32_t kMost = std::size(decltype(WatchedBin::blocks){});
+// How many blocks a watched bin gets at once. A loop that allocates and frees one block comes to the slow path once for so
+// many, and goes through all of them in turns: more are fewer visits, fewer stay in the processor's nearest cache.
+constexpr auto kMostWatched = [] {
+  std::array<std::uint8_t, kBins> most{};
+  for (std::uint32_t b = kFirstBin; b < kBins; ++b)
+    most[b] = static_cast<std::uint8_t>(std::clamp<std::size_t>(4 * 1024 / bytes_of_bin(b), 16, WatchedBin::kMost));
+  return most;
+}();
+
+// Moves blocks from the plain bin to the empty watched one: at most as many as may be handed out before the next sample. When
+// the plain bin has few, the central store gives more. False: no memory.
+bool watch(ThreadBins& t, BinIndex b) {
   WatchedBin& w = t.watched[b - kFirstBin];
-  const std::uint32_t have = count_of(t, b);
-  const std::uint32_t most = std::clamp(static_cast<std::uint32_t>(kBytes / bytes_of_bin(b)), kFewest, kMost);
-  const auto count = static_cast<std::uint32_t>(std::min<std::uint64_t>({have, most, w.until_sample - 1}));
-  std::copy_n(t.bins[b].top - count, count, w.blocks);
-  set_count(t, b, have - count);
-  t.bins[watched_bin(b)].top = w.blocks + count;
+  const auto wanted = static_cast<std::uint32_t>(std::min<std::uint64_t>(kMostWatched[b], w.until_sample - 1));
+  std::uint32_t count = 0;
+  for (int turn = 0; turn < 2 && count < wanted; ++turn) {
+    if (is_empty(t.bins[b])) {
+      const Visiting visiting(&t);
+      if (!refill(t, b)) break;
+    }
+    const std::uint32_t have = count_of(t, b), part = std::min(have, wanted - count);
+    std::copy_n(t.bins[b].top - part, part, w.blocks + count);
+    set_count(t, b, have - part);
+    count += part;
+  }
+  if (count != 0) t.bins[watched_bin(b)].top = w.blocks + count;
   w.until_sample -= count;
+  return count != 0;
 }
 
-void* allocate_watched(ThreadBins& t, BinIndex b, std::size_t bytes) {
+// The usual case of it.
+inline bool watch_many(ThreadBins& t, BinIndex b) {
+  WatchedBin& w = t.watched[b - kFirstBin];
+  Bin& bin = t.bins[b];
+  const std::uint32_t many = kMostWatched[b];
+  if (w.until_sample <= many || bin.top - t.reserve[b].blocks < std::ptrdiff_t{many}) return false;
+  bin.top -= many;
+  std::copy_n(bin.top, many, w.blocks);
+  t.bins[watched_bin(b)].top = w.blocks + many;
+  w.until_sample -= many;
+  return true;
+}
+
+[[gnu::noinline]] void* allocate_watched_slow(ThreadBins& t, BinIndex b, std::size_t bytes) {
   if (!prepare_watched(t)) return take_without_bins(b);
-  const std::size_t block_bytes = bytes_of_bin(b);
   Bin& watched = t.bins[watched_bin(b)];
   if (is_empty(watched)) {
     std::uint64_t& until_sample = t.watched[b - kFirstBin].until_sample;
-    if (until_sample == 0) until_sample = 1 + sample::blocks_before_sample(block_bytes);
+    if (until_sample == 0) until_sample = 1 + sample::blocks_before_sample(bytes_of_bin(b));
     if (until_sample == 1) {
       until_sample = 0;
-      if (void* block = allocate_sampled(bytes, block_bytes)) return block;
+      if (void* block = allocate_sampled(bytes, bytes_of_bin(b))) return block;
       until_sample = 2;  // no memory for pages of its own: this one goes unseen
     }
-    if (is_empty(t.bins[b]) && !refill(t, b)) return take_without_bins(b);
-    watch(t, b);
+    if (!watch(t, b)) return take_without_bins(b);
   }
   return pop(watched);
+}
+
+inline void* allocate_watched(ThreadBins& t, BinIndex b, std::size_t bytes) {
+  Bin& watched = t.bins[watched_bin(b)];
+  if (t.sampling_epoch == sample::sampling_epoch() && is_empty(watched) && watch_many(t, b)) return pop(watched);
+  return allocate_watched_slow(t, b, bytes);
 }
 
 void* allocate_small_slow(std::size_t bytes) {
@@ -296,8 +328,8 @@ void* allocate_small_slow(std::size_t bytes) {
   if (t == nullptr && sample::is_sampling() && sample::falls_on_sample(bytes_of_bin(b)))
     if (void* block = allocate_sampled(bytes, bytes_of_bin(b))) return block;
   if (t == nullptr && is_secure()) return allocate_secure(b);
-  const Visiting visiting(t);
   if (t != nullptr && sample::is_sampling()) return allocate_watched(*t, b, bytes);
+  const Visiting visiting(t);
   if (t == nullptr) return take_without_bins(b);
   if (!is_empty(t->bins[b])) return pop(t->bins[b]);
   if (Bin& left = t->bins[watched_bin(b)]; !is_empty(left)) return pop(left);  // from when there was sampling

@@ -46,9 +46,10 @@ struct BinReserve {
 
 // Beside a watched bin: the array it takes from.
 struct WatchedBin {
+  static constexpr std::uint32_t kMost = 126;
   std::uint64_t until_sample;  // allocations, the sampled one included, that are not in the array; 0: to be drawn
   Block* below;                // null
-  Block* blocks[126];
+  Block* blocks[kMost];
 };
 
 // Small blocks from spans of other threads, on their way back.

@@ -10,7 +10,6 @@
 
 #include "alloc/base/check.h"
 #include "alloc/base/units.h"
-#include "alloc/os/thread.h"
 #include "alloc/os/vm.h"
 #include "alloc/sample/sampler.h"
 
@@ -151,7 +150,7 @@ void report_fault(std::uintptr_t address, const ucontext_t* context) {
   Stack here;
   here.depth = trace.depth;
   here.frames = trace.frames;
-  say_stack(&here, writes ? "written" : "read", os::current_thread_id());
+  say_stack(&here, writes ? "written" : "read", own_thread_number());
   say_life(slot.life);
 }
 
@@ -226,7 +225,7 @@ void* allocate_guarded(std::size_t asked, std::size_t block_bytes) {
 void free_guarded(void* address) {
   Slot& slot = claim(address, SlotState::freed);
   check_slack(slot);
-  slot.life.freer = os::current_thread_id();
+  slot.life.freer = own_thread_number();
   slot.life.freed = note_life(slot.sample, slot.block, slot.asked);
   note_freed(slot.sample);
   // Where the system refuses, the slot is not used again.

@@ -1,7 +1,6 @@
 #include "alloc/sample/history.h"
 
 #include "alloc/base/check.h"
-#include "alloc/os/thread.h"
 #include "alloc/sample/frame_rules.h"
 
 namespace lull::sample {
@@ -29,7 +28,7 @@ const Stack* note_life(const Sample& sample, std::uintptr_t start, std::size_t b
   e.bytes.store(bytes, std::memory_order_relaxed);
   e.allocated.store(sample.stack, std::memory_order_relaxed);
   e.allocator.store(sample.thread, std::memory_order_relaxed);
-  e.freer.store(os::current_thread_id(), std::memory_order_relaxed);
+  e.freer.store(own_thread_number(), std::memory_order_relaxed);
   e.freed.store(freed, std::memory_order_relaxed);
   return freed;
 }

@@ -20,6 +20,7 @@ struct OfThread {
   std::uint64_t random = 0;  // 0: not seeded
   double bytes_left = 0;     // to the next point
   std::uint32_t epoch = 0;
+  int number = 0;            // 0: not asked for
 };
 constinit __thread OfThread of_thread __attribute__((tls_model("initial-exec"))) = {};
 
@@ -35,6 +36,12 @@ std::uint64_t& random_state() {
 double draw_distance() { return exponential(random_state()) * static_cast<double>(sampling_mean()); }
 
 }  // namespace
+
+int own_thread_number() {
+  if (of_thread.number == 0) of_thread.number = os::current_thread_id();
+  return of_thread.number;
+}
+void forget_thread_number() { of_thread.number = 0; }
 
 void start_sampling(std::size_t mean) {
   prepare_captures();
@@ -70,7 +77,7 @@ void note_allocated(Sample& sample, std::size_t asked, std::size_t block_bytes) 
   sample.weight.objects = static_cast<std::uint64_t>(counts_for * (1u << kObjectShift) + 0.5);
   sample.weight.bytes = static_cast<std::uint64_t>(counts_for * static_cast<double>(asked) + 0.5);
   sample.asked = asked;
-  sample.thread = os::current_thread_id();
+  sample.thread = own_thread_number();
   sample.stack = intern_stack(trace);
   sample.stack->count_allocated(sample.weight);
 }

@@ -51,6 +51,9 @@ std::uint32_t blocks_before_sample(std::size_t block_bytes);
 void note_allocated(Sample& sample, std::size_t asked, std::size_t block_bytes);
 void note_freed(Sample& sample);
 
+int own_thread_number();          // the kernel's; asked for once a thread
+void forget_thread_number();      // in a forked child
+
 struct SampleTotals {
   std::uint64_t live_objects = 0, live_bytes = 0, allocated_objects = 0, allocated_bytes = 0, stacks = 0;
 };
