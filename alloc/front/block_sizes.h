@@ -51,9 +51,4 @@ static_assert(kBins <= 256);
 // bytes <= kSmallMost; 0 counts as 1.
 constexpr BinIndex bin_of(std::size_t bytes) { return block_size_tables::kBinOfUnits[(bytes + 15) / 16]; }
 
-// While allocations are sampled, malloc takes blocks of a bin from another one, its watched bin (thread_bins.h).
-inline constexpr std::uint32_t kAllBins = kBins + pages::kSizeClasses;
-constexpr std::uint32_t watched_bin(std::uint32_t bin) { return bin + pages::kSizeClasses; }
-static_assert(kAllBins <= 256);
-
 }  // namespace lull::front

@@ -23,14 +23,12 @@ void sample_large(pages::Span* span, std::size_t asked) {
 }
 
 void start_profile(std::size_t mean) {
-  // What an earlier profile left in watched lists goes out unseen; other threads' is at most a magazine of each size.
-  flush_thread_bins();
   sample::start_sampling(mean == 0 ? sample::kUsualMean : mean);
-  pop_from_watched_bins();
+  count_allocations();
 }
 
 void stop_profile() {
-  pop_from_plain_bins();
+  stop_counting_allocations();
   sample::stop_sampling();
 }
 

@@ -32,15 +32,16 @@ constinit std::array<BinIndex, kSmallMost / 16 + 1> popped_bins = block_size_tab
 
 namespace {
 
-void set_popped_bins(std::uint32_t distance) {
-  for (std::size_t i = 0; i < popped_bins.size(); ++i)
-    __atomic_store_n(&popped_bins[i], static_cast<BinIndex>(block_size_tables::kBinOfUnits[i] + distance), __ATOMIC_RELAXED);
-}
+void set_popped_bin(std::size_t units, BinIndex bin) { __atomic_store_n(&popped_bins[units], bin, __ATOMIC_RELAXED); }
 
 }  // namespace
 
-void pop_from_watched_bins() { set_popped_bins(watched_bin(0)); }
-void pop_from_plain_bins() { set_popped_bins(0); }
+void count_allocations() {
+  for (std::size_t units = 0; units < popped_bins.size(); ++units) set_popped_bin(units, 0);
+}
+void stop_counting_allocations() {
+  for (std::size_t units = 0; units < popped_bins.size(); ++units) set_popped_bin(units, block_size_tables::kBinOfUnits[units]);
+}
 
 namespace {
 
@@ -89,20 +90,8 @@ void set_count(ThreadBins& t, std::uint32_t b, std::uint32_t count) { t.bins[b].
 
 bool is_empty(const Bin& bin) { return bin.top[-1] == nullptr; }
 
-void give_watched(ThreadBins& t) {
-  if (t.watched == nullptr) return;
-  for (std::uint32_t b = kFirstBin; b < kBins; ++b) {
-    Bin& bin = t.bins[watched_bin(b)];
-    WatchedBin& w = t.watched[b - kFirstBin];
-    if (!is_empty(bin)) give_blocks(w.blocks, static_cast<std::uint32_t>(bin.top - w.blocks));
-    bin = {};
-    w.until_sample = 0;
-  }
-}
-
 void give_back(ThreadBins& t) {
   const Visiting visiting(own_or_null());
-  give_watched(t);
   for (std::uint32_t b = kFirstBin; b < kBins; ++b) {
     BinReserve& r = t.reserve[b];
     if (r.capacity != 0) give_blocks(r.blocks, count_of(t, b));
@@ -240,100 +229,28 @@ bool refill(ThreadBins& t, BinIndex b) {
 
 bool has_room(const Bin& bin) { return bin.inverse != 0 && !bin.is_full(); }
 
-void* take_without_bins(BinIndex b) {
-  const Visiting visiting(own_or_null());
+// Counts an allocation of the bin. True: it is the sample.
+bool falls_on_sample(ThreadBins& t, BinIndex b) {
+  if (t.sampling_epoch != sample::sampling_epoch()) {
+    std::fill(std::begin(t.until_sample), std::end(t.until_sample), 0u);
+    t.sampling_epoch = sample::sampling_epoch();
+  }
+  std::uint32_t& until_sample = t.until_sample[b];
+  if (until_sample == 0) until_sample = 1 + sample::blocks_before_sample(bytes_of_bin(b));
+  return --until_sample == 0;
+}
+
+[[gnu::noinline]] void* allocate_small_slow(std::size_t bytes) {
+  const BinIndex b = bin_of(bytes);
+  ThreadBins* t = own_bins();
+  if (sample::is_sampling() && (t != nullptr ? falls_on_sample(*t, b) : sample::falls_on_sample(bytes_of_bin(b))))
+    if (void* block = allocate_sampled(bytes, bytes_of_bin(b))) return block;  // without memory it goes unseen
+  if (t == nullptr && is_secure()) return allocate_secure(b);
+  const Visiting visiting(t);
+  if (t != nullptr && (!is_empty(t->bins[b]) || refill(*t, b))) return pop(t->bins[b]);
   auto* block = static_cast<Block*>(take_one(b));
   if (block != nullptr) block->key = 0;
   return block;
-}
-
-// Distances that were drawn in an earlier epoch are void. False: no memory for watched bins.
-bool prepare_watched(ThreadBins& t) {
-  if (t.watched == nullptr) t.watched = static_cast<WatchedBin*>(os::allocate_meta(sizeof(WatchedBin) * pages::kSizeClasses));
-  if (t.watched == nullptr) return false;
-  if (t.sampling_epoch == sample::sampling_epoch()) return true;
-  for (std::uint32_t i = 0; i < pages::kSizeClasses; ++i) t.watched[i].until_sample = 0;
-  t.sampling_epoch = sample::sampling_epoch();
-  return true;
-}
-
-// How many blocks a watched bin gets at once. A loop that allocates and frees one block comes to the slow path once for so
-// many, and goes through all of them in turns: more are fewer visits, fewer stay in the processor's nearest cache.
-constexpr auto kMostWatched = [] {
-  std::array<std::uint8_t, kBins> most{};
-  for (std::uint32_t b = kFirstBin; b < kBins; ++b)
-    most[b] = static_cast<std::uint8_t>(std::clamp<std::size_t>(4 * 1024 / bytes_of_bin(b), 16, WatchedBin::kMost));
-  return most;
-}();
-
-// Moves blocks from the plain bin to the empty watched one: at most as many as may be handed out before the next sample. When
-// the plain bin has few, the central store gives more. False: no memory.
-bool watch(ThreadBins& t, BinIndex b) {
-  WatchedBin& w = t.watched[b - kFirstBin];
-  const auto wanted = static_cast<std::uint32_t>(std::min<std::uint64_t>(kMostWatched[b], w.until_sample - 1));
-  std::uint32_t count = 0;
-  for (int turn = 0; turn < 2 && count < wanted; ++turn) {
-    if (is_empty(t.bins[b])) {
-      const Visiting visiting(&t);
-      if (!refill(t, b)) break;
-    }
-    const std::uint32_t have = count_of(t, b), part = std::min(have, wanted - count);
-    std::copy_n(t.bins[b].top - part, part, w.blocks + count);
-    set_count(t, b, have - part);
-    count += part;
-  }
-  if (count != 0) t.bins[watched_bin(b)].top = w.blocks + count;
-  w.until_sample -= count;
-  return count != 0;
-}
-
-// The usual case of it.
-inline bool watch_many(ThreadBins& t, BinIndex b) {
-  WatchedBin& w = t.watched[b - kFirstBin];
-  Bin& bin = t.bins[b];
-  const std::uint32_t many = kMostWatched[b];
-  if (w.until_sample <= many || bin.top - t.reserve[b].blocks < std::ptrdiff_t{many}) return false;
-  bin.top -= many;
-  std::copy_n(bin.top, many, w.blocks);
-  t.bins[watched_bin(b)].top = w.blocks + many;
-  w.until_sample -= many;
-  return true;
-}
-
-[[gnu::noinline]] void* allocate_watched_slow(ThreadBins& t, BinIndex b, std::size_t bytes) {
-  if (!prepare_watched(t)) return take_without_bins(b);
-  Bin& watched = t.bins[watched_bin(b)];
-  if (is_empty(watched)) {
-    std::uint64_t& until_sample = t.watched[b - kFirstBin].until_sample;
-    if (until_sample == 0) until_sample = 1 + sample::blocks_before_sample(bytes_of_bin(b));
-    if (until_sample == 1) {
-      until_sample = 0;
-      if (void* block = allocate_sampled(bytes, bytes_of_bin(b))) return block;
-      until_sample = 2;  // no memory for pages of its own: this one goes unseen
-    }
-    if (!watch(t, b)) return take_without_bins(b);
-  }
-  return pop(watched);
-}
-
-inline void* allocate_watched(ThreadBins& t, BinIndex b, std::size_t bytes) {
-  Bin& watched = t.bins[watched_bin(b)];
-  if (t.sampling_epoch == sample::sampling_epoch() && is_empty(watched) && watch_many(t, b)) return pop(watched);
-  return allocate_watched_slow(t, b, bytes);
-}
-
-void* allocate_small_slow(std::size_t bytes) {
-  const BinIndex b = bin_of(bytes);
-  ThreadBins* t = own_bins();
-  if (t == nullptr && sample::is_sampling() && sample::falls_on_sample(bytes_of_bin(b)))
-    if (void* block = allocate_sampled(bytes, bytes_of_bin(b))) return block;
-  if (t == nullptr && is_secure()) return allocate_secure(b);
-  if (t != nullptr && sample::is_sampling()) return allocate_watched(*t, b, bytes);
-  const Visiting visiting(t);
-  if (t == nullptr) return take_without_bins(b);
-  if (!is_empty(t->bins[b])) return pop(t->bins[b]);
-  if (Bin& left = t->bins[watched_bin(b)]; !is_empty(left)) return pop(left);  // from when there was sampling
-  return refill(*t, b) ? pop(t->bins[b]) : take_without_bins(b);
 }
 
 // The older half of a full bin goes back, unless it may grow. True: blocks were given.
@@ -362,7 +279,16 @@ void keep_stranger(ThreadBins& t, Block* block) {
 }  // namespace
 
 void* allocate_slow(std::size_t bytes) {
-  if (bytes <= kSmallMost) return allocate_small_slow(bytes);
+  if (bytes <= kSmallMost) {
+    // While allocations are sampled all come here, most of them for this.
+    ThreadBins& t = *thread_bins;
+    const BinIndex b = bin_of(bytes);
+    if (t.until_sample[b] > 1 && !is_empty(t.bins[b]) && t.sampling_epoch == sample::sampling_epoch()) {
+      --t.until_sample[b];
+      return pop(t.bins[b]);
+    }
+    return allocate_small_slow(bytes);
+  }
   install_fork_handlers();
   bool zero;
   return allocate_large(bytes, 1, zero);
@@ -425,10 +351,7 @@ bool others_visit_locked() {
 void reclaim_bins_after_fork() {
   for (ThreadBins* t = all; t != nullptr; t = t->next) {
     if (!t->used || t == thread_bins) continue;
-    for (std::uint32_t b = kFirstBin; b < kBins; ++b) {
-      set_count(*t, b, 0);
-      t->bins[watched_bin(b)] = {};
-    }
+    for (std::uint32_t b = kFirstBin; b < kBins; ++b) set_count(*t, b, 0);
     t->strangers.count = 0;
     t->visiting.store(false, std::memory_order_relaxed);
     give_back(*t);

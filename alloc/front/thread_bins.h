@@ -6,10 +6,9 @@
 // An array has room for two magazines (Bonwick and Adams, "Magazines and Vmem", 2001): full, it gives the older one to the
 // central store; empty, it takes one. Magazines start small and double while they are used, so that idle threads hold little.
 //
-// While allocations are sampled, malloc takes from other arrays than free adds to: the watched ones, which get their blocks
-// from the plain ones. Nothing is added to a watched array, so its length is the number of allocations until its thread comes
-// to the slow path, and one that ends at the next sample makes that allocation come there. Which bins malloc takes from is
-// written in the table by which it finds them anyway (popped_bins), so the fast path is the same code either way.
+// While allocations are sampled, each has to be counted, so malloc is to come to its slow path, which takes from the same
+// arrays. The table by which malloc finds a size's bin (popped_bins) then names a bin that is always empty: the fast path is
+// the same code either way.
 //
 // free() finds a block's class in the page's entry. Entries that are no small block's lead to bins without room, so one
 // test catches a full array, a large block, a foreign address and a thread without bins alike. It also tells, without the
@@ -44,14 +43,6 @@ struct BinReserve {
   Visit last_visit = Visit::none;
 };
 
-// Beside a watched bin: the array it takes from.
-struct WatchedBin {
-  static constexpr std::uint32_t kMost = 126;
-  std::uint64_t until_sample;  // allocations, the sampled one included, that are not in the array; 0: to be drawn
-  Block* below;                // null
-  Block* blocks[kMost];
-};
-
 // Small blocks from spans of other threads, on their way back.
 struct Strangers {
   Block* blocks[kManyStrangers] = {};
@@ -62,13 +53,13 @@ struct Strangers {
 struct ThreadBins {
   EntryMark foreign = 0;           // marks whose blocks are strangers; none while the thread looks away
   EntryMark mark = 0;              // of its own spans
-  Bin bins[kAllBins];
+  Bin bins[kBins];  // those below kFirstBin are empty and take nothing
   BinReserve reserve[kBins];
   std::size_t capacity_bytes = 0;  // all arrays, full
   std::atomic<bool> visiting{false};  // the central store (fork_gate.h); written by the thread
   bool used = false;               // by a thread
-  std::uint32_t sampling_epoch = 0;  // that the watched bins are of
-  WatchedBin* watched = nullptr;   // [bin - kFirstBin]; made when the thread samples first, constant then
+  std::uint32_t until_sample[kBins] = {};  // allocations, the sampled one included; 0: to be drawn
+  std::uint32_t sampling_epoch = 0;          // that they were drawn in
   ThreadBins* next = nullptr;      // list of all; constant once published
   Strangers strangers;
 };
@@ -86,12 +77,12 @@ struct alignas(64) FreeView {
 };
 extern FreeView free_view;
 
-// Like kBinOfUnits, but the watched bins while allocations are sampled. Each byte is written and read atomically, any mixture
-// is good. Hidden: a load through the global offset table would be one instruction more.
+// Like kBinOfUnits, but 0 while allocations are sampled. Each byte is written and read atomically, any mixture is good. Hidden:
+// a load through the global offset table would be one instruction more.
 extern std::array<BinIndex, kSmallMost / 16 + 1> popped_bins __attribute__((visibility("hidden")));
 inline BinIndex popped_bin(std::size_t bytes) { return __atomic_load_n(&popped_bins[(bytes + 15) / 16], __ATOMIC_RELAXED); }
-void pop_from_watched_bins();
-void pop_from_plain_bins();
+void count_allocations();        // every one comes to allocate_slow() from now on
+void stop_counting_allocations();
 
 inline std::uintptr_t key_of(const Block* block) { return reinterpret_cast<std::uintptr_t>(block) ^ free_view.secret; }
 

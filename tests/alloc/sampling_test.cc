@@ -218,19 +218,6 @@ TEST(Profile, MayStartAndStopAtAnyTime) {
   switcher.join();
 }
 
-// What malloc hands out while nothing is sampled comes from the plain bins, the watched ones are empty or left alone.
-TEST(Profile, LeftoversAreUsedUpAfterTheStop) {
-  {
-    Profiled profiled(100'000'000);
-    lull_free(lull_malloc(48));
-  }
-  std::set<void*> blocks;
-  for (int i = 0; i < 1000; ++i) EXPECT_TRUE(blocks.insert(lull_malloc(48)).second);
-  for (void* block : blocks) lull_free(block);
-  flush_thread_bins();
-  for (const Bin& bin : thread_bins->bins) EXPECT_EQ(nullptr, bin.top[-1]);
-}
-
 TEST(Profile, GoesOnInAChild) {
   Profiled profiled(1);
   void* before = lull_malloc(100);
