@@ -12,7 +12,7 @@
 
 namespace lull::os {
 
-enum class LockRank : std::uint8_t { driver = 1, registry, roots, kinds, reports, worklist, heaps, heap, caches, guarded, pages, metadata };
+enum class LockRank : std::uint8_t { driver = 1, registry, roots, kinds, reports, ephemerons, worklist, heaps, heap, caches, guarded, pages, metadata };
 
 class Lock {
  public:

@@ -9,6 +9,7 @@
 #include "gc/cycle/stepper.h"
 #include "gc/cycle/verifier.h"
 #include "gc/mark/assist.h"
+#include "gc/model/ephemerons.h"
 #include "gc/model/options.h"
 #include "gc/mutator/allocation_stats.h"
 #include "gc/mutator/handshake.h"
@@ -116,7 +117,7 @@ void Cycle::mark_concurrently(Marker& marker) {
     assists.credit.fetch_add(static_cast<std::int64_t>(marker.scanned_bytes()), std::memory_order_relaxed);
     publish_counts(marker);
     pacing.revise();
-    if (empty) empty = crew.is_idle() && grey_pool.empty();
+    if (empty) empty = crew.is_idle() && grey_pool.empty() && !marker.settle_ephemerons();
   }
   crew.end();
   reach(Step::marked);
@@ -130,7 +131,7 @@ bool Cycle::terminate(Marker& marker) {
   reach(Step::terminating);
   handshake(HandshakeOp::flush);
   reach(Step::flushed);
-  const bool work = take_answers(marker) || !grey_pool.empty();
+  const bool work = take_answers(marker) || !grey_pool.empty() || !deferred_ephemerons.empty();
   if (!work && finish_if_quiet()) {
     times_.done = os::monotonic_ns();
     reach(Step::done);
@@ -166,9 +167,12 @@ bool Cycle::take_answers(Marker& marker) {
 // State done. Weak cells first: lock() must not find what destructors' closures keep (gc/weak/weak_cells.cc).
 void Cycle::handle_unreachable(Marker& marker) {
   clear_weak_cells(kind_);
+  waiting_ephemerons.empty_all();
   reach(Step::weak_cleared);
   queue_unreachable(marker);
-  marker.drain(~std::uint64_t{0} / 2);
+  do marker.drain(~std::uint64_t{0} / 2);
+  while (marker.settle_ephemerons());
+  waiting_ephemerons.empty_all();  // of maps that only destructors can still look at
   publish_counts(marker);
   reach(Step::destructors_queued);
 }
@@ -215,6 +219,8 @@ void Cycle::abort(Marker& marker) {
   grey_pool.drop_all();
   set_mark_state(MarkState::off);
   handshake(HandshakeOp::barriers_off);
+  deferred_ephemerons.drop_all();
+  waiting_ephemerons.forget_all();
   cycle_must_abort.store(false, std::memory_order_relaxed);
   pacing.abort();
   reopen_without_sweeping();

@@ -31,6 +31,9 @@ class Verifier : private tracer {
     next_ = words_;
     end_ = words_ + kWords;
     flush_ = [](tracer& t) { static_cast<Verifier&>(t).process(); };
+    ephemeron_ = [](tracer& t, const std::uintptr_t* key, const std::uintptr_t* value) {
+      static_cast<Verifier&>(t).meet_ephemeron(key, value);
+    };
     seen_bytes_ = detail::heap_range.size / kGranule / 8;
     seen_ = static_cast<std::uint64_t*>(os::map(seen_bytes_));
     visited_ = static_cast<Visited*>(os::map(kMostObjects * sizeof(Visited)));
@@ -96,6 +99,17 @@ class Verifier : private tracer {
     if (is_white(o)) report(o);
     LULL_CHECK(count_ < kMostObjects, "verify: too many objects");
     visited_[count_++] = {o.address(), parent_};
+  }
+
+  // Of a marked key the value is marked, though the key may be so for nothing.
+  void meet_ephemeron(const std::uintptr_t* key, const std::uintptr_t* value) {
+    if (slots_seen_ != nullptr) {
+      note_slot(key);
+      return note_slot(value);
+    }
+    const std::uintptr_t word = __atomic_load_n(key, __ATOMIC_ACQUIRE);
+    const ObjectRef o = resolve(word);
+    if (word != 0 && !(o && is_white(o))) visit(value);
   }
 
   void process() {

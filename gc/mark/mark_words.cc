@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "gc/mark/marker.h"
+#include "gc/model/ephemerons.h"
 
 namespace lull::gc {
 namespace {
@@ -42,6 +43,7 @@ void Marker::mark_white(const ObjectRef& object) {
   ++marked_objects_;
   marked_bytes_ += object.span->slot_bytes;
   push(object.address(), is_scanned(*object.span));
+  if (is_awaited(kind_of(*object.span), cycle_)) [[unlikely]] wake_ephemerons(object);
 }
 
 void Marker::try_again(const ObjectRef& object) {
@@ -54,6 +56,7 @@ template <class Place>
 void Marker::mark_places(const Place* places, std::size_t count) {
   std::uint64_t objects = 0, bytes = 0;
   std::uintptr_t* top = top_;
+  bool awaited = false;
   for (std::size_t i = 0; i < count; ++i) {
     const ObjectRef object{places[i].span, places[i].slot};
     const MarkResult result = set_mark(object);
@@ -68,10 +71,14 @@ void Marker::mark_places(const Place* places, std::size_t count) {
     bytes += object.span->slot_bytes;
     *top = object.address();
     top += is_scanned(*object.span);
+    awaited |= is_awaited(kind_of(*object.span), cycle_);
   }
   top_ = top;
   marked_objects_ += objects;
   marked_bytes_ += bytes;
+  if (!awaited) [[likely]] return;
+  for (std::size_t i = 0; i < count; ++i)  // those that were not newly marked have nobody waiting, or he is deferred again
+    if (is_awaited(kind_of(*places[i].span), cycle_)) wake_ephemerons({places[i].span, places[i].slot});
 }
 
 // All words lie in the heap's range.

@@ -24,9 +24,11 @@ Marker::Marker() : cycle_(current_cycle.load(std::memory_order_relaxed)), epoch_
   next_ = words_;
   end_ = words_ + kWords;
   flush_ = words_full;
+  ephemeron_ = meet_ephemeron;
 }
 
 Marker::~Marker() {
+  hand_over_deferred();
   if (local_ == nullptr) return;
   LULL_CHECK(!has_local() || cycle_must_abort.load(std::memory_order_relaxed), "marker destroyed with grey objects");
   grey_pool.recycle(close());
@@ -159,6 +161,7 @@ void Marker::hand_over_rest() {
   return_block(*now_);
   return_block(*ahead_);
   if (local_ != nullptr) grey_pool.hand_over(close());
+  hand_over_deferred();
 }
 
 void Marker::scan_rare(const Kind& kind, std::uintptr_t object, std::size_t bytes) {

@@ -39,6 +39,8 @@ class Marker : private tracer {
   bool drain(std::uint64_t budget);
   // Scans what an object that is marked already has in [from, to): a dirty card. True: the whole object was scanned.
   bool scan_part(const ObjectRef& object, std::uintptr_t from, std::uintptr_t to);
+  // Driver, when the worklists are empty: looks at the ephemerons that were deferred. True: some of them made work.
+  [[nodiscard]] bool settle_ephemerons();
   // Puts everything that is left into the pool, cancelling termination.
   void hand_over_rest();
 
@@ -94,11 +96,18 @@ class Marker : private tracer {
   void push_slices(std::uintptr_t from, std::uintptr_t to);
   void scan_range(const Kind& kind, std::uintptr_t object, std::uintptr_t from, std::uintptr_t to);
   void scan_conservatively(std::uintptr_t from, std::uintptr_t to);
+  static void meet_ephemeron(tracer& t, const std::uintptr_t* key, const std::uintptr_t* value);
+  bool is_white(const ObjectRef& o) const;
+  bool defer(std::uintptr_t cell);
+  void hand_over_deferred();
+  void settle(std::uintptr_t cell);
+  [[gnu::cold]] void wake_ephemerons(const ObjectRef& key);
   void check_traced(const Kind& kind, std::uintptr_t object, std::size_t bytes);
 
   // The local segment is opened: its count is top_ - bottom_ until it is closed. All null without one.
   Segment* local_ = nullptr;
   std::uintptr_t *top_ = nullptr, *bottom_ = nullptr, *limit_ = nullptr;
+  Segment* deferred_ = nullptr;  // ephemerons whose key was white
   WordFilter filter_ = best_word_filter();
   std::uint32_t cycle_, epoch_, until_share_ = kShareEvery;
   // Objects up to here have nothing special about them; 0 in checking mode check_trace.

@@ -70,8 +70,9 @@ inline MarkResult try_mark(const ObjectRef& o, std::uint32_t epoch) {
   if (!claim_marks(*o.span, epoch)) return MarkResult::busy;
   BitWord& word = o.span->mark_bits()[o.slot / 64];
   if (word.load(std::memory_order_relaxed) & bit_of(o.slot)) return MarkResult::already;
-  // acq_rel, a locked instruction: drains the store buffer, as the model assumes of a shade
-  return word.fetch_or(bit_of(o.slot), std::memory_order_acq_rel) & bit_of(o.slot) ? MarkResult::already : MarkResult::newly;
+  // A locked instruction: drains the store buffer, as the model assumes of a shade. seq_cst: pairs with was_marked in
+  // gc/model/ephemerons.h
+  return word.fetch_or(bit_of(o.slot), std::memory_order_seq_cst) & bit_of(o.slot) ? MarkResult::already : MarkResult::newly;
 }
 
 // Owner only. Slots [hole_first, hole_end) hold objects too, though their alloc bits are not set yet.

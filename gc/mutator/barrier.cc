@@ -1,5 +1,6 @@
 // The slow half of the write barrier (docs/design/barrier.md).
 #include "gc/model/colour.h"
+#include "gc/model/ephemerons.h"
 #include "gc/model/kinds.h"
 #include "gc/model/options.h"
 #include "gc/mutator/handshake.h"
@@ -33,6 +34,8 @@ void shade(Mutator& m, std::uintptr_t word) {
   switch (try_mark(object, epoch)) {
     case MarkResult::newly:
       if (kind_of(*object.span).layout != detail::Layout::no_pointers) m.grey.push(object.address());
+      if (is_awaited(kind_of(*object.span), current_cycle.load(std::memory_order_relaxed)))
+        waiting_ephemerons.wake(object, [&](std::uintptr_t cell) { m.grey.push(cell); });
       break;
     case MarkResult::busy: m.grey.push(raw_entry(word)); break;
     case MarkResult::already: break;

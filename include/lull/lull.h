@@ -3,6 +3,7 @@
 
 #include "lull/collect.h"
 #include "lull/destroy.h"
+#include "lull/ephemeron_map.h"
 #include "lull/histogram.h"
 #include "lull/make.h"
 #include "lull/mem_stats.h"

@@ -32,6 +32,9 @@ class tracer {
     if (next_ == end_) [[unlikely]] flush_(*this);
   }
 
+  // lull's own: the value counts if the key is reachable.
+  void visit_ephemeron(const std::uintptr_t* key, const std::uintptr_t* value) { ephemeron_(*this, key, value); }
+
  protected:
   tracer() = default;
 
@@ -54,6 +57,7 @@ class tracer {
   std::uintptr_t* next_ = nullptr;
   std::uintptr_t* end_ = nullptr;
   void (*flush_)(tracer&) = nullptr;  // makes room between next_ and end_
+  void (*ephemeron_)(tracer&, const std::uintptr_t* key, const std::uintptr_t* value) = nullptr;
   SlotLog* slots_seen_ = nullptr;
 };
 

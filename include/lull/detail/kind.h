@@ -36,6 +36,8 @@ inline constexpr std::uint32_t kArrayClasses = 72;  // = pages::kSizeClasses, ch
 struct Kind {
   // Byte offset of the kind's allocation slot in the thread's table; 0 until registered (slot 0 is always empty).
   std::atomic<std::uint32_t> slot_offset{0};
+  // The last cycle in which ephemerons waited for objects of the kind (gc/model/ephemerons.h).
+  mutable std::atomic<std::uint32_t> awaited_cycle{0};
   std::uint32_t object_bytes = 0;   // one object, or one element of an array kind
   std::uint32_t alignment = 0;
   Layout layout = Layout::conservative;
