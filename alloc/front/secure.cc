@@ -148,26 +148,28 @@ void give_one(void* block) {
   give_bits(span, slot / 64, bit_of(slot));
 }
 
-// Takes `place` and leaves null.
+// Moves what is not null to `taken`; its number.
 template <class T>
-T* take_out(os::Lock& lock, T*& place) {
-  os::Locked locked(lock);
-  return std::exchange(place, nullptr);
+std::uint32_t take_all(T** places, std::uint32_t n, T** taken) {
+  std::uint32_t count = 0;
+  for (std::uint32_t i = 0; i < n; ++i)
+    if (T* here = std::exchange(places[i], nullptr)) taken[count++] = here;
+  return count;
 }
 
+// True: there was something. It is given without the lock, which others need to take.
 bool empty_bin(SecureBin& s, BinIndex bin) {
-  bool any = false;
-  for (std::uint32_t i = 0; i < waiting_of(bin); ++i) {
-    void* block = take_out(s.lock, s.waiting[i]);
-    any |= block != nullptr;
-    give_one(block);
+  void* waiting[kMostWaiting];
+  Span* open[kMostOpen];
+  std::uint32_t blocks, spans;
+  {
+    os::Locked locked(s.lock);
+    blocks = take_all(s.waiting, kMostWaiting, waiting);
+    spans = take_all(s.open, kMostOpen, open);
   }
-  for (Span*& place : s.open) {
-    Span* span = take_out(s.lock, place);
-    any |= span != nullptr;
-    if (span != nullptr) release_held_span(bin, span);
-  }
-  return any;
+  for (std::uint32_t i = 0; i < blocks; ++i) give_one(waiting[i]);
+  for (std::uint32_t i = 0; i < spans; ++i) release_held_span(bin, open[i]);
+  return blocks + spans > 0;
 }
 
 // Large blocks.

@@ -231,6 +231,12 @@ TEST_F(SecureDeathTest, FreeOfABlockThatWasNeverHandedOut) {
     lull_free(p + (word_of(p) % kPageSize >= 48 ? -48 : 48));
   }, "lull: double free of 0x");
 }
+TEST_F(SecureDeathTest, FreeOfAGuardPage) {
+  EXPECT_DEATH({
+    const Span* span = small_span_of(word_of(lull_malloc(100)));
+    lull_free(reinterpret_cast<void*>(span->end()));
+  }, "lull: free of 0x.*no block");
+}
 TEST_F(SecureDeathTest, WriteAfterFree) {
   EXPECT_DEATH({
     auto* p = static_cast<char*>(lull_malloc(3000));

@@ -9,6 +9,7 @@
 
 #include "alloc/os/vm.h"
 #include "gc/model/options.h"
+#include "lull/malloc.h"
 #include "tests/support/hidden.h"
 #include "tests/support/scale.h"
 
@@ -605,6 +606,11 @@ TEST_F(OutOfMemory, WhileMarkingGivesTheCycleUp) {
   EXPECT_EQ(lull::read_mem_stats().aborted_cycles, failed.aborted_cycles);
   EXPECT_FALSE(is_allocated(garbage));
   for (const ptr<Named>& p : wide) ASSERT_EQ(*p->target, 1);
+}
+
+TEST(MisuseDeathTest, FreeOfAManagedObject) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH({ ptr<Chain> object = make<Chain>(); lull_free(object.get()); }, "lull: free of 0x.*, which is a garbage-collected object");
 }
 
 // Limits that the system sets, each in a process of its own.

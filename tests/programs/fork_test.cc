@@ -166,6 +166,28 @@ TEST(Fork, AChildForksAndExitsNormally) {
   }
 }
 
+// A child of a child of a child: each has threads and forks from among them.
+int live_in_generations(unsigned left) {
+  {
+    Traders traders(1);
+    if (live_on(left) != 0) return 1;
+    if (left > 0) {
+      const pid_t child = fork_from_market();
+      if (child == 0) _exit(live_in_generations(left - 1));
+      int status = 1;
+      waitpid(child, &status, 0);
+      if (status != 0) return 2;
+    }
+  }
+  return 0;
+}
+TEST(Fork, ChildrenForkToo) {
+  Traders traders(1);
+  const pid_t child = fork_from_market();
+  if (child == 0) _exit(live_in_generations(6));
+  expect_good_end(child, 0);
+}
+
 TEST(Fork, FromManyThreadsAtOnce) {
   Traders traders(1);
   std::atomic<int> bad{0};

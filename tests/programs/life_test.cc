@@ -4,8 +4,12 @@
 
 #include <malloc.h>
 #include <pthread.h>
+#include <sys/time.h>
 
+#include <atomic>
+#include <cerrno>
 #include <condition_variable>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -87,6 +91,80 @@ TEST(Life, ExitsWhileThreadsAllocate) {
       for (int n = 0; n < 1000; ++n) std::free(std::malloc(5000));
       std::exit(0);
     }, ::testing::ExitedWithCode(0), "");
+}
+
+// Wherever in malloc a signal arrives: a handler that does not allocate does no harm.
+std::atomic<unsigned> signals{0};
+TEST(Signals, ArriveInsideMallocWithoutHarm) {
+  struct sigaction action {};
+  action.sa_handler = [](int) { signals.fetch_add(1); };
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGALRM, &action, nullptr);
+  const itimerval often{{0, 50}, {0, 50}};
+  setitimer(ITIMER_REAL, &often, nullptr);
+  lull::testing::run_together(2, [](unsigned t) {
+    std::vector<std::unique_ptr<char[]>> held(500);
+    for (unsigned i = 0; signals < 5000 || i < 100'000; ++i) {
+      const std::size_t size = i % 1000 == 0 ? 200'000 : 1 + i * 7 % 3000;
+      auto& place = held[i * 31 % held.size()];
+      place.reset(new char[size]);
+      errno = 4711;
+      std::memset(place.get(), static_cast<int>(t), std::min<std::size_t>(size, 3000));
+      ASSERT_EQ(4711, errno);
+    }
+  });
+  const itimerval never{};
+  setitimer(ITIMER_REAL, &never, nullptr);
+  signal(SIGALRM, SIG_DFL);
+}
+
+// Threads that end in all ways in the midst of their work give back what they had cached.
+void* busy_until_cancelled(void*) {
+  for (unsigned i = 0;; ++i) {
+    std::free(std::malloc(1 + i * 7 % 3000));
+    std::free(std::malloc(i % 100 == 0 ? 100'000 : 10));
+    pthread_testcancel();
+  }
+}
+TEST(Threads, CancelledOrExitedOnesLoseNothing) {
+  const std::size_t before = mallinfo2().uordblks;
+  for (int i = 0; i < 200; ++i) {
+    pthread_t cancelled, exited;
+    ASSERT_EQ(0, pthread_create(&cancelled, nullptr, busy_until_cancelled, nullptr));
+    ASSERT_EQ(0, pthread_create(&exited, nullptr, [](void*) -> void* {
+      for (unsigned n = 0; n < 1000; ++n) std::free(std::malloc(n * 3));
+      pthread_exit(nullptr);
+    }, nullptr));
+    sched_yield();
+    pthread_cancel(cancelled);
+    pthread_join(cancelled, nullptr);
+    pthread_join(exited, nullptr);
+  }
+  EXPECT_LT(mallinfo2().uordblks, before + (8u << 20));
+}
+
+// Really strict, where the system is so; `ulimit -d` counts in the same way elsewhere.
+TEST(Limits, StrictOvercommit) {
+  int mode = 0;
+  if (std::FILE* file = std::fopen("/proc/sys/vm/overcommit_memory", "r")) {
+    EXPECT_EQ(1, std::fscanf(file, "%d", &mode));
+    std::fclose(file);
+  }
+  if (mode != 2) GTEST_SKIP() << "vm.overcommit_memory is not 2";
+  struct Link { Link* next; };
+  Link* all = nullptr;
+  std::size_t got = 0;
+  while (auto* link = static_cast<Link*>(std::malloc(1 << 20))) {
+    all = new (link) Link{all};
+    got += 1 << 20;
+  }
+  EXPECT_EQ(ENOMEM, errno);
+  std::printf("%zu MiB under vm.overcommit_memory=2\n", got >> 20);
+  EXPECT_GT(got, 16u << 20);
+  while (all != nullptr) std::free(std::exchange(all, all->next));
+  void* block = std::malloc(1 << 20);
+  EXPECT_NE(nullptr, block);
+  std::free(block);
 }
 
 // Run again by the cases below under a limit.
