@@ -6,7 +6,7 @@ each allocator once, every round beginning with another one. A program has to pr
 
 Measured: wall, user and system time, peak resident memory and minor faults of the program with its children, by wait4. Of
 redis: the wall time of redis-benchmark, everything else of the server. Out come tables (median, least and greatest), geometric
-means, DIR/malloc.csv and DIR/malloc.svg. idle_return measures what goes back to the kernel, not time: it stays out of the means.
+means, DIR/malloc.csv and DIR/malloc.svg. idle_return and idle_threads measure what goes back to the kernel, not time: they stay out of the means.
 
 --add keeps the cases of malloc.csv that this run does not repeat, so the suite can be run in parts; --rounds 0 --add only
 reports. --lock shares a machine: the lock is held while building and for one round of one case at a time.
@@ -87,6 +87,7 @@ CASES = (
     debian("z3", f"{INPUTS}/puzzles.smt2"),
     Case("idle_return", "small", "small 20 0", (), "idle"),
     Case("idle_return", "mixed", "mixed 20 0", (), "idle"),
+    Case("idle_threads", "1000 2000", "20 100 0", (), "idle"),
 )
 
 
@@ -240,8 +241,12 @@ def medians(rows, metric):
     return {name: statistics.median(values) for name, values in values_by_allocator(rows, metric).items()}
 
 
+def is_idle(rows):
+    return "returned_pct" in rows[0] or "idle_kib" in rows[0]
+
+
 def print_case(name, rows):
-    metrics = [m for m in rows[0] if m.endswith(("_mib", "_pct"))] if "returned_pct" in rows[0] else METRICS
+    metrics = [m for m in rows[0] if m.endswith(("_mib", "_kib", "_pct", "_ms"))] if is_idle(rows) else METRICS
     table = [[name, *metrics]]
     for allocator in dict.fromkeys(row["allocator"] for row in rows):
         table.append([allocator, *(cell(rows, metric, allocator) for metric in metrics)])
@@ -318,7 +323,7 @@ def worst_cases(by_case, metric, peers):
 
 
 def report(by_case, out):
-    timed = {name: of_case for name, of_case in by_case.items() if "returned_pct" not in of_case[0]}
+    timed = {name: of_case for name, of_case in by_case.items() if not is_idle(of_case)}
     if timed:
         allocators = list(dict.fromkeys(row["allocator"] for of_case in timed.values() for row in of_case))
         print_summary(timed, allocators)

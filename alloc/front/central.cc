@@ -4,10 +4,10 @@
 #include <utility>
 
 #include "alloc/base/check.h"
+#include "alloc/front/background.h"
 #include "alloc/front/fork_gate.h"
 #include "alloc/front/misuse.h"
 #include "alloc/front/secure.h"
-#include "alloc/front/span_purge.h"
 #include "alloc/pages/purger.h"
 #include "alloc/pages/span_table.h"
 
@@ -229,7 +229,7 @@ void give_blocks(Block* const* blocks, std::uint32_t n) {
 }
 
 void after_giving() {
-  nudge_span_purge();
+  note_blocks_given();
   pages::nudge_purger();
 }
 

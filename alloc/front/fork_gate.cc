@@ -56,14 +56,25 @@ void after_fork_in_child() {
 
 }  // namespace
 
+namespace {
+
+bool is_asked_for(const ThreadBins* own) {
+  if (own == nullptr) return false;
+  const Sleep state = own->sleeper.state.load(std::memory_order_relaxed);
+  return state != Sleep::awake && state != Sleep::ended;
+}
+
+}  // namespace
+
 void Visiting::enter() {
   for (;;) {
     if (own_ != nullptr) own_->visiting.store(true, std::memory_order_relaxed);
     else without_bins.fetch_add(1, std::memory_order_relaxed);
-    // Pairs with the barrier in close_gate(): it sees the visitor, or this sees the gate.
+    // Pairs with the barrier in close_gate(): it sees the visitor, or this sees the gate. Likewise in empty_sleepers().
     std::atomic_signal_fence(std::memory_order_seq_cst);
-    if (closed.load(std::memory_order_relaxed) == 0) [[likely]] return;
+    if (closed.load(std::memory_order_relaxed) == 0 && !is_asked_for(own_)) [[likely]] return;
     leave();
+    if (own_ != nullptr) wake_own_bins(*own_);
     os::futex_wait(closed, std::uint32_t{1});
   }
 }

@@ -168,7 +168,7 @@ void HeapObject::free_small(Span& span, void* address) {
 void free_in_heap(void* address) {
   const auto word = reinterpret_cast<std::uintptr_t>(address);
   if (class_at(word) == PageClass::heap_large) return free_large_of_heap(address);
-  const Visiting visiting(has_bins() ? thread_bins : nullptr);  // a forked child finds bit, count and link together
+  const Visiting visiting(own_bins_or_null());  // a forked child finds bit, count and link together
   Span* span = span_at(word);
   give_to_heap(*span, place_of(*span, word), owner_of(*span).given());
 }

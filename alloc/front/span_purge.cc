@@ -6,7 +6,6 @@
 #include "alloc/front/fork_gate.h"
 #include "alloc/os/vm.h"
 #include "alloc/pages/page_heap.h"
-#include "alloc/pages/purger.h"
 #include "alloc/pages/span_table.h"
 
 namespace lull::front {
@@ -15,7 +14,6 @@ namespace {
 constexpr std::size_t kSystemPage = 4096;
 constexpr std::uint32_t kPagesOfSpan = pages::kLargestSpanPages * (kPageSize / kSystemPage);
 static_assert(kPagesOfSpan <= 32, "a word has a bit for every system page of a span");
-constexpr std::uint32_t kRoundTicks = 10;  // about a second
 
 // Free blocks of one span, taken out of it for a while.
 class TakenBlocks {
@@ -112,30 +110,9 @@ std::size_t purge_spans(std::size_t most, bool idle_only) {
   return purged;
 }
 
-constinit std::atomic<bool> given_since{false};  // since the last round began
-
-// The purger's extra work, every tick. True: there may be more to do.
-bool on_tick() {
-  constinit static std::uint32_t tick = 0;  // the purger's thread only
-  constinit static std::uint32_t rounds_left = 0;
-  if (given_since.exchange(false, std::memory_order_relaxed)) rounds_left = 3;  // one to look, one to see it idle, one for the rest
-  if (rounds_left == 0) return false;
-  if (++tick % kRoundTicks != 0) return true;
-  constexpr std::size_t kMostPerRound = std::size_t{256} << 20;
-  if (purge_idle_spans(kMostPerRound) < kMostPerRound) --rounds_left;
-  return rounds_left > 0;
-}
-
 }  // namespace
 
 std::size_t purge_idle_spans(std::size_t most) { return purge_spans(most, true); }
 std::size_t purge_all_spans() { return purge_spans(~std::size_t{0}, false); }
-
-void nudge_span_purge() {
-  if (given_since.load(std::memory_order_relaxed)) return;
-  given_since.store(true, std::memory_order_relaxed);
-  pages::set_purger_hook(on_tick);
-  pages::nudge_purger();
-}
 
 }  // namespace lull::front

@@ -13,7 +13,4 @@ std::size_t purge_idle_spans(std::size_t most);
 // The same for every span, idle or not.
 std::size_t purge_all_spans();
 
-// Tells the purger of this work once the program uses the central store; cheap.
-void nudge_span_purge();
-
 }  // namespace lull::front

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "alloc/base/check.h"
+#include "alloc/front/background.h"
 #include "alloc/front/block_arrays.h"
 #include "alloc/front/fork_gate.h"
 #include "alloc/front/heap_object.h"
@@ -26,6 +27,7 @@ namespace lull::front {
 
 constinit Block* const no_blocks[1] = {nullptr};
 constinit ThreadBins no_bins{};
+constinit ThreadBins asleep_bins{};
 constinit __thread ThreadBins* thread_bins = &no_bins;
 constinit FreeView free_view;
 constinit std::array<BinIndex, kSmallMost / 16 + 1> popped_bins = block_size_tables::kBinOfUnits;
@@ -47,7 +49,9 @@ namespace {
 
 constinit ThreadBins ended_bins{};  // like no_bins: of a thread that gave its bins back and will get no others
 
-constexpr std::uint32_t kFirstMagazine = 8;                // blocks
+// The first magazine: larger ones cost memory in threads that allocate little, smaller ones more visits until they have grown.
+constexpr std::size_t kFirstBytes = 1024;
+constexpr std::uint32_t kFirstBlocks = 8;
 // Enough to pay for a visit to the central store: a thread that only allocates or only frees gets no more.
 constexpr std::size_t kPlainBytes = 8 * 1024;
 constexpr std::uint32_t kPlainBlocks = 64;
@@ -63,14 +67,14 @@ constinit std::uint32_t all_bins = 0;    // lock; their number
 constinit pthread_key_t key{};           // lock; valid once `ready`
 constinit bool ready = false;            // lock
 
-struct MagazineLimits { std::uint16_t plain, longest; };
+struct MagazineLimits { std::uint16_t first, plain, longest; };
 constexpr auto kLimits = [] {
   std::array<MagazineLimits, kBins> limits{};
   for (std::uint32_t b = kFirstBin; b < kBins; ++b) {
     const auto within = [&](std::size_t bytes, std::uint32_t blocks) {
       return static_cast<std::uint16_t>(std::clamp(static_cast<std::uint32_t>(bytes / bytes_of_bin(b)), kFewestBlocks, blocks));
     };
-    limits[b] = {within(kPlainBytes, kPlainBlocks), within(kLongBytes, kLongBlocks)};
+    limits[b] = {within(kFirstBytes, kFirstBlocks), within(kPlainBytes, kPlainBlocks), within(kLongBytes, kLongBlocks)};
   }
   return limits;
 }();
@@ -81,29 +85,12 @@ std::uintptr_t random_word() {
   return word | 1;  // no block's address equals its key
 }
 
-ThreadBins* own_or_null() { return has_bins() ? thread_bins : nullptr; }
-
 std::uint32_t count_of(const ThreadBins& t, std::uint32_t b) {
   return static_cast<std::uint32_t>(t.bins[b].top - t.reserve[b].blocks);
 }
 void set_count(ThreadBins& t, std::uint32_t b, std::uint32_t count) { t.bins[b].top = t.reserve[b].blocks + count; }
 
 bool is_empty(const Bin& bin) { return bin.top[-1] == nullptr; }
-
-void give_back(ThreadBins& t) {
-  const Visiting visiting(own_or_null());
-  for (std::uint32_t b = kFirstBin; b < kBins; ++b) {
-    BinReserve& r = t.reserve[b];
-    if (r.capacity != 0) give_blocks(r.blocks, count_of(t, b));
-    t.bins[b] = {};
-    t.capacity_bytes -= r.capacity * bytes_of_bin(b);
-    r.capacity = 0;
-    r.last_visit = Visit::none;
-    if (Span* held = std::exchange(r.held, nullptr)) release_held_span(static_cast<BinIndex>(b), held);
-  }
-  give_blocks(t.strangers.blocks, std::exchange(t.strangers.count, 0));
-  after_giving();
-}
 
 void release_bins(ThreadBins& t) {
   give_back(t);
@@ -112,9 +99,11 @@ void release_bins(ThreadBins& t) {
 }
 
 void end_thread(void* bins) {
+  auto& own = *static_cast<ThreadBins*>(bins);
+  end_sleeper(own);
   // Destructors of other keys that still run use the central store directly: nobody would empty new bins.
   thread_bins = &ended_bins;
-  release_bins(*static_cast<ThreadBins*>(bins));
+  release_bins(own);
 }
 
 bool initialise_locked() {
@@ -157,7 +146,7 @@ void initialise_without_bins() {
 
 // This thread's bins; nullptr when it can have none.
 ThreadBins* own_bins() {
-  if (thread_bins != &no_bins) return thread_bins == &ended_bins ? nullptr : thread_bins;
+  if (current_bins() != &no_bins) return own_bins_or_null();
   if (is_secure()) {
     initialise_without_bins();
     return nullptr;
@@ -167,7 +156,10 @@ ThreadBins* own_bins() {
   thread_bins = t;
   install_fork_handlers();
   // May allocate, from the bins it announces. Without it nobody would empty them when the thread ends.
-  if (pthread_setspecific(key, t) == 0) return t;
+  if (pthread_setspecific(key, t) == 0) {
+    begin_sleeper(*t);
+    return t;
+  }
   thread_bins = &no_bins;
   release_bins(*t);
   return nullptr;
@@ -201,7 +193,7 @@ void grow_magazine(ThreadBins& t, BinIndex b, Visit visit) {
   const std::uint32_t magazine = r.capacity / 2;
   const std::uint32_t most = turned ? kLimits[b].longest : kLimits[b].plain;
   if (magazine >= most) return;
-  const std::uint32_t wanted = std::min(magazine == 0 ? kFirstMagazine : magazine * 2, most);
+  const std::uint32_t wanted = std::min(magazine == 0 ? kLimits[b].first : magazine * 2, most);
   const std::size_t more = (wanted - magazine) * bytes_of_bin(b) * 2;
   if (magazine == 0 || t.capacity_bytes + more <= kMostPerThread) lengthen(t, b, wanted * 2);
 }
@@ -223,6 +215,9 @@ bool refill(ThreadBins& t, BinIndex b) {
     have += take_blocks(*r.held, wanted - have, r.blocks + have);
     if (drop_if_exhausted(r.held)) r.held = nullptr;
   }
+  // A thread that takes no more does not keep a span to itself: others fill its pages, unless neighbours would share lines.
+  if (r.held != nullptr && !is_marked(b) && r.capacity / 2u <= kLimits[b].first)
+    release_held_span(b, std::exchange(r.held, nullptr));
   if (have != 0) set_count(t, b, have);
   return have != 0;
 }
@@ -247,7 +242,12 @@ bool falls_on_sample(ThreadBins& t, BinIndex b) {
     if (void* block = allocate_sampled(bytes, bytes_of_bin(b))) return block;  // without memory it goes unseen
   if (t == nullptr && is_secure()) return allocate_secure(b);
   const Visiting visiting(t);
-  if (t != nullptr && (!is_empty(t->bins[b]) || refill(*t, b))) return pop(t->bins[b]);
+  if (t != nullptr && !is_empty(t->bins[b])) return pop(t->bins[b]);
+  if (t != nullptr && refill(*t, b)) {
+    void* filled = pop(t->bins[b]);
+    if (may_become_sleeper(*t)) note_blocks_taken();
+    return filled;
+  }
   auto* block = static_cast<Block*>(take_one(b));
   if (block != nullptr) block->key = 0;
   return block;
@@ -325,8 +325,23 @@ void free_slow(void* address) {
   if (gave) after_giving();
 }
 
+void give_back(ThreadBins& t) {
+  const Visiting visiting(own_bins_or_null());
+  for (std::uint32_t b = kFirstBin; b < kBins; ++b) {
+    BinReserve& r = t.reserve[b];
+    if (r.capacity != 0) give_blocks(r.blocks, count_of(t, b));
+    t.bins[b] = {};
+    t.capacity_bytes -= r.capacity * bytes_of_bin(b);
+    r.capacity = 0;
+    r.last_visit = Visit::none;
+    if (Span* held = std::exchange(r.held, nullptr)) release_held_span(static_cast<BinIndex>(b), held);
+  }
+  give_blocks(t.strangers.blocks, std::exchange(t.strangers.count, 0));
+  after_giving();
+}
+
 void flush_thread_bins() {
-  if (has_bins()) give_back(*thread_bins);
+  if (ThreadBins* own = own_bins_or_null()) give_back(*own);
 }
 
 std::size_t thread_bins_in_use() {
@@ -336,21 +351,38 @@ std::size_t thread_bins_in_use() {
   return n;
 }
 
-bool has_bins() { return thread_bins != &no_bins && thread_bins != &ended_bins; }
+bool has_bins() {
+  ThreadBins* t = current_bins();
+  return t != &no_bins && t != &ended_bins;
+}
+
+ThreadBins* own_bins_or_null() {
+  ThreadBins* t = current_bins();
+  if (t == &asleep_bins) return wake_own_bins(*static_cast<ThreadBins*>(pthread_getspecific(key)));
+  return t == &no_bins || t == &ended_bins ? nullptr : t;
+}
+
+ThreadBins* first_bins() {
+  os::Locked locked(lock);
+  return all;
+}
 
 os::Lock& bins_lock_for_fork() { return lock; }
 
 bool others_visit_locked() {
+  const ThreadBins* own = own_bins_or_null();
   for (ThreadBins* t = all; t != nullptr; t = t->next)
-    if (t != thread_bins && t->visiting.load(std::memory_order_acquire)) return true;
+    if (t != own && t->visiting.load(std::memory_order_acquire)) return true;
   return false;
 }
 
 // The child has one thread, so nothing changes meanwhile. What the others did in visits is whole (fork_gate.h); their arrays
 // change at any time: what was in them is lost.
 void reclaim_bins_after_fork() {
+  ThreadBins* const own = own_bins_or_null();
+  reset_sleepers_after_fork(own);
   for (ThreadBins* t = all; t != nullptr; t = t->next) {
-    if (!t->used || t == thread_bins) continue;
+    if (!t->used || t == own) continue;
     for (std::uint32_t b = kFirstBin; b < kBins; ++b) set_count(*t, b, 0);
     t->strangers.count = 0;
     t->visiting.store(false, std::memory_order_relaxed);

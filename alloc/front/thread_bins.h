@@ -17,6 +17,7 @@
 
 #include "alloc/front/central.h"
 #include "alloc/front/neighbours.h"
+#include "alloc/front/sleepers.h"
 #include "alloc/pages/reservation.h"
 
 namespace lull::front {
@@ -57,6 +58,7 @@ struct ThreadBins {
   BinReserve reserve[kBins];
   std::size_t capacity_bytes = 0;  // all arrays, full
   std::atomic<bool> visiting{false};  // the central store (fork_gate.h); written by the thread
+  Sleeper sleeper;
   bool used = false;               // by a thread
   std::uint32_t until_sample[kBins] = {};  // allocations, the sampled one included; 0: to be drawn
   std::uint32_t sampling_epoch = 0;          // that they were drawn in
@@ -64,9 +66,13 @@ struct ThreadBins {
   Strangers strangers;
 };
 
-// Never null: threads without bins have `no_bins`, whose arrays are empty and have no room.
+// Never null: threads without bins have `no_bins`, whose arrays are empty and have no room. The purger points it at
+// `asleep_bins`, which are like them (sleepers.h), so who uses it twice reads it once, by current_bins(). The fast paths do not:
+// an atomic load, which no other instruction contains, would be one more.
 extern __thread ThreadBins* thread_bins __attribute__((tls_model("initial-exec")));
-extern ThreadBins no_bins;  // never written
+extern ThreadBins no_bins, asleep_bins;  // never written
+
+inline ThreadBins* current_bins() { return __atomic_load_n(&thread_bins, __ATOMIC_RELAXED); }
 
 // What free() needs of the heap, in one cache line.
 struct alignas(64) FreeView {
@@ -94,8 +100,13 @@ inline Bin* filled_bin(std::size_t bytes) {
   Bin& bin = thread_bins->bins[popped_bin(bytes)];
   return bin.top[-1] != nullptr ? &bin : nullptr;
 }
+// In pop() and push() the new top is what is done last with the bin, so that sleepers.h sees the whole operation or, from the
+// bin's address in a register, that one is under way.
 inline void* pop(Bin& bin) {
-  Block* block = *--bin.top;
+  Block** top = bin.top - 1;
+  Block* block = *top;
+  std::atomic_signal_fence(std::memory_order_release);
+  bin.top = top;
   block->key = 0;
   return block;
 }
@@ -122,7 +133,10 @@ inline Bin* bin_for(void* address) {
 inline void push(Bin& bin, void* address) {
   auto* block = static_cast<Block*>(address);
   block->key = key_of(block);
-  *bin.top++ = block;
+  Block** top = bin.top;
+  *top = block;
+  std::atomic_signal_fence(std::memory_order_release);
+  bin.top = top + 1;
 }
 
 inline void free(void* address) {
@@ -136,6 +150,9 @@ void flush_thread_bins();
 std::size_t thread_bins_in_use();  // threads that have bins
 
 bool has_bins();                     // the calling thread
+ThreadBins* own_bins_or_null();      // its bins, taken back from the purger
+ThreadBins* first_bins();            // all there are, linked by `next`
+void give_back(ThreadBins& t);       // empties them: the calling thread's, or a sleeper's that the caller has busy
 
 os::Lock& bins_lock_for_fork();
 bool others_visit_locked();  // threads other than the caller that have bins; for fork_gate.cc

@@ -61,13 +61,15 @@ bool is_worth_a_thread() {
 
 void set_purger_hook(bool (*on_tick)()) { hook.store(on_tick, std::memory_order_release); }
 
-void nudge_purger() {
+bool nudge_purger() {
   const std::uint32_t seen = state.load(std::memory_order_seq_cst);
-  if (seen == kWorking || (seen == kNone && !is_worth_a_thread())) return;
+  if (seen == kWorking) return true;
+  if (seen == kNone && !is_worth_a_thread()) return false;
   std::uint32_t expected = seen;
-  if (!state.compare_exchange_strong(expected, kWorking, std::memory_order_seq_cst)) return;
+  if (!state.compare_exchange_strong(expected, kWorking, std::memory_order_seq_cst)) return true;
   if (seen == kSleeping) os::futex_wake_all(state);
   else start();
+  return true;
 }
 
 void forget_purger_after_fork() { state.store(kNone, std::memory_order_relaxed); }

@@ -4,8 +4,9 @@
 
 namespace lull::pages {
 
-// There may be something to give back. Starts the thread at the first call that finds enough. Cheap. Thread-safe.
-void nudge_purger();
+// There may be something to give back. Starts the thread at the first call that finds enough; false: not enough, nothing
+// will be done. Cheap. Thread-safe.
+bool nudge_purger();
 // Extra work for the thread, done at every tick; true: there may be more at the next one.
 void set_purger_hook(bool (*on_tick)());
 // Gives every idle page back now; returns the bytes. Thread-safe.

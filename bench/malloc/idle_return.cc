@@ -9,35 +9,21 @@
 // survivor; and the one as a share of the other. Memory that the kernel may take but has not (MADV_FREE)
 // counts as returned.
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstring>
 #include <thread>
 #include <vector>
 
 #include "bench/malloc/object.h"
+#include "bench/malloc/resident.h"
 
 namespace {
 
 constexpr double kMiB = 1 << 20;
 constexpr std::uintptr_t kPage = 4096;
 
-// A line of smaps_rollup in MiB. No iostreams: reading must not allocate.
-double kernel_figure(const char* name) {
-  std::array<char, 4096> text{};
-  const int file = open("/proc/self/smaps_rollup", O_RDONLY);
-  const auto length = read(file, text.data(), text.size() - 1);
-  close(file);
-  const char* line = length > 0 ? std::strstr(text.data(), name) : nullptr;
-  if (line == nullptr) bench::fail("/proc/self/smaps_rollup cannot be read");
-  return std::strtod(line + std::strlen(name), nullptr) / 1024;
-}
-
-double resident_mib() { return kernel_figure("Rss:") - kernel_figure("LazyFree:"); }
+double resident_mib() { return bench::resident_kib() / 1024; }
 
 // Grows until `goal` bytes are live; each object made costs an older one its life with probability 1/2.
 std::vector<bench::Object*> churn_up_to(std::size_t goal, std::size_t (*choose)(bench::Random&)) {

@@ -215,4 +215,12 @@ MUTANTS = [
     ('secure: no bound on guards that are mappings', 'alloc/os/guard_pages.cc',
      'mappings.fetch_add(1, std::memory_order_relaxed) < most_mappings.load(std::memory_order_relaxed) &&',
      'mappings.fetch_add(1, std::memory_order_relaxed) < ~0u &&', 'secure_test', 'Secure.OnAnOldKernel*'),
+    # Sleepers.
+    ('sleepers: a handler that has interrupted a fast path is not looked for', 'alloc/front/sleepers.cc',
+     'return !has_context || !has_bins_address;', 'return true;', 'sleepers_test', 'SleepersTest.AFastPath*:*CodeSegment*'),
+    ('sleepers: a visit is no reason to leave a thread alone', 'alloc/front/sleepers.cc',
+     '  if (t.visiting.load(std::memory_order_acquire)) return false;\n', '', 'sleepers_test', 'SleepersTest.AVisitor*'),
+    ('sleepers: a visitor does not see that its bins are asked for', 'alloc/front/fork_gate.cc',
+     'closed.load(std::memory_order_relaxed) == 0 && !is_asked_for(own_)', 'static_cast<void>(is_asked_for), closed.load(std::memory_order_relaxed) == 0',
+     'sleepers_test', 'SleepersTest.AVisitTakes*'),
 ]

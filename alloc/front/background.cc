@@ -1,0 +1,45 @@
+#include "alloc/front/background.h"
+
+#include <atomic>
+#include <cstdint>
+
+#include "alloc/front/sleepers.h"
+#include "alloc/front/span_purge.h"
+#include "alloc/pages/purger.h"
+
+namespace lull::front {
+namespace {
+
+constexpr std::uint32_t kRoundTicks = 10;  // about a second
+constexpr std::size_t kMostPerRound = std::size_t{256} << 20;
+
+constinit std::atomic<bool> given{false}, taken{false};  // since the last round began
+
+// Every tick. True: there may be more to do.
+bool on_tick() {
+  constinit static std::uint32_t tick = 0;  // the purger's thread only, these
+  constinit static std::uint32_t rounds_left = 0;
+  constinit static bool may_find_sleepers = false;
+  if (given.load(std::memory_order_relaxed) && given.exchange(false, std::memory_order_relaxed))
+    rounds_left = 3;  // one to look, one to see it idle, one for the rest
+  if (taken.load(std::memory_order_relaxed) && taken.exchange(false, std::memory_order_relaxed)) may_find_sleepers = true;
+  if (rounds_left == 0 && !may_find_sleepers) return false;
+  if (++tick % kRoundTicks != 0) return true;
+  may_find_sleepers = empty_sleepers(When::when_idle);
+  if (rounds_left > 0 && purge_idle_spans(kMostPerRound) < kMostPerRound) --rounds_left;
+  return rounds_left > 0 || may_find_sleepers;
+}
+
+void note(std::atomic<bool>& what) {
+  if (what.load(std::memory_order_relaxed)) return;
+  what.store(true, std::memory_order_relaxed);
+  pages::set_purger_hook(on_tick);
+  if (!pages::nudge_purger()) what.store(false, std::memory_order_relaxed);  // the heap may yet grow to be worth it
+}
+
+}  // namespace
+
+void note_blocks_given() { note(given); }
+void note_blocks_taken() { note(taken); }
+
+}  // namespace lull::front
