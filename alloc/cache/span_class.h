@@ -30,6 +30,10 @@ struct SpanClass {
   std::atomic<std::uint64_t> allocated_bytes{0}, freed_bytes{0};
   SpanClass* next = nullptr;    // list of all classes; constant once published
 
+  void count_allocated(std::uint64_t objects, std::size_t bytes_each) {
+    allocated_objects.fetch_add(objects, std::memory_order_relaxed);
+    allocated_bytes.fetch_add(objects * bytes_each, std::memory_order_relaxed);
+  }
   // The caller owns the span and gives it to the sets of `generation`.
   void put(pages::Span* span, std::uint32_t generation) {
     (has_room(*span) ? partial : full)[generation & 1].push(span);

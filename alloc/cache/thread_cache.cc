@@ -19,15 +19,24 @@ namespace lull::cache {
 
 bool ThreadCache::initialise() {
   if (slots_ != nullptr) return true;
-  constexpr std::size_t bytes = detail::kMostSpanClasses * (sizeof(AllocSlot) + sizeof(std::uint32_t));
+  constexpr std::size_t bytes = detail::kMostSpanClasses * (sizeof(AllocSlot) + 2 * sizeof(std::uint32_t));
   auto* table = static_cast<std::byte*>(os::map(bytes));
   if (table == nullptr) return false;
   slots_ = reinterpret_cast<AllocSlot*>(table);
   active_ = reinterpret_cast<std::uint32_t*>(table + detail::kMostSpanClasses * sizeof(AllocSlot));
+  uncounted_ = active_ + detail::kMostSpanClasses;
   return true;
 }
 
 namespace {
+
+// Constructors read before they write (null over null), and a page that is read first faults twice, the second time with
+// an interrupt to every processor that runs the program. Binary trees, depth 20: wall 2.46 -> 2.19 s.
+void touch_pages(std::uintptr_t begin, std::size_t bytes) {
+  constexpr std::size_t kSystemPage = 4096;
+  for (std::uintptr_t at = round_up(begin, kSystemPage); at < begin + bytes; at += kSystemPage)
+    *reinterpret_cast<volatile char*>(at) = 0;
+}
 
 void* take_object(AllocSlot& slot, const SpanClass& c) {
   const std::uintptr_t object = slot.cursor;
@@ -48,7 +57,10 @@ void* ThreadCache::allocate_slow(SpanClass& c, SpanSource& source, std::uint32_t
   AllocSlot& slot = slots_[c.index];
   for (;;) {
     if (void* object = allocate_in_span(c, source, most_objects)) return object;
-    if (slot.span != nullptr) source.release(c, static_cast<pages::Span*>(slot.span));
+    if (slot.span != nullptr) {
+      count_allocated(c);
+      source.release(c, static_cast<pages::Span*>(slot.span));
+    }
     slot.span = nullptr;
     pages::Span* span = source.acquire(c);
     if (span == nullptr) {
@@ -74,7 +86,9 @@ void ThreadCache::activate(AllocSlot& slot, std::uint32_t index) {
 void ThreadCache::retire_hole(AllocSlot& slot, SpanClass& c) {
   auto& span = *static_cast<pages::Span*>(slot.span);
   const auto objects = static_cast<std::uint32_t>((slot.cursor - slot.begin) / span.slot_bytes);
-  if (objects != 0) note_allocated(span, c, span.slot_of(slot.begin), objects);
+  if (objects == 0) return;
+  note_allocated(span, span.slot_of(slot.begin), objects);
+  uncounted_[c.index] += objects;
 }
 
 bool ThreadCache::open_next_hole(AllocSlot& slot, SpanClass& c, SpanSource& source, std::uint32_t most_objects) {
@@ -87,7 +101,10 @@ bool ThreadCache::open_next_hole(AllocSlot& slot, SpanClass& c, SpanSource& sour
   std::uint32_t end = next_set(span.alloc_bits(), first, span.slots);
   if (end - first > most_objects) end = first + most_objects;
   const std::size_t bytes = (end - first) * span.slot_bytes;
-  if (c.zero_slots && span.needs_zero) std::memset(reinterpret_cast<void*>(slot.begin), 0, bytes);
+  if (c.zero_slots) {
+    if (span.needs_zero) std::memset(reinterpret_cast<void*>(slot.begin), 0, bytes);
+    else touch_pages(slot.begin, bytes);
+  }
   slot.limit = slot.begin + bytes;
   source.note_hole(slot.begin, bytes);
   return true;
@@ -98,6 +115,7 @@ void ThreadCache::release_all(SpanSource& source) {
     AllocSlot& slot = slots_[active_[i]];
     SpanClass& c = *classes_[active_[i]];
     retire_hole(slot, c);
+    count_allocated(c);
     source.release(c, static_cast<pages::Span*>(slot.span));
     slot = {};
   }

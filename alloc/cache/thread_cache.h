@@ -54,11 +54,13 @@ class ThreadCache {
  private:
   void retire_hole(AllocSlot& slot, SpanClass& span_class);
   bool open_next_hole(AllocSlot& slot, SpanClass& span_class, SpanSource& source, std::uint32_t most_objects);
+  void count_allocated(SpanClass& span_class);
   void activate(AllocSlot& slot, std::uint32_t index);
   void deactivate(AllocSlot& slot, std::uint32_t index);
 
   AllocSlot* slots_ = nullptr;
   std::uint32_t* active_ = nullptr;  // indices of the slots that have a span
+  std::uint32_t* uncounted_ = nullptr;  // by class: objects in retired holes that the class's counters do not have yet
   std::uint32_t active_count_ = 0;
   SpanClass* const* classes_ = nullptr;
 };
@@ -73,11 +75,15 @@ inline void set_alloc_bits(pages::Span& span, std::uint32_t from, std::uint32_t 
 }
 
 // `objects` slots from `first` on hold objects from now on.
-inline void note_allocated(pages::Span& span, SpanClass& c, std::uint32_t first, std::uint32_t objects) {
+inline void note_allocated(pages::Span& span, std::uint32_t first, std::uint32_t objects) {
   set_alloc_bits(span, first, first + objects);
   span.allocated += objects;
-  c.allocated_objects.fetch_add(objects, std::memory_order_relaxed);
-  c.allocated_bytes.fetch_add(objects * span.slot_bytes, std::memory_order_relaxed);
+}
+
+// Once a span rather than once a hole: the counters are shared by all threads.
+inline void ThreadCache::count_allocated(SpanClass& c) {
+  c.count_allocated(uncounted_[c.index], c.geometry.slot_bytes);
+  uncounted_[c.index] = 0;
 }
 
 template <class Push>
@@ -87,8 +93,12 @@ void ThreadCache::release_all_async(Push&& push) {
     auto* span = static_cast<pages::Span*>(slot.span);
     const std::uintptr_t begin = slot.begin, limit = slot.limit;
     slot = {};
-    note_allocated(*span, *classes_[active_[i]], span->slot_of(begin), static_cast<std::uint32_t>((limit - begin) / span->slot_bytes));
-    push(*classes_[active_[i]], span);
+    SpanClass& c = *classes_[active_[i]];
+    const auto objects = static_cast<std::uint32_t>((limit - begin) / span->slot_bytes);
+    note_allocated(*span, span->slot_of(begin), objects);
+    uncounted_[c.index] += objects;
+    count_allocated(c);
+    push(c, span);
   }
   active_count_ = 0;
 }

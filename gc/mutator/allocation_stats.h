@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "gc/model/histogram.h"
+#include "gc/mutator/mutator.h"
 
 namespace lull::gc {
 
@@ -15,5 +16,13 @@ struct HeapCounters {
   std::atomic<std::uint64_t> handed{0};  // handed out to threads since the start, bytes
 };
 extern HeapCounters heap_counters;
+
+// Once a span and at handshakes rather than once a hole: all threads share the counters. Async-signal-safe.
+inline void publish_handed(Mutator& m) {
+  if (m.unpublished_bytes == 0) return;
+  heap_counters.live.fetch_add(m.unpublished_bytes, std::memory_order_relaxed);
+  heap_counters.handed.fetch_add(m.unpublished_bytes, std::memory_order_relaxed);
+  m.unpublished_bytes = 0;
+}
 
 }  // namespace lull::gc

@@ -7,6 +7,7 @@
 #include "gc/model/kinds.h"
 #include "gc/model/options.h"
 #include "gc/model/phase.h"
+#include "gc/mutator/allocation_stats.h"
 #include "gc/mutator/registers.h"
 #include "gc/mutator/runtime_section.h"
 #include "gc/mutator/services.h"
@@ -66,6 +67,7 @@ void do_scan(Mutator& m, const Stopped& at) {
   const std::uint32_t cycle = current_cycle.load(std::memory_order_relaxed);
   m.cache.for_each_cached_span([&](Span& span, std::uint32_t first, std::uint32_t end) { take_snapshot(span, cycle, first, end); });
   m.scanned_cycle = cycle;
+  publish_handed(m);  // what comes from now on is born during the cycle
   scan_stack(m, at);
   hand_grey_over(m);
 }
@@ -80,6 +82,7 @@ void do_barriers_off(Mutator& m, const Stopped& at) {
   m.left_cycle = current_cycle.load(std::memory_order_relaxed);
   m.assist_debt = 0;
   m.born_bytes = 0;
+  publish_handed(m);
   if (at.async) m.cache.release_all_async(release_span_async);
   else m.cache.release_all(span_supply());
 }

@@ -79,6 +79,7 @@ struct Mutator {
   std::int64_t assist_debt = 0;            // bytes of scan work owed
   bool nap_due = false;                    // outran the markers: see allocate.cc
   std::uint64_t handed_bytes = 0;          // holes opened since the last assist
+  std::uint64_t unpublished_bytes = 0;     // ... since publish_handed() in allocation_stats.h
   std::uint64_t slow_allocations = 0;      // checking mode stress
   bool stress_due = false;                 // likewise: collect when out of the runtime section
 

@@ -7,6 +7,7 @@
 #include "gc/model/kinds.h"
 #include "gc/model/options.h"
 #include "gc/model/phase.h"
+#include "gc/mutator/allocation_stats.h"
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/registers.h"
 #include "gc/mutator/runtime_section.h"
@@ -115,6 +116,7 @@ void detach_self() {
   while (m->blocked_depth > 0) leave_blocked(*m);  // it ended inside a blocking region
   m->runtime_depth = m->runtime_depth + 1;
   m->cache.release_all(span_supply());
+  publish_handed(*m);
   if (Segment* grey = m->grey.detach()) grey_pool.hand_over(grey);
   enter_blocked(*m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));  // the collector answers for it until it is unlinked; no lock is held while waiting for it
   os::Locked locked(mutators.lock);

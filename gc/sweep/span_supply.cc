@@ -58,6 +58,7 @@ class SpanSupply final : public cache::SpanSource {
   Span* acquire(SpanClass& c) override {
     Mutator& m = *self_or_null();
     const Stage stage = stage_of(m);
+    publish_handed(m);
     Span* span = stage.fresh_only ? nullptr : take_partly_free(m, c);
     if (span == nullptr) span = make_span(c, c.geometry);
     if (span != nullptr) take_over(c, *span, stage);
@@ -68,10 +69,9 @@ class SpanSupply final : public cache::SpanSource {
   void release(SpanClass& c, Span* span) override { c.put(span, sweep_generation.load(std::memory_order_relaxed)); }
 
   void note_hole(std::uintptr_t begin, std::size_t bytes) override {
-    heap_counters.live.fetch_add(bytes, std::memory_order_relaxed);
-    heap_counters.handed.fetch_add(bytes, std::memory_order_relaxed);
     Mutator& m = *self_or_null();
     m.handed_bytes += bytes;
+    m.unpublished_bytes += bytes;
     // After handshake 3 no more: nobody would forget the hole before the next cycle, to which it is old.
     const Stage stage = stage_of(m);
     if (stage.born_black && !stage.fresh_only) {
@@ -117,8 +117,10 @@ Span* make_large_span(Mutator& m, SpanClass& c, std::size_t bytes) {
   if (span == nullptr) return nullptr;
   if (c.zero_slots && span->needs_zero) __builtin_memset(reinterpret_cast<void*>(span->base), 0, geometry.slot_bytes);
   take_over(c, *span, stage_of(m));
-  cache::note_allocated(*span, c, 0, 1);
+  cache::note_allocated(*span, 0, 1);
+  c.count_allocated(1, geometry.slot_bytes);
   supply.note_hole(span->base, geometry.slot_bytes);
+  publish_handed(m);
   supply.release(c, span);
   return span;
 }

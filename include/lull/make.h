@@ -24,7 +24,7 @@ void note_constructed(Kind& kind, void* object);                 // its destruct
 // Bump allocation in the thread's current hole: no call, no locked instruction. The object's address is in a register
 // of its own before the cursor makes the object visible (rule 12): the asm statements hide from the compiler that
 // address and cursor are related, so that a handshake that interrupts anywhere here finds the address.
-inline void* allocate_object(Kind& kind, std::uint32_t bytes) {
+[[gnu::always_inline]] inline void* allocate_object(Kind& kind, std::uint32_t bytes) {
   auto* slots = reinterpret_cast<char*>(thread_block.slots);
   auto& slot = *reinterpret_cast<AllocSlot*>(slots + kind.slot_offset.load(std::memory_order_relaxed));
   std::uintptr_t object = slot.cursor;
@@ -37,7 +37,7 @@ inline void* allocate_object(Kind& kind, std::uint32_t bytes) {
 }
 
 template <class T>
-void* allocate_for() {
+[[gnu::always_inline]] inline void* allocate_for() {
   Kind& kind = KindOf<T>::object;
   if constexpr (slot_bytes_for<T>() <= kLargestSmallObject) return allocate_object(kind, slot_bytes_for<T>());
   else return allocate_slow(kind);
@@ -59,31 +59,41 @@ void* allocate_array_of(std::size_t length) {
   return memory;
 }
 
-}  // namespace detail
-
-// Like std::make_shared.
 template <class T, class... Arguments>
-  requires(!std::is_array_v<T>)
-ptr<T> make(Arguments&&... arguments) {
-  void* memory = detail::allocate_for<T>();
+T* make_object(Arguments&&... arguments) {
+  void* memory = allocate_for<T>();
   T* object;
   // Compilers without parenthesised initialisation of aggregates (clang before 16) take braces for them.
   if constexpr (std::is_constructible_v<T, Arguments...>) object = std::construct_at(static_cast<T*>(memory), std::forward<Arguments>(arguments)...);
   else object = ::new (memory) T{std::forward<Arguments>(arguments)...};
-  if constexpr (!std::is_trivially_destructible_v<T>) detail::note_constructed(detail::KindOf<T>::object, memory);
+  if constexpr (!std::is_trivially_destructible_v<T>) note_constructed(KindOf<T>::object, memory);
   asm volatile("" ::"r"(memory));
-  return ptr<T>(detail::Fresh{}, object);
+  return object;
+}
+
+template <class T>
+T* make_elements(std::size_t length) {
+  void* memory = allocate_array_of<T>(length);
+  T* elements = reinterpret_cast<T*>(static_cast<char*>(memory) + array_offset<T>);
+  if constexpr (!is_slot<T>) std::uninitialized_value_construct_n(elements, length);  // slots: memory is zero
+  if constexpr (!std::is_trivially_destructible_v<T>) note_constructed(KindOf<T>::array, memory);
+  asm volatile("" ::"r"(memory));
+  return elements;
+}
+
+}  // namespace detail
+
+// Like std::make_shared. Always inlined, so that the result is a register: a ptr comes out of a function through memory.
+template <class T, class... Arguments>
+  requires(!std::is_array_v<T>)
+[[gnu::always_inline]] inline ptr<T> make(Arguments&&... arguments) {
+  return ptr<T>(detail::Fresh{}, detail::make_object<T>(std::forward<Arguments>(arguments)...));
 }
 
 // `length` value-initialised elements.
 template <class T>
-ptr<T[]> make_array(std::size_t length) {
-  void* memory = detail::allocate_array_of<T>(length);
-  T* elements = reinterpret_cast<T*>(static_cast<char*>(memory) + detail::array_offset<T>);
-  if constexpr (!detail::is_slot<T>) std::uninitialized_value_construct_n(elements, length);  // slots: memory is zero
-  if constexpr (!std::is_trivially_destructible_v<T>) detail::note_constructed(detail::KindOf<T>::array, memory);
-  asm volatile("" ::"r"(memory));
-  return ptr<T[]>(detail::Fresh{}, elements);
+[[gnu::always_inline]] inline ptr<T[]> make_array(std::size_t length) {
+  return ptr<T[]>(detail::Fresh{}, detail::make_elements<T>(length));
 }
 
 }  // namespace lull

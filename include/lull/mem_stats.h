@@ -1,6 +1,6 @@
 // lull::mem_stats: Go's runtime.MemStats in snake_case, and what lull adds.
 //
-// Bytes and counts are totals over all threads. Objects that running threads allocated in the hole they are filling now
+// Bytes and counts are totals over all threads. Objects that running threads allocated in the span they are filling now
 // (at most one span a type and thread) are not in the totals yet; the calling thread's are. Always true:
 //   heap_sys = heap_inuse + heap_idle      heap_released <= heap_idle      mallocs - frees = heap_objects
 //   sys = heap_sys + mspan_sys + mcache_sys + gc_sys + other_sys

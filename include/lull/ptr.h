@@ -30,10 +30,11 @@ struct Fresh {};  // of an object that lull::make has just made
 // The word and its barrier; ptr<T> and ptr<T[]> differ only in how they look at it.
 class Slot {
  public:
-  Slot() noexcept { construct_null(&word_); }
-  explicit Slot(Word word) noexcept { construct_word(&word_, word); }
-  Slot(Fresh, Word object) noexcept { construct_fresh(&word_, object); }
-  Slot(const Slot& other) noexcept { construct_word(&word_, other.word()); }
+  // Always inlined, so that construct_word sees variables for what they are.
+  [[gnu::always_inline]] Slot() noexcept { construct_null(&word_); }
+  [[gnu::always_inline]] explicit Slot(Word word) noexcept { construct_word(&word_, word); }
+  [[gnu::always_inline]] Slot(Fresh, Word object) noexcept { construct_fresh(&word_, object); }
+  [[gnu::always_inline]] Slot(const Slot& other) noexcept { construct_word(&word_, other.word()); }
   Slot& operator=(const Slot& other) noexcept {
     store_word(&word_, other.word());
     return *this;

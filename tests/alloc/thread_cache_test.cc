@@ -1,5 +1,7 @@
 #include "alloc/cache/thread_cache.h"
 
+#include <sys/mman.h>
+
 #include <set>
 
 #include "alloc/os/vm.h"
@@ -39,6 +41,30 @@ TEST_F(ThreadCacheTest, MemoryIsZeroWhateverThePagesHeld) {
     ++objects;
   }
   EXPECT_EQ(expected, objects);
+}
+
+// A constructor's first access is a read. A page that is read first is mapped to the system's page of zeroes, and faults again
+// when it is written.
+TEST_F(ThreadCacheTest, FreshPagesAreThereBeforeTheProgramTouchesThem) {
+  SpanClass& c = add_class(80);
+  Span* span = source_.make(c);
+  const std::size_t bytes = span->page_count * kPageSize;
+  ASSERT_EQ(0, ::madvise(reinterpret_cast<void*>(span->base), bytes, MADV_DONTNEED));
+  span->needs_zero = 0;
+  source_.waiting[&c] = {span};
+  ASSERT_NE(nullptr, allocate(c, kNoBound));
+  std::vector<unsigned char> resident(bytes / 4096);
+  ASSERT_EQ(0, ::mincore(reinterpret_cast<void*>(span->base), bytes, resident.data()));
+  EXPECT_EQ(resident.size(), static_cast<std::size_t>(std::count_if(resident.begin(), resident.end(), [](unsigned char r) { return (r & 1) != 0; })));
+}
+
+TEST_F(ThreadCacheTest, AClassCountsItsObjectsWhenTheirSpanIsGivenBack) {
+  SpanClass& c = add_class(64);
+  for (int i = 0; i < 10; ++i) ASSERT_NE(nullptr, allocate(c, 3));  // some holes
+  EXPECT_EQ(0u, c.allocated_objects.load());
+  cache_.release_all(source_);
+  EXPECT_EQ(10u, c.allocated_objects.load());
+  EXPECT_EQ(640u, c.allocated_bytes.load());
 }
 
 TEST_F(ThreadCacheTest, KindsWithoutPointersKeepTheCostOfZeroing) {

@@ -85,6 +85,10 @@ MUTANTS = [
   asm volatile("" : "+r"(object)::"memory");
   object = ~object;''',
      'single_step_test', '*AnAllocationHasTheAddress*'),
+    ('fresh pages are not touched', 'alloc/cache/thread_cache.cc', '    else touch_pages(slot.begin, bytes);\n', '',
+     'thread_cache_test', '*FreshPagesAreThere*'),
+    ('what a thread handed out is not told when it ends', 'gc/mutator/registry.cc', '  publish_handed(*m);\n', '',
+     'mem_stats_test', '*CountsOfAKnownPattern*'),
     ('weak lock ignores the state done', 'gc/weak/weak_cells.cc', '  if (is_white(word)) return 0;\n', '',
      'stepper_test', '*LockAfterTerminationYieldsNothing*'),
     ('weak cells are not cleared', 'gc/cycle/cycle.cc', '  clear_weak_cells(kind_);\n', '',
