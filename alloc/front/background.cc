@@ -5,6 +5,7 @@
 
 #include "alloc/front/sleepers.h"
 #include "alloc/front/span_purge.h"
+#include "alloc/pages/memory_limit.h"
 #include "alloc/pages/purger.h"
 
 namespace lull::front {
@@ -23,9 +24,11 @@ bool on_tick() {
   if (given.load(std::memory_order_relaxed) && given.exchange(false, std::memory_order_relaxed))
     rounds_left = 3;  // one to look, one to see it idle, one for the rest
   if (taken.load(std::memory_order_relaxed) && taken.exchange(false, std::memory_order_relaxed)) may_find_sleepers = true;
-  if (rounds_left == 0 && !may_find_sleepers) return false;
+  const bool is_short = pages::memory_is_short();
+  if (rounds_left == 0 && !may_find_sleepers && !is_short) return false;
   if (++tick % kRoundTicks != 0) return true;
-  may_find_sleepers = empty_sleepers(When::when_idle);
+  may_find_sleepers = empty_sleepers(is_short ? When::at_once : When::when_idle);
+  if (is_short) rounds_left = 3;
   if (rounds_left > 0 && purge_idle_spans(kMostPerRound) < kMostPerRound) --rounds_left;
   return rounds_left > 0 || may_find_sleepers;
 }

@@ -113,11 +113,11 @@ void free_sized_slow(void* address, std::size_t bytes) {
   free_slow(address);
 }
 
-bool trim() {
+bool trim(std::size_t keep) {
   flush_thread_bins();
   trim_secure();
   const std::size_t trimmed = trim_central() + purge_all_spans();
-  return pages::purge_now() + trimmed > 0;
+  return pages::purge_now(keep) + trimmed > 0;
 }
 
 }  // namespace lull::front

@@ -16,7 +16,7 @@ namespace lull::front {
 [[nodiscard]] bool resize_in_place(void* address, std::size_t have, std::size_t bytes);
 std::size_t usable_size(const void* address);  // stops the program unless it is the start of a block
 std::size_t good_size(std::size_t bytes);
-bool trim();  // true: something went back
+bool trim(std::size_t keep);  // all idle pages but so many bytes of free ones; true: something went back
 
 // Where allocate_aligned() looks: a block of this size is aligned well enough because spans begin at a page.
 std::size_t size_for_alignment(std::size_t alignment, std::size_t bytes);

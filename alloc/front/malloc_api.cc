@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "alloc/front/malloc_calls.h"
+#include "alloc/pages/memory_limit.h"
 
 extern "C" {
 
@@ -23,6 +24,8 @@ int lull_posix_memalign(void** block, size_t alignment, size_t size) {
 }
 size_t lull_malloc_usable_size(const void* block) { return block == nullptr ? 0 : lull::front::usable_size(block); }
 size_t lull_good_size(size_t size) { return lull::front::good_size(size); }
-int lull_malloc_trim(size_t) { return lull::front::trim() ? 1 : 0; }
+int lull_malloc_trim(size_t pad) { return lull::front::trim(pad) ? 1 : 0; }
+size_t lull_memory_limit(void) { return lull::pages::memory_limit(); }
+size_t lull_set_memory_limit(size_t bytes) { return lull::pages::set_memory_limit(bytes); }
 
 }  // extern "C"

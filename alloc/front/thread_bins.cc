@@ -21,6 +21,7 @@
 #include "alloc/front/secure.h"
 #include "alloc/os/lock.h"
 #include "alloc/os/meta_arena.h"
+#include "alloc/pages/memory_limit.h"
 #include "alloc/sample/guard_pool.h"
 
 namespace lull::front {
@@ -192,7 +193,7 @@ void grow_magazine(ThreadBins& t, BinIndex b, Visit visit) {
   r.last_visit = visit;
   const std::uint32_t magazine = r.capacity / 2;
   const std::uint32_t most = turned ? kLimits[b].longest : kLimits[b].plain;
-  if (magazine >= most) return;
+  if (magazine >= most || (magazine != 0 && pages::memory_is_short())) return;
   const std::uint32_t wanted = std::min(magazine == 0 ? kLimits[b].first : magazine * 2, most);
   const std::size_t more = (wanted - magazine) * bytes_of_bin(b) * 2;
   if (magazine == 0 || t.capacity_bytes + more <= kMostPerThread) lengthen(t, b, wanted * 2);

@@ -5,6 +5,7 @@
 #include "alloc/base/bitmap.h"
 #include "alloc/base/check.h"
 #include "alloc/os/vm.h"
+#include "alloc/pages/memory_limit.h"
 #include "alloc/pages/reservation.h"
 
 namespace lull::pages {
@@ -13,6 +14,7 @@ constinit PageHeap page_heap;
 
 namespace {
 
+constexpr std::size_t kHeldWorthALimit = std::size_t{8} << 20;  // below it limits are not looked at: small programs read no files
 constexpr std::uint32_t kGrowthChunks = 8;  // 16 MiB a time: fewer system calls than one, little charged under strict overcommit
 
 struct Run { std::uint32_t first, length; };
@@ -63,9 +65,7 @@ std::uint32_t find_place(const std::uint64_t* words, std::uint32_t bits, std::ui
 }  // namespace
 
 // Page 0 of the range is aligned to a huge page; beyond that the address counts, not the index.
-PageRun PageHeap::allocate(PageCount n, PageCount alignment, Placement placement) {
-  os::Locked locked(lock_);
-  ++acquisitions_;
+PageRun PageHeap::allocate_locked(PageCount n, PageCount alignment, Placement placement) {
   if (n.value == 0 || !prepare_locked()) return {};
   // And below, sums of page numbers do not overflow.
   if (n.value > capacity_ * kChunkPages || alignment.value > capacity_ * kChunkPages) return {};
@@ -79,6 +79,29 @@ PageRun PageHeap::allocate(PageCount n, PageCount alignment, Placement placement
   run.first.value += static_cast<std::uint32_t>(((at + bytes - 1) / bytes * bytes - at) >> kPageShift);
   run.zero = take_locked(run.first.value, n.value);
   return run;
+}
+
+PageRun PageHeap::allocate(PageCount n, PageCount alignment, Placement placement) {
+  PageRun run;
+  std::size_t held;
+  {
+    os::Locked locked(lock_);
+    ++acquisitions_;
+    run = allocate_locked(n, alignment, placement);
+    held = held_locked();
+  }
+  if (held >= kHeldWorthALimit) keep_limit(held);
+  return run;
+}
+
+std::size_t PageHeap::held_locked() const {
+  return static_cast<std::size_t>(used_pages_ + dirty_pages_.load(std::memory_order_relaxed)) << kPageShift;
+}
+
+// Above the limit other free pages pay for those just taken.
+void PageHeap::keep_limit(std::size_t held) {
+  memory_limit();  // reads it, the first time
+  if (const std::size_t excess = note_held(held); excess != 0) purge(0, round_up(excess, kPageSize));
 }
 
 void PageHeap::release(PageIndex first, PageCount n) {
@@ -249,6 +272,7 @@ void PageHeap::refresh_longest_locked(std::uint32_t chunk) {
 
 void PageHeap::tick() {
   os::Locked locked(lock_);
+  note_held(held_locked());
   for (std::uint32_t c = 0; c < chunks_.load(std::memory_order_relaxed); ++c) ++chunk_table_[c].idle;
 }
 

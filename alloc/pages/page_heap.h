@@ -68,6 +68,9 @@ class PageHeap {
     std::uint32_t idle;  // ticks since the last release into it
   };
 
+  PageRun allocate_locked(PageCount n, PageCount alignment, Placement placement);
+  std::size_t held_locked() const;  // bytes in spans, and free ones not given back
+  void keep_limit(std::size_t held);
   bool prepare_locked();
   bool grow_locked(std::uint32_t chunks);
   PageRun allocate_small_locked(std::uint32_t n);

@@ -6,6 +6,7 @@
 
 #include "alloc/os/futex.h"
 #include "alloc/os/thread.h"
+#include "alloc/pages/memory_limit.h"
 #include "alloc/pages/page_heap.h"
 
 namespace lull::pages {
@@ -13,6 +14,7 @@ namespace {
 
 constexpr std::uint64_t kTickNs = 100'000'000;
 constexpr unsigned kIdleTicks = 10;                             // a second: shorter faults pages in again, longer holds memory
+constexpr unsigned kLimitTicks = 100;                           // ten seconds: reading the container's limit takes about 50 us
 constexpr std::size_t kMostPerTick = std::size_t{64} << 20;
 constexpr std::size_t kWorthAThread = std::size_t{1} << 20;
 constexpr PageCount kHeapWorthAThread = pages_for(std::size_t{32} << 20);  // for the hook: that much was committed
@@ -27,7 +29,9 @@ bool tick() {
   constinit static std::atomic<std::uint32_t> never{0};
   os::futex_wait_for(never, std::uint32_t{0}, kTickNs);
   page_heap.tick();
-  page_heap.purge(kIdleTicks, kMostPerTick);
+  page_heap.purge(memory_is_short() ? 0 : kIdleTicks, kMostPerTick);
+  constinit static unsigned ticks = 0;
+  if (++ticks % kLimitTicks == 0) refresh_memory_limit();
   bool (*extra)() = hook.load(std::memory_order_acquire);
   const bool more = extra != nullptr && extra();
   return page_heap.dirty_bytes() > 0 || more;
@@ -74,6 +78,9 @@ bool nudge_purger() {
 
 void forget_purger_after_fork() { state.store(kNone, std::memory_order_relaxed); }
 
-unsigned long purge_now() { return page_heap.purge(0, ~std::size_t{0}); }
+unsigned long purge_now(std::size_t keep) {
+  const std::size_t idle = page_heap.dirty_bytes();
+  return idle > keep ? page_heap.purge(0, idle - keep) : 0;
+}
 
 }  // namespace lull::pages

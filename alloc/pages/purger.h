@@ -2,6 +2,8 @@
 // release for about a second; at most 64 MiB every 100 ms, so that it never hogs a processor.
 #pragma once
 
+#include <cstddef>
+
 namespace lull::pages {
 
 // There may be something to give back. Starts the thread at the first call that finds enough; false: not enough, nothing
@@ -9,8 +11,8 @@ namespace lull::pages {
 bool nudge_purger();
 // Extra work for the thread, done at every tick; true: there may be more at the next one.
 void set_purger_hook(bool (*on_tick)());
-// Gives every idle page back now; returns the bytes. Thread-safe.
-unsigned long purge_now();
+// Gives all idle pages but `keep` bytes back now; returns the bytes. Thread-safe.
+unsigned long purge_now(std::size_t keep = 0);
 
 // In a forked child: the thread is gone, the next nudge starts another.
 void forget_purger_after_fork();

@@ -54,7 +54,7 @@ LULL_EXPORT void* pvalloc(size_t size) noexcept {
 }
 
 LULL_EXPORT size_t malloc_usable_size(void* block) noexcept { return block == nullptr ? 0 : front::usable_size(block); }
-LULL_EXPORT int malloc_trim(size_t) noexcept { return front::trim() ? 1 : 0; }
+LULL_EXPORT int malloc_trim(size_t pad) noexcept { return front::trim(pad) ? 1 : 0; }
 LULL_EXPORT int mallopt(int, int) noexcept { return 1; }
 LULL_EXPORT size_t nallocx(size_t size, int flags) noexcept {
   const size_t alignment = size_t{1} << (flags & 63);  // MALLOCX_LG_ALIGN

@@ -38,9 +38,15 @@ int lull_posix_memalign(void** block, size_t alignment, size_t size);
 size_t lull_malloc_usable_size(const void* block);
 /* What lull_malloc_usable_size would say of a block of `size` bytes. */
 size_t lull_good_size(size_t size);
-/* Gives the caches of the calling thread and all idle pages back to the system. 1 if there were any. `pad` is ignored: nothing
- * is kept back. Takes as long as the system needs to take the pages: about 0.1 us a page. */
+/* Gives the caches of the calling thread and all idle pages but `pad` bytes of free ones back to the system. 1 if there were
+ * any. Takes as long as the system needs to take the pages: about 0.1 us a page. */
 int lull_malloc_trim(size_t pad);
+
+/* A soft limit in bytes of what the heap holds, managed objects included: near it memory goes back at once and caches do not
+ * grow; no allocation fails for its sake. The least of the program's own (0 or SIZE_MAX: none), LULL_MEMORY_LIMIT (bytes, or with K,
+ * M, G, T) and nine tenths of the container's limit; SIZE_MAX when there is none. Setting returns what the program had set. */
+size_t lull_memory_limit(void);
+size_t lull_set_memory_limit(size_t bytes);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

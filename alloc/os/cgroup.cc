@@ -1,0 +1,189 @@
+#include "alloc/os/cgroup.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace lull::os {
+namespace {
+
+constexpr std::size_t kLongest = 1024;  // a path, a line: what is longer is not found
+constexpr std::size_t kNoneInVersion1 = std::size_t{1} << 62;  // it writes the greatest multiple of a page
+
+struct Path {
+  char text[kLongest] = {};
+  bool set(const char* a, const char* b, const char* c = "") {
+    const int length = std::snprintf(text, sizeof text, "%s%s%s", a, b, c);
+    return length >= 0 && static_cast<std::size_t>(length) < sizeof text;
+  }
+};
+
+// The lines of a file, one after the other, without their ends; those that are too long are cut.
+class Lines {
+ public:
+  explicit Lines(const char* path) : file_(::open(path, O_RDONLY | O_CLOEXEC)) {}
+  ~Lines() {
+    if (file_ >= 0) ::close(file_);
+  }
+  Lines(const Lines&) = delete;
+  Lines& operator=(const Lines&) = delete;
+
+  char* next() {
+    std::size_t length = 0;
+    bool any = false;
+    for (int c; (c = get()) >= 0;) {
+      any = true;
+      if (c == '\n') break;
+      if (length + 1 < sizeof line_) line_[length++] = static_cast<char>(c);
+    }
+    line_[length] = 0;
+    return any ? line_ : nullptr;
+  }
+
+ private:
+  int get() {
+    if (at_ == filled_) {
+      const ssize_t n = file_ < 0 ? 0 : ::pread(file_, buffer_, sizeof buffer_, offset_);
+      if (n <= 0) return -1;
+      offset_ += n;
+      at_ = 0;
+      filled_ = static_cast<std::size_t>(n);
+    }
+    return static_cast<unsigned char>(buffer_[at_++]);
+  }
+
+  int file_;
+  off_t offset_ = 0;
+  std::size_t at_ = 0, filled_ = 0;
+  char buffer_[2048];
+  char line_[kLongest];
+};
+
+// Cuts the next word off; nullptr at the end.
+char* cut_word(char*& rest, char separator) {
+  if (rest == nullptr) return nullptr;
+  char* word = rest;
+  char* end = std::strchr(rest, separator);
+  if (end != nullptr) *end++ = 0;
+  rest = end;
+  return word;
+}
+
+bool contains_word(char* list, const char* wanted) {
+  while (char* word = cut_word(list, ','))
+    if (std::strcmp(word, wanted) == 0) return true;
+  return false;
+}
+
+std::size_t read_limit(const char* directory, const char* file) {
+  Path path;
+  if (!path.set(directory, "/", file)) return kNoLimit;
+  Lines lines(path.text);
+  const char* line = lines.next();
+  if (line == nullptr || *line < '0' || *line > '9') return kNoLimit;  // "max"
+  const unsigned long long bytes = std::strtoull(line, nullptr, 10);
+  return bytes >= kNoneInVersion1 ? kNoLimit : static_cast<std::size_t>(bytes);
+}
+
+std::size_t limit_of_group(const char* directory) {
+  return std::min({read_limit(directory, "memory.max"), read_limit(directory, "memory.high"),
+                   read_limit(directory, "memory.limit_in_bytes")});
+}
+
+// The group's path within one hierarchy, from /proc/self/cgroup: "number:controllers:path"; version 2 has no controllers.
+bool find_group(const char* root, bool version2, Path& into) {
+  Path file;
+  if (!file.set(root, "/proc/self/cgroup")) return false;
+  Lines lines(file.text);
+  while (char* rest = lines.next()) {
+    cut_word(rest, ':');
+    char* controllers = cut_word(rest, ':');
+    if (controllers == nullptr || rest == nullptr) continue;
+    if (version2 ? *controllers == 0 : contains_word(controllers, "memory")) return into.set(rest, "");
+  }
+  return false;
+}
+
+struct Mount {
+  Path root;   // what of the hierarchy is mounted
+  Path point;  // where
+};
+
+// A line of mountinfo: id parent device root point options [tags] - type source super-options.
+bool find_mount(const char* root, bool version2, Mount& into) {
+  Path file;
+  if (!file.set(root, "/proc/self/mountinfo")) return false;
+  Lines lines(file.text);
+  while (char* rest = lines.next()) {
+    char* words[6];
+    for (char*& word : words) word = cut_word(rest, ' ');
+    while (char* tag = cut_word(rest, ' '))
+      if (std::strcmp(tag, "-") == 0) break;
+    const char* type = cut_word(rest, ' ');
+    cut_word(rest, ' ');
+    if (type == nullptr || words[4] == nullptr || std::strcmp(type, version2 ? "cgroup2" : "cgroup") != 0) continue;
+    if (!version2 && (rest == nullptr || !contains_word(rest, "memory"))) continue;
+    return into.root.set(words[3], "") && into.point.set(root, words[4]);
+  }
+  return false;
+}
+
+// The path of `group` below the mounted part; "" when it lies elsewhere, as that of a container without a name space of its own,
+// which sees its group mounted as the root.
+const char* below(const char* mounted, const char* group) {
+  const std::size_t length = std::strcmp(mounted, "/") == 0 ? 0 : std::strlen(mounted);
+  const bool is_below = std::strncmp(mounted, group, length) == 0 && (group[length] == '/' || group[length] == 0);
+  return is_below && std::strstr(group, "/..") == nullptr ? group + length : "";
+}
+
+std::size_t limit_in_hierarchy(const char* root, bool version2) {
+  Path group, directory;
+  Mount mount;
+  if (!find_group(root, version2, group) || !find_mount(root, version2, mount)) return kNoLimit;
+  if (!directory.set(mount.point.text, below(mount.root.text, group.text))) return kNoLimit;
+  const std::size_t top = std::strlen(mount.point.text);
+  std::size_t least = kNoLimit;
+  for (;;) {
+    least = std::min(least, limit_of_group(directory.text));
+    char* last = std::strrchr(directory.text, '/');
+    if (last == nullptr || static_cast<std::size_t>(last - directory.text) < top) return least;
+    *last = 0;
+  }
+}
+
+}  // namespace
+
+std::size_t cgroup_memory_limit(const char* root) {
+  const int saved = errno;
+  const std::size_t least = std::min(limit_in_hierarchy(root, true), limit_in_hierarchy(root, false));
+  errno = saved;
+  return least;
+}
+
+bool parse_bytes(const char* text, std::size_t& into) {
+  std::size_t number = 0;
+  const char* at = text;
+  for (; *at >= '0' && *at <= '9'; ++at)
+    if (__builtin_mul_overflow(number, 10u, &number) || __builtin_add_overflow(number, static_cast<unsigned>(*at - '0'), &number)) return false;
+  if (at == text || number == 0) return false;
+  constexpr char kUnits[] = "KMGT";
+  const char upper = static_cast<char>(*at & ~0x20);
+  if (const char* unit = *at == 0 ? nullptr : std::strchr(kUnits, upper); unit != nullptr) {
+    const auto shift = static_cast<unsigned>(unit - kUnits + 1) * 10;
+    if (number > ~std::size_t{0} >> shift) return false;
+    number <<= shift;
+    if (*++at == 'i') ++at;
+  }
+  if (*at == 'B' || *at == 'b') ++at;
+  if (*at != 0) return false;
+  into = number;
+  return true;
+}
+
+}  // namespace lull::os
