@@ -16,6 +16,7 @@
 #include "gc/mutator/roots.h"
 #include "gc/remember/cards.h"
 #include "gc/sweep/sweeper.h"
+#include "gc/weak/cleanups.h"
 #include "gc/weak/destructors.h"
 #include "gc/weak/weak_cells.h"
 
@@ -97,6 +98,7 @@ void Cycle::mark_roots(Marker& marker) {
       // acquire: pairs with the release in detail::store_word
       marker.mark_word(__atomic_load_n(&cell, __ATOMIC_ACQUIRE));
   mark_queue(marker);
+  mark_callbacks(marker, kind_);
   if (kind_ == CycleKind::young) dirty_cards.scan(marker);
   reach(Step::roots_marked);
 }
@@ -164,14 +166,20 @@ bool Cycle::take_answers(Marker& marker) {
   return work || newly_marked;
 }
 
+void Cycle::mark_closures(Marker& marker) {
+  do marker.drain(~std::uint64_t{0} / 2);
+  while (marker.settle_ephemerons());
+}
+
 // State done. Weak cells first: lock() must not find what destructors' closures keep (gc/weak/weak_cells.cc).
 void Cycle::handle_unreachable(Marker& marker) {
   clear_weak_cells(kind_);
   waiting_ephemerons.empty_all();
   reach(Step::weak_cleared);
   queue_unreachable(marker);
-  do marker.drain(~std::uint64_t{0} / 2);
-  while (marker.settle_ephemerons());
+  mark_closures(marker);
+  queue_callbacks(marker, kind_);
+  mark_closures(marker);
   waiting_ephemerons.empty_all();  // of maps that only destructors can still look at
   publish_counts(marker);
   reach(Step::destructors_queued);

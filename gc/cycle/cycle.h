@@ -39,6 +39,7 @@ class Cycle {
   void mark_concurrently(Marker& marker);
   bool terminate(Marker& marker);
   void handle_unreachable(Marker& marker);
+  void mark_closures(Marker& marker);
   void turn_barriers_off();
   void sweep();
   void abort(Marker& marker);

@@ -13,6 +13,7 @@
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/roots.h"
 #include "gc/mutator/runtime_section.h"
+#include "gc/weak/cleanups.h"
 #include "gc/weak/destructors.h"
 
 namespace lull::gc {
@@ -23,6 +24,7 @@ os::Lock* const kLocks[] = {&cycle_gate(),
                             &mutators.lock,
                             &root_lock_for_fork(),
                             &destructor_lock_for_fork(),
+                            &cleanup_lock_for_fork(),
                             &kinds_lock_for_fork(),
                             &pacing_lock_for_fork(),
                             &cycle_log_lock_for_fork(),

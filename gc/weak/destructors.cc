@@ -11,6 +11,7 @@
 #include "gc/mutator/runtime_section.h"
 #include "gc/mutator/shade.h"
 #include "lull/collect.h"
+#include "lull/on_unreachable.h"
 #include "lull/thread.h"
 
 namespace lull::gc {
@@ -73,8 +74,19 @@ std::uintptr_t take_next() {
   return object;
 }
 
+// An entry of the queue: the object to destroy, or a callback with the low bit set (objects are aligned to 16; as a word both
+// lead to the object).
+constexpr std::uintptr_t callback_entry(std::uintptr_t callback) { return callback | 1; }
+
+void run_callback(detail::Callback& callback) {
+  auto expected = detail::Callback::State::pending;
+  if (callback.state.compare_exchange_strong(expected, detail::Callback::State::taken, std::memory_order_relaxed))
+    callback.invoke(&callback);
+}
+
 void run_one(std::uintptr_t object) noexcept {
-  kind_of(*resolve(object).span).destroy(reinterpret_cast<void*>(object));
+  if (object & 1) run_callback(*reinterpret_cast<detail::Callback*>(object & ~std::uintptr_t{1}));
+  else kind_of(*resolve(object).span).destroy(reinterpret_cast<void*>(object));
   asm volatile("" ::"r"(object) : "memory");
   run.fetch_add(1, std::memory_order_release);
   progress.fetch_add(1, std::memory_order_release);
@@ -131,6 +143,13 @@ void queue_dead_of(pages::Span& span, Marker& marker) {
 void queue_unreachable(Marker& marker) {
   destructor_spans.for_each([&](pages::Span& span) { queue_dead_of(span, marker); });
   mark_queue(marker);
+}
+
+bool queue_callback(std::uintptr_t callback) {
+  os::Locked locked(lock);
+  if (!append_locked(callback_entry(callback))) return false;
+  queued.fetch_add(1, std::memory_order_relaxed);
+  return true;
 }
 
 void mark_queue(Marker& marker) {

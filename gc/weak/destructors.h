@@ -15,6 +15,8 @@ namespace lull::gc {
 
 void queue_unreachable(Marker& marker);  // driver, state done
 void mark_queue(Marker& marker);         // driver: the queue as roots
+// Driver, state done: a callback (gc/weak/cleanups.h) that is marked or born during the cycle. False when memory runs out.
+[[nodiscard]] bool queue_callback(std::uintptr_t callback);
 void start_finalizer_if_needed();        // driver, outside of a cycle
 
 os::Lock& destructor_lock_for_fork();

@@ -26,7 +26,8 @@ int set_gc_percent(int percent);
 // unless LULL_MEMORY_LIMIT names one. Returns the previous value. After Go's debug.SetMemoryLimit.
 std::uint64_t set_memory_limit(std::uint64_t bytes);
 
-// Runs the destructors of objects found unreachable on the calling thread, until none is left; returns how many ran.
+// Runs the destructors of objects found unreachable, and callbacks of lull::on_unreachable, on the calling thread, until none
+// is left; returns how many ran.
 // With LULL_FINALIZERS=manual they run nowhere else. A destructor that throws ends the process.
 std::size_t run_finalizers();
 

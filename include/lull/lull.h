@@ -7,6 +7,7 @@
 #include "lull/histogram.h"
 #include "lull/make.h"
 #include "lull/mem_stats.h"
+#include "lull/on_unreachable.h"
 #include "lull/ptr.h"
 #include "lull/root.h"
 #include "lull/thread.h"

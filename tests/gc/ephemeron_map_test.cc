@@ -359,6 +359,20 @@ TEST_F(EphemeronMap, OfAnUnreachableObjectServesItsDestructor) {
   EXPECT_EQ(Owner::seen, 1);
 }
 
+// The entry's key is unreachable but for a destructor: like a weak_ptr, the map does not find it any more.
+TEST_F(EphemeronMap, DoesNotFindWhatIsKeptForADestructorOnly) {
+  lull::gc::options.manual_finalizers = 1;
+  elsewhere([] {
+    const ptr<Owner> owner = make<Owner>();
+    owner->kept = make<Node>();
+    owner->own.insert(owner->kept, make<Node>());
+    map->insert(owner->kept, make<Node>());
+  });
+  lull::collect();
+  EXPECT_EQ(live_entries(), 0u);
+  elsewhere([] { lull::run_finalizers(); });
+}
+
 // Generations.
 
 TEST_F(EphemeronMap, YoungEntriesOfAnOldMapFollowTheirKeys) {
