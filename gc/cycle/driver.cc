@@ -6,6 +6,7 @@
 #include "alloc/os/clock.h"
 #include "alloc/os/futex.h"
 #include "alloc/os/thread.h"
+#include "alloc/pages/memory_limit.h"
 #include "alloc/pages/reservation.h"
 #include "gc/cycle/crew.h"
 #include "gc/cycle/cycle.h"
@@ -208,7 +209,9 @@ void collect_young() {
 
 std::uint64_t set_memory_limit(std::uint64_t bytes) {
   gc::RuntimeSection section(gc::self());
-  return gc::pacing.set_memory_limit(bytes);
+  const std::uint64_t previous = pages::set_memory_limit(bytes);
+  gc::pacing.memory_limit_changed();
+  return previous;
 }
 
 int set_gc_percent(int percent) {

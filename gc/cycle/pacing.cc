@@ -6,6 +6,7 @@
 #include "alloc/os/lock.h"
 #include "alloc/os/meta_arena.h"
 #include "alloc/os/thread.h"
+#include "alloc/pages/memory_limit.h"
 #include "alloc/pages/page_heap.h"
 #include "alloc/pages/span_table.h"
 #include "gc/cycle/crew.h"
@@ -32,7 +33,7 @@ Pacer& pacer_locked() {
   if (made == nullptr) {
     PacerConfig config;
     config.generational = options.generational != 0;
-    if (options.memory_limit > 0) config.memory_limit = static_cast<std::uint64_t>(options.memory_limit);
+    config.memory_limit = pages::memory_limit();
     config.gc_percent = static_cast<int>(options.gc_percent);
     made = new (storage) Pacer(config);
   }
@@ -66,12 +67,10 @@ int Pacing::set_gc_percent(int percent) {
   return previous;
 }
 
-std::uint64_t Pacing::set_memory_limit(std::uint64_t bytes) {
+void Pacing::memory_limit_changed() {
   os::Locked locked(lock);
-  const std::uint64_t previous = pacer_locked().memory_limit();
-  pacer_locked().set_memory_limit(bytes);
+  pacer_locked().set_memory_limit(pages::memory_limit());
   publish_trigger_locked();
-  return previous;
 }
 
 int Pacing::gc_percent() {
@@ -93,6 +92,7 @@ os::Lock& pacing_lock_for_fork() { return lock; }
 
 void Pacing::begin(const CycleStart& start) {
   os::Locked locked(lock);
+  pacer_locked().set_memory_limit(pages::memory_limit());
   pacer_locked().set_non_heap_bytes(non_heap_bytes(start.heap_live));
   pacer_locked().begin_cycle(start);
 }

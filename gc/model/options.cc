@@ -50,14 +50,6 @@ void read_percent() {
   else std::fprintf(stderr, "lull: LULL_GC_PERCENT: '%s' is neither a number nor 'off'\n", text);
 }
 
-void read_memory_limit() {
-  const char* text = std::getenv("LULL_MEMORY_LIMIT");
-  if (text == nullptr || std::strcmp(text, "off") == 0) return;
-  const std::int64_t bytes = parse_bytes(text);
-  if (bytes > 0) options.memory_limit = bytes;
-  else std::fprintf(stderr, "lull: LULL_MEMORY_LIMIT: '%s' is no number of bytes\n", text);
-}
-
 void read_generational() {
   const char* text = std::getenv("LULL_GENERATIONAL");
   if (text == nullptr) return;
@@ -76,21 +68,6 @@ constinit os::Lock once_lock{os::LockRank::kinds};
 constinit bool was_read = false;
 
 }  // namespace
-
-std::int64_t parse_bytes(const char* text) {
-  char* end = nullptr;
-  const long long value = std::strtoll(text, &end, 10);
-  if (end == text || value <= 0) return -1;
-  constexpr std::string_view kUnits = "KMGT";
-  const std::size_t unit = *end == '\0' ? std::string_view::npos : kUnits.find(*end & ~0x20);
-  unsigned shift = 0;
-  if (unit != std::string_view::npos) {
-    shift = 10 * (static_cast<unsigned>(unit) + 1);
-    ++end;
-  }
-  if (std::strcmp(end, "iB") == 0 || std::strcmp(end, "B") == 0) end += std::strlen(end);
-  return *end == '\0' && value <= INT64_MAX >> shift ? static_cast<std::int64_t>(value) << shift : -1;
-}
 
 bool parse_debug_options(const char* text, Options& into) {
   bool known = true;
@@ -111,7 +88,6 @@ void read_options() {
   if (const char* text = std::getenv("LULL_DEBUG")) parse_debug_options(text, options);
   read_percent();
   read_generational();
-  read_memory_limit();
   read_finalizers();
 }
 

@@ -1,7 +1,6 @@
 // Options, read once from the environment before the first object; the API's setters change the same fields.
 //   LULL_DEBUG=name[=value],...   checking modes and traces, see kDebugOptions in options.cc
 //   LULL_GC_PERCENT=n|off         heap growth goal
-//   LULL_MEMORY_LIMIT=n[K|M|G|T]  soft limit of the memory in use
 //   LULL_GENERATIONAL=0           full cycles only (LULL_DEBUG=nogen is the same)
 //   LULL_FINALIZERS=thread|manual who runs destructors
 #pragma once
@@ -23,7 +22,6 @@ struct Options {
   std::int64_t rage = 0;                // 1: cycles back to back, tiny buffers
   std::int64_t noasync = 0;             // 1: no signals; threads answer at polls only
   std::int64_t generational = 1;        // 0: full cycles only
-  std::int64_t memory_limit = 0;        // bytes; 0: none
   std::int64_t gc_percent = 100;        // negative: off
   std::int64_t manual_finalizers = 0;
 
@@ -36,8 +34,6 @@ struct Options {
 extern Options options;
 
 void read_options();                             // idempotent, thread-safe
-// Bytes, with a suffix K, M, G or T (powers of 1024; an iB or B behind it changes nothing), as Go's GOMEMLIMIT. -1: nonsense.
-std::int64_t parse_bytes(const char* text);
 bool parse_debug_options(const char* text, Options& into);  // false (and a warning) on an unknown name
 
 }  // namespace lull::gc

@@ -93,7 +93,6 @@ class Pacer {
   void set_gc_percent(int percent);  // any time; a running cycle is paced anew
   int gc_percent() const { return config_.gc_percent; }
   void set_memory_limit(std::uint64_t bytes);
-  std::uint64_t memory_limit() const { return config_.memory_limit; }
   // Bytes that count against the limit but cannot hold objects: metadata, stacks, malloc, what exceeds the
   // limit.
   void set_non_heap_bytes(std::uint64_t bytes);

@@ -22,8 +22,8 @@ int set_gc_percent(int percent);
 
 // A soft limit, in bytes, of what the heap takes (objects, the free parts of their spans, descriptors and tables; malloc's
 // blocks where the program uses lull's): near it cycles come more often, whatever the percentage, and also where that is
-// off. What the program keeps alive may pass it; then the collector takes at most half of the processors. UINT64_MAX: none,
-// unless LULL_MEMORY_LIMIT names one. Returns the previous value. After Go's debug.SetMemoryLimit.
+// off. What the program keeps alive may pass it; then the collector takes at most half of the processors. The limit is the least of this
+// one, LULL_MEMORY_LIMIT and nine tenths of the container's (lull/malloc.h). UINT64_MAX: none. Returns the previous value. After Go's debug.SetMemoryLimit.
 std::uint64_t set_memory_limit(std::uint64_t bytes);
 
 // Runs the destructors of objects found unreachable, and callbacks of lull::on_unreachable, on the calling thread, until none

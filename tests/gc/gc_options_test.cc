@@ -6,24 +6,6 @@
 namespace lull::gc {
 namespace {
 
-TEST(GcOptions, BytesHaveSuffixes) {
-  EXPECT_EQ(parse_bytes("1"), 1);
-  EXPECT_EQ(parse_bytes("3K"), 3 << 10);
-  EXPECT_EQ(parse_bytes("3k"), 3 << 10);
-  EXPECT_EQ(parse_bytes("64M"), 64 << 20);
-  EXPECT_EQ(parse_bytes("64MiB"), 64 << 20);
-  EXPECT_EQ(parse_bytes("64MB"), 64 << 20);
-  EXPECT_EQ(parse_bytes("64B"), 64);
-  EXPECT_EQ(parse_bytes("2G"), std::int64_t{2} << 30);
-  EXPECT_EQ(parse_bytes("1T"), std::int64_t{1} << 40);
-}
-
-TEST(GcOptions, WhatIsNoNumberOfBytesIsRefused) {
-  for (const char* text : {"", "M", "-1", "0", "1X", "1MM", "1 M", "1Mi", "9223372036854775807K", "8388608T", "off", "\xff"})
-    EXPECT_EQ(parse_bytes(text), -1) << text;
-  EXPECT_EQ(parse_bytes("8388607T"), std::int64_t{8388607} << 40);
-}
-
 TEST(GcOptions, NogenTurnsYoungCyclesOff) {
   Options options;
   EXPECT_EQ(options.generational, 1);
