@@ -66,10 +66,10 @@ void shade_own_stack(void* argument, std::uintptr_t sp) {
 }
 
 // The thread joins a cycle whose stack scan was already asked for: it scans itself. Its words are work, so termination
-// is cancelled first (rule 8).
+// is cancelled first (rule 8). Too late for that, they are stale words of whoever had the stack before: as work they would
+// wait for the next cycle and keep there what had been garbage.
 void join_cycle(Mutator& m, std::uint32_t cycle) {
-  cancel_termination();
-  lull_with_registers(shade_own_stack, &m);
+  if (cancel_termination()) lull_with_registers(shade_own_stack, &m);
   m.scanned_cycle = cycle;
 }
 
