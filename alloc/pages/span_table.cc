@@ -58,14 +58,15 @@ constinit DescriptorTable descriptors;
 constinit std::atomic<std::uint64_t> guards{0};  // pages
 
 void describe(Span& span, const SpanGeometry& g, PageIndex first, std::uint32_t cells) {
-  span.base = address_of(first);
-  span.slot_bytes = g.slot_bytes;
+  // Relaxed atomics, no partner: the purger looks at `base`, `slot_bytes` and `allocated` of spans that nobody holds for it (alloc/front/span_purge.cc).
+  __atomic_store_n(&span.base, address_of(first), __ATOMIC_RELAXED);
+  __atomic_store_n(&span.slot_bytes, g.slot_bytes, __ATOMIC_RELAXED);
   span.slots = g.slots;
   span.reciprocal = g.reciprocal;
   span.page_count = g.pages.value;
   span.words = static_cast<std::uint16_t>(words_for(g.slots));
   span.cells = static_cast<std::uint8_t>(cells);
-  span.allocated = 0;
+  __atomic_store_n(&span.allocated, 0u, __ATOMIC_RELAXED);
   span.next.store(0, std::memory_order_relaxed);
   span.snapshot_cycle.store(0, std::memory_order_relaxed);
   span.mark_cycle.store(0, std::memory_order_relaxed);
