@@ -58,7 +58,8 @@ constinit DescriptorTable descriptors;
 constinit std::atomic<std::uint64_t> guards{0};  // pages
 
 void describe(Span& span, const SpanGeometry& g, PageIndex first, std::uint32_t cells) {
-  // Relaxed atomics, no partner: the purger looks at `base`, `slot_bytes` and `allocated` of spans that nobody holds for it (alloc/front/span_purge.cc).
+  // Relaxed atomics, no partner: the purger looks at `base`, `slot_bytes` and `allocated` of spans that nobody holds for it
+  // (alloc/front/span_purge.cc).
   __atomic_store_n(&span.base, address_of(first), __ATOMIC_RELAXED);
   __atomic_store_n(&span.slot_bytes, g.slot_bytes, __ATOMIC_RELAXED);
   span.slots = g.slots;
