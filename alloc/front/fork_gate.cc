@@ -49,6 +49,7 @@ void after_fork() {
 void after_fork_in_child() {
   after_fork();
   pages::forget_purger_after_fork();
+  pages::page_heap.refuse_huge_after_fork();
   sample::forget_thread_number();
   os::renew_random_after_fork();
   reclaim_bins_after_fork();

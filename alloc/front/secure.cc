@@ -12,6 +12,7 @@
 #include "alloc/os/lock.h"
 #include "alloc/os/random.h"
 #include "alloc/os/vm.h"
+#include "alloc/pages/huge_pages.h"
 #include "alloc/pages/span_table.h"
 
 namespace lull::front {
@@ -254,7 +255,7 @@ void retire_large_secure(Span* span) {
   const Visiting visiting(nullptr);
   const std::size_t bytes = PageCount{span->page_count}.bytes();
   if (bytes > kMostLargeBytes / 4 || !os::install_guard(start_of(*span), bytes)) {
-    os::purge(start_of(*span), bytes);
+    pages::purge_range(span->base, bytes);
     return pages::destroy_span(span);
   }
   Span* pushed_out[2] = {};

@@ -4,7 +4,7 @@
 
 #include "alloc/front/central.h"
 #include "alloc/front/fork_gate.h"
-#include "alloc/os/vm.h"
+#include "alloc/pages/huge_pages.h"
 #include "alloc/pages/page_heap.h"
 #include "alloc/pages/span_table.h"
 
@@ -73,7 +73,7 @@ std::size_t purge_pages(const Span& span, std::uint32_t pages) {
   while (pages != 0) {
     const auto first = static_cast<std::uint32_t>(std::countr_zero(pages));
     const auto length = static_cast<std::uint32_t>(std::countr_one(pages >> first));
-    os::purge(reinterpret_cast<void*>(span.base + first * kSystemPage), length * kSystemPage);
+    pages::purge_range(span.base + first * kSystemPage, length * kSystemPage);
     bytes += length * kSystemPage;
     pages &= length + first >= 32 ? 0 : ~std::uint32_t{0} << (first + length);
   }

@@ -4,6 +4,7 @@
 
 #include "alloc/base/bitmap.h"
 #include "alloc/base/check.h"
+#include "alloc/os/huge_pages.h"
 #include "alloc/os/vm.h"
 #include "alloc/pages/memory_limit.h"
 #include "alloc/pages/reservation.h"
@@ -139,10 +140,11 @@ bool PageHeap::prepare_locked() {
   if (chunk_table_ != nullptr) return true;
   if (!reserve_heap()) return false;
   const auto capacity = static_cast<std::uint32_t>(reservation.size >> kPageShift) / kChunkPages;
-  auto* table = static_cast<std::byte*>(os::map(capacity * (sizeof(Chunk) + sizeof(std::uint16_t))));
+  auto* table = static_cast<std::byte*>(os::map(capacity * (sizeof(Chunk) + sizeof(std::uint16_t) + 1)));
   if (table == nullptr) return false;
   chunk_table_ = reinterpret_cast<Chunk*>(table);
   longest_ = reinterpret_cast<std::uint16_t*>(table + capacity * sizeof(Chunk));
+  refills_ = reinterpret_cast<std::atomic<std::uint8_t>*>(longest_ + capacity);
   capacity_ = capacity;
   return true;
 }
@@ -224,6 +226,12 @@ PageRun PageHeap::allocate_long_locked(std::uint32_t n) {
   return {{first * kChunkPages}, true, false};
 }
 
+// What is known about the chunk's density is no longer true.
+void PageHeap::unsettle(Chunk& chunk) {
+  chunk.settled = 0;
+  if (chunk.huge == HugeState::refused) chunk.huge = HugeState::small;
+}
+
 bool PageHeap::take_locked(std::uint32_t first, std::uint32_t n) {
   bool all_clean = true;
   std::uint32_t taken_clean = 0;
@@ -239,6 +247,7 @@ bool PageHeap::take_locked(std::uint32_t first, std::uint32_t n) {
       chunk.used[word] |= mask;
       chunk.clean[word] &= ~mask;
     });
+    unsettle(chunk);
     refresh_longest_locked(c);
   }
   used_pages_ += n;
@@ -257,6 +266,7 @@ void PageHeap::give_locked(std::uint32_t first, std::uint32_t n, bool clean) {
       if (clean) chunk.clean[word] |= mask;
     });
     if (!clean) chunk.idle = 0;
+    unsettle(chunk);
     refresh_longest_locked(c);
   }
   used_pages_ -= n;
@@ -273,7 +283,55 @@ void PageHeap::refresh_longest_locked(std::uint32_t chunk) {
 void PageHeap::tick() {
   os::Locked locked(lock_);
   note_held(held_locked());
-  for (std::uint32_t c = 0; c < chunks_.load(std::memory_order_relaxed); ++c) ++chunk_table_[c].idle;
+  for (std::uint32_t c = 0; c < chunks_.load(std::memory_order_relaxed); ++c) {
+    Chunk& chunk = chunk_table_[c];
+    ++chunk.idle;
+    if (chunk.settled != 0xffff) ++chunk.settled;
+    const std::uint8_t refills = refills_[c].load(std::memory_order_relaxed);
+    if (refills >= kYoungRefills) chunk.settled = 0;
+    if (refills != 0) refills_[c].store(static_cast<std::uint8_t>(refills - (refills + 7) / 8), std::memory_order_relaxed);
+  }
+}
+
+PageHeap::Dense PageHeap::find_dense(PageIndex from) {
+  os::Locked locked(lock_);
+  Dense result;
+  for (std::uint32_t c = from.value / kChunkPages; c < chunks_.load(std::memory_order_relaxed); ++c) {
+    const Chunk& chunk = chunk_table_[c];
+    if (chunk.huge != HugeState::small || longest_[c] != 0) continue;
+    if (chunk.settled >= ticks_until_huge(chunk.attempts)) return {{c * kChunkPages}, true, result.others_wait};
+    result.others_wait = true;
+  }
+  return result;
+}
+
+void PageHeap::note_collapsed(PageIndex first, bool done) {
+  os::Locked locked(lock_);
+  Chunk& chunk = chunk_table_[first.value / kChunkPages];
+  chunk.settled = 0;
+  if (!done && chunk.attempts < kMostAttempts) ++chunk.attempts;
+  if (done) chunk.huge = HugeState::huge;
+  else if (chunk.attempts == kMostAttempts) chunk.huge = HugeState::refused;
+}
+
+bool PageHeap::forget_huge(PageIndex page) {
+  os::Locked locked(lock_);
+  return forget_huge_locked(page.value / kChunkPages);
+}
+
+bool PageHeap::forget_huge_locked(std::uint32_t c) {
+  Chunk& chunk = chunk_table_[c];
+  chunk.settled = 0;
+  if (chunk.huge != HugeState::huge) return false;
+  chunk.huge = HugeState::small;
+  if (chunk.attempts < kMostAttempts) ++chunk.attempts;
+  return true;
+}
+
+void PageHeap::refuse_huge_after_fork() {
+  os::Locked locked(lock_);
+  for (std::uint32_t c = 0; c < chunks_.load(std::memory_order_relaxed); ++c)
+    if (chunk_table_[c].huge == HugeState::small) chunk_table_[c].huge = HugeState::refused;
 }
 
 std::size_t PageHeap::purge(unsigned idle_ticks, std::size_t most) {
@@ -294,6 +352,7 @@ std::size_t PageHeap::purge_chunk(std::uint32_t c, std::size_t most) {
   std::size_t purged = 0;
   for (;;) {
     Run run;
+    bool was_huge;
     {
       os::Locked locked(lock_);
       const Chunk& chunk = chunk_table_[c];
@@ -303,8 +362,10 @@ std::size_t PageHeap::purge_chunk(std::uint32_t c, std::size_t most) {
       run.length = static_cast<std::uint32_t>(std::min(std::size_t{run.length}, (most - purged) >> kPageShift));
       if (run.length == 0) return purged;
       run.first += c * kChunkPages;
+      was_huge = forget_huge_locked(c);
       take_locked(run.first, run.length);
     }
+    if (was_huge && run.length < kChunkPages) os::split_huge_page(reinterpret_cast<void*>(address_of({run.first})));
     os::purge(reinterpret_cast<void*>(address_of({run.first})), PageCount{run.length}.bytes());
     os::Locked locked(lock_);
     give_locked(run.first, run.length, true);
@@ -317,8 +378,11 @@ PageStats PageHeap::stats() {
   os::Locked locked(lock_);
   const std::uint64_t committed = std::uint64_t{chunks_.load(std::memory_order_relaxed)} * kChunkPages;
   const std::uint64_t dirty = dirty_pages_.load(std::memory_order_relaxed);
-  return {committed << kPageShift, used_pages_ << kPageShift, dirty << kPageShift,
-          (committed - used_pages_ - dirty) << kPageShift, purged_pages_total_ << kPageShift, acquisitions_};
+  std::uint64_t huge = 0;
+  for (std::uint32_t c = 0; c < chunks_.load(std::memory_order_relaxed); ++c) huge += chunk_table_[c].huge == HugeState::huge;
+  return {.committed = committed << kPageShift, .used = used_pages_ << kPageShift, .free_dirty = dirty << kPageShift,
+          .free_clean = (committed - used_pages_ - dirty) << kPageShift, .huge = huge * kChunkPages << kPageShift,
+          .purged_total = purged_pages_total_ << kPageShift, .lock_acquisitions = acquisitions_};
 }
 
 void PageHeap::check_invariants() {

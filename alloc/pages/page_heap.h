@@ -17,6 +17,7 @@
 #include "alloc/base/units.h"
 #include "alloc/os/lock.h"
 #include "alloc/os/random.h"
+#include "alloc/pages/huge_pages.h"
 
 namespace lull::pages {
 
@@ -32,6 +33,7 @@ enum class Placement : std::uint8_t { first_fit, random };
 
 struct PageStats {  // bytes
   std::uint64_t committed = 0, used = 0, free_dirty = 0, free_clean = 0;
+  std::uint64_t huge = 0;  // in chunks that were made huge pages and not broken up since
   std::uint64_t purged_total = 0, lock_acquisitions = 0;
 };
 
@@ -49,6 +51,26 @@ class PageHeap {
   std::size_t purge(unsigned idle_ticks, std::size_t most);
   void tick();
 
+  // Of alloc/pages/huge_pages.h, which has the rules. The first chunk from `from` on, a chunk's first page, that should be looked at now;
+  // `others_wait`: chunks before it (all of them when none is found) may be ripe later.
+  struct Dense {
+    PageIndex first;
+    bool found = false, others_wait = false;
+  };
+  Dense find_dense(PageIndex from);
+  // A span of managed objects that begins at this page is about to be filled once more: if many of a chunk's are, it holds young
+  // memory, which gains nothing. A load and a store, no lock: a count that is lost does not matter.
+  void note_refilled(PageIndex page) {
+    std::atomic<std::uint8_t>& refills = refills_[page.value / kChunkPages];
+    const std::uint8_t now = refills.load(std::memory_order_relaxed);
+    if (now != 0xff) refills.store(static_cast<std::uint8_t>(now + 1), std::memory_order_relaxed);
+  }
+  void note_collapsed(PageIndex chunk, bool done);
+  // A part of the page's chunk is about to be purged. True: the chunk was huge.
+  [[nodiscard]] bool forget_huge(PageIndex page);
+  // In a forked child: a copy of memory that is shared with the parent would cost what the fork saved.
+  void refuse_huge_after_fork();
+
   PageStats stats();
   std::size_t dirty_bytes() const { return dirty_pages_.load(std::memory_order_relaxed) << kPageShift; }
   PageIndex end() const { return {chunks_.load(std::memory_order_acquire) * kChunkPages}; }  // acquire: pairs with grow_locked
@@ -65,7 +87,10 @@ class PageHeap {
   struct Chunk {
     std::uint64_t used[kChunkWords];
     std::uint64_t clean[kChunkWords];
-    std::uint32_t idle;  // ticks since the last release into it
+    std::uint32_t idle;     // ticks since the last release into it
+    std::uint16_t settled;  // ticks since pages of it were taken or released, or it was looked at in vain; stays at its maximum
+    HugeState huge;
+    std::uint8_t attempts;  // to make it huge, that failed or did not last
   };
 
   PageRun allocate_locked(PageCount n, PageCount alignment, Placement placement);
@@ -82,12 +107,15 @@ class PageHeap {
   bool take_locked(std::uint32_t first, std::uint32_t n);  // true when all were clean
   void give_locked(std::uint32_t first, std::uint32_t n, bool clean);
   void refresh_longest_locked(std::uint32_t chunk);
+  bool forget_huge_locked(std::uint32_t chunk);
+  static void unsettle(Chunk& chunk);
   std::uint32_t leading_free_locked(std::uint32_t chunk) const;
   std::size_t purge_chunk(std::uint32_t chunk, std::size_t most);
 
   os::Lock lock_{os::LockRank::pages};
   Chunk* chunk_table_ = nullptr;        // all of these: lock_
   std::uint16_t* longest_ = nullptr;
+  std::atomic<std::uint8_t>* refills_ = nullptr;  // of a chunk, decaying; relaxed, by any thread; the pointer is constant once there are pages
   std::uint32_t capacity_ = 0;
   std::uint32_t hint_[kHints] = {};
   std::uint64_t used_pages_ = 0, purged_pages_total_ = 0, acquisitions_ = 0;

@@ -6,6 +6,7 @@
 
 #include "alloc/os/futex.h"
 #include "alloc/os/thread.h"
+#include "alloc/pages/huge_pages.h"
 #include "alloc/pages/memory_limit.h"
 #include "alloc/pages/page_heap.h"
 
@@ -17,7 +18,7 @@ constexpr unsigned kIdleTicks = 10;                             // a second: sho
 constexpr unsigned kLimitTicks = 100;                           // ten seconds: reading the container's limit takes about 50 us
 constexpr std::size_t kMostPerTick = std::size_t{64} << 20;
 constexpr std::size_t kWorthAThread = std::size_t{1} << 20;
-constexpr PageCount kHeapWorthAThread = pages_for(std::size_t{32} << 20);  // for the hook: that much was committed
+constexpr PageCount kHeapWorthAThread = pages_for(std::size_t{32} << 20);  // for the hook and huge pages: that much was committed
 
 enum State : std::uint32_t { kNone, kSleeping, kWorking };
 constinit std::atomic<std::uint32_t> state{kNone};
@@ -33,7 +34,8 @@ bool tick() {
   constinit static unsigned ticks = 0;
   if (++ticks % kLimitTicks == 0) refresh_memory_limit();
   bool (*extra)() = hook.load(std::memory_order_acquire);
-  const bool more = extra != nullptr && extra();
+  bool more = extra != nullptr && extra();
+  more |= make_dense_chunks_huge();
   return page_heap.dirty_bytes() > 0 || more;
 }
 
@@ -58,7 +60,8 @@ void start() {
 
 bool is_worth_a_thread() {
   return page_heap.dirty_bytes() >= kWorthAThread ||
-         (hook.load(std::memory_order_relaxed) != nullptr && page_heap.end().value >= kHeapWorthAThread.value);
+         (page_heap.end().value >= kHeapWorthAThread.value &&
+          (hook.load(std::memory_order_relaxed) != nullptr || huge_pages_wanted()));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // The purger: a background thread that gives idle pages back to the system. A page goes back when its chunk saw no
-// release for about a second; at most 64 MiB every 100 ms, so that it never hogs a processor.
+// release for about a second; at most 64 MiB every 100 ms, so that it never hogs a processor. It also makes huge pages of
+// dense chunks: alloc/pages/huge_pages.h.
 #pragma once
 
 #include <cstddef>

@@ -55,6 +55,7 @@ void add_memory(mem_stats& out) {
   out.heap_inuse = pages.used;
   out.heap_idle = pages.committed - pages.used;
   out.heap_released = pages.free_clean;
+  out.heap_huge = pages.huge;
   out.mspan_inuse = spans.descriptor_bytes_used;
   out.mspan_sys = spans.descriptor_bytes_reserved;
   out.mcache_inuse = out.mcache_sys = std::uint64_t{mutators.count_now()} * sizeof(Mutator);

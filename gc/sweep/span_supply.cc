@@ -8,7 +8,7 @@
 //   otherwise                    all
 // A span taken by a thread whose stack is black gets its snapshot at once, before anything is allocated in it: what is
 // born from now on is no candidate (rule 11).
-#include "alloc/pages/purger.h"
+#include "alloc/pages/page_heap.h"
 #include "alloc/pages/span_table.h"
 #include "gc/model/colour.h"
 #include "gc/model/kinds.h"
@@ -49,6 +49,7 @@ Span* make_span(SpanClass& c, const pages::SpanGeometry& geometry) {
 }
 
 void take_over(const SpanClass& c, Span& span, const Stage& stage) {
+  pages::page_heap.note_refilled(span.first_page());
   index_taken(c, span);
   if (stage.born_black) take_snapshot(span, current_cycle.load(std::memory_order_relaxed), 0, 0);
 }

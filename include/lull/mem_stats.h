@@ -45,6 +45,7 @@ struct mem_stats {
   std::uint64_t global_stops = 0;         // times all threads were stopped (modes verify, stw and noconcurrent only)
   std::uint64_t metadata_bytes = 0;       // descriptors, bitmaps, page tables and cards in use
   std::uint64_t heap_live = 0;            // survived the last cycle
+  std::uint64_t heap_huge = 0;            // of heap_sys: made huge pages of the system, and not broken up by us since
   std::uint64_t marked_objects = 0;       // by the last cycle
   std::uint64_t flush_rounds = 0, async_answers = 0, handshakes = 0, aborted_cycles = 0;
   std::uint64_t destructors_pending = 0, destructors_run = 0;

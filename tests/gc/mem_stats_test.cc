@@ -68,6 +68,7 @@ Sums by_size_sums(const mem_stats& s) {
 void expect_equations(const mem_stats& s) {
   EXPECT_EQ(s.heap_sys, s.heap_inuse + s.heap_idle);
   EXPECT_LE(s.heap_released, s.heap_idle);
+  EXPECT_LE(s.heap_huge, s.heap_sys);
   EXPECT_EQ(s.mallocs - s.frees, s.heap_objects);
   EXPECT_EQ(s.sys, s.heap_sys + s.mspan_sys + s.mcache_sys + s.gc_sys + s.other_sys);
   EXPECT_LE(s.frees, s.mallocs);

@@ -228,4 +228,17 @@ MUTANTS = [
     ('sleepers: a visitor does not see that its bins are asked for', 'alloc/front/fork_gate.cc',
      'closed.load(std::memory_order_relaxed) == 0 && !is_asked_for(own_)', 'static_cast<void>(is_asked_for), closed.load(std::memory_order_relaxed) == 0',
      'sleepers_test', 'SleepersTest.AVisitTakes*'),
+    # Huge pages where dense.
+    ('a chunk with untouched pages becomes huge', 'alloc/pages/huge_pages.cc',
+     'return os::missing_pages(at, kChunkBytes) == 0 && os::collapse', 'return os::collapse',
+     'huge_pages_test', '*TakeNoMemoryThatTheProgramHasNotTouched*'),
+    ('a chunk taken anew counts as settled', 'alloc/pages/page_heap.cc',
+     '      chunk.clean[word] &= ~mask;\n    });\n    unsettle(chunk);\n', '      chunk.clean[word] &= ~mask;\n    });\n',
+     'huge_pages_test', '*ComeWhereAChunkIsDense*'),
+    ('a chunk that broke is huge again at once', 'alloc/pages/page_heap.cc',
+     '  if (chunk.attempts < kMostAttempts) ++chunk.attempts;\n  return true;', '  return true;',
+     'huge_pages_test', '*BreakWhereAPartGoesBack*'),
+    ('young memory becomes huge', 'alloc/pages/page_heap.cc',
+     'if (refills >= kYoungRefills) chunk.settled = 0;', '',
+     'huge_pages_test', '*LeaveMemoryThatIsFilledAgain*'),
 ]

@@ -1,0 +1,87 @@
+#include "alloc/os/huge_pages.h"
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace lull::os {
+namespace {
+
+#ifndef MADV_COLD
+#define MADV_COLD 20
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+constexpr std::size_t kSystemPage = 4096, kMostBytes = std::size_t{2} << 20;
+
+// A file of the folder, which is one short line; empty when it cannot be read.
+struct Setting {
+  char text[128] = {};
+  explicit Setting(const char* path) {
+    const int file = ::open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return;
+    const ssize_t n = ::read(file, text, sizeof text - 1);
+    text[n > 0 ? n : 0] = 0;
+    ::close(file);
+  }
+};
+
+class KeepErrno {
+ public:
+  KeepErrno() = default;
+  ~KeepErrno() { errno = saved_; }
+  KeepErrno(const KeepErrno&) = delete;
+  KeepErrno& operator=(const KeepErrno&) = delete;
+
+ private:
+  int saved_ = errno;
+};
+
+}  // namespace
+
+HugePageMode parse_huge_page_mode(const char* text) {
+  if (std::strstr(text, "[never]") != nullptr) return HugePageMode::never;
+  if (std::strstr(text, "[madvise]") != nullptr) return HugePageMode::madvise;
+  if (std::strstr(text, "[always]") != nullptr) return HugePageMode::always;
+  return HugePageMode::unknown;
+}
+
+HugePageMode huge_page_mode() {
+  const KeepErrno keep;
+  return parse_huge_page_mode(Setting("/sys/kernel/mm/transparent_hugepage/enabled").text);
+}
+
+// A range of no bytes: the kernel says only whether it knows the word.
+bool can_collapse(std::size_t bytes) {
+  const KeepErrno keep;
+  const Setting size("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
+  return std::strtoull(size.text, nullptr, 10) == bytes && ::madvise(nullptr, 0, MADV_COLLAPSE) == 0;
+}
+
+bool collapse(void* at, std::size_t bytes) {
+  const KeepErrno keep;
+  return ::madvise(at, bytes, MADV_COLLAPSE) == 0;
+}
+
+// "Cold" is about pages, so of a huge page that is only cold in part the kernel makes small ones.
+void split_huge_page(void* at) {
+  const KeepErrno keep;
+  ::madvise(at, kSystemPage, MADV_COLD);
+}
+
+std::size_t missing_pages(void* at, std::size_t bytes) {
+  const KeepErrno keep;
+  unsigned char present[kMostBytes / kSystemPage];
+  const std::size_t pages = bytes / kSystemPage;
+  if (bytes > kMostBytes || ::mincore(at, bytes, present) != 0) return pages;
+  std::size_t missing = 0;
+  for (std::size_t i = 0; i < pages; ++i) missing += (present[i] & 1) == 0;
+  return missing;
+}
+
+}  // namespace lull::os

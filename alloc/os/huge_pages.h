@@ -1,0 +1,28 @@
+// Transparent huge pages of anonymous memory. Nothing here sets a flag of a mapping (MADV_HUGEPAGE, MADV_NOHUGEPAGE), so mappings
+// never split: MADV_COLLAPSE (Linux 6.1) makes one range huge, once, and whatever happens to it later is the program's doing.
+#pragma once
+
+#include <cstddef>
+
+namespace lull::os {
+
+// What the administrator allows (/sys/kernel/mm/transparent_hugepage/enabled). `unknown`: no such kernel or no such file.
+enum class HugePageMode { unknown, never, madvise, always };
+HugePageMode huge_page_mode();
+// Of the words "always [madvise] never"; for tests.
+HugePageMode parse_huge_page_mode(const char* text);
+
+// The kernel has MADV_COLLAPSE and its huge pages have `bytes`.
+bool can_collapse(std::size_t bytes);
+
+// Copies a range, aligned to the size of a huge page and as long, into one. Takes 0.2 to 5 ms, in which threads that touch the
+// range wait. False: it could not be done this time, and nothing has changed. Keeps errno.
+[[nodiscard]] bool collapse(void* at, std::size_t bytes);
+// Makes small pages of the huge one around `at`, if there is one. Without this a part of it that is purged stays allocated until
+// memory runs short, although the process no longer counts it.
+void split_huge_page(void* at);
+
+// System pages of a committed range that have no memory behind them. `bytes` is at most 2 MiB.
+std::size_t missing_pages(void* at, std::size_t bytes);
+
+}  // namespace lull::os
