@@ -66,7 +66,7 @@ T* make_object(Arguments&&... arguments) {
   // Compilers without parenthesised initialisation of aggregates (clang before 16) take braces for them.
   if constexpr (std::is_constructible_v<T, Arguments...>) object = std::construct_at(static_cast<T*>(memory), std::forward<Arguments>(arguments)...);
   else object = ::new (memory) T{std::forward<Arguments>(arguments)...};
-  if constexpr (!std::is_trivially_destructible_v<T>) note_constructed(KindOf<T>::object, memory);
+  if constexpr (!droppable<T>::value) note_constructed(KindOf<T>::object, memory);
   asm volatile("" ::"r"(memory));
   return object;
 }
@@ -76,7 +76,7 @@ T* make_elements(std::size_t length) {
   void* memory = allocate_array_of<T>(length);
   T* elements = reinterpret_cast<T*>(static_cast<char*>(memory) + array_offset<T>);
   if constexpr (!is_slot<T>) std::uninitialized_value_construct_n(elements, length);  // slots: memory is zero
-  if constexpr (!std::is_trivially_destructible_v<T>) note_constructed(KindOf<T>::array, memory);
+  if constexpr (!droppable<T>::value) note_constructed(KindOf<T>::array, memory);
   asm volatile("" ::"r"(memory));
   return elements;
 }

@@ -1,7 +1,8 @@
 // lull::ptr<T>: a pointer to a managed object, one word. Like std::shared_ptr without a count.
 //
 // A ptr lives in managed objects and on stacks; globals, thread_locals and malloc memory take lull::root<T>.
-// Copying, moving and assigning run the write barrier (docs/design/barrier.md); destroying does nothing.
+// Copying, moving and assigning run the write barrier (docs/design/barrier.md); destroying does nothing. So a std::variant or a
+// union, which reuses the memory of a dead pointer for something else, takes lull::element_ptr<T>; std::optional takes either.
 // Thread-safety is that of a plain pointer: two threads may store to one slot at the same time only through
 // lull::atomic_ptr<T>; plain racing stores can lose an object.
 #pragma once
@@ -43,6 +44,10 @@ class Slot {
 
   Word word() const noexcept { return load_word(&word_); }
   void set(Word word) noexcept { store_word(&word_, word); }
+  // Null, if the slot is no variable: the memory of a variable is nobody's business when it dies.
+  [[gnu::always_inline]] void clear() noexcept {
+    if (!is_variable(&word_)) construct_null(&word_);
+  }
   void trace(tracer& t) const { t.visit(&word_); }
 
  private:

@@ -32,6 +32,12 @@ class tracer {
     if (next_ == end_) [[unlikely]] flush_(*this);
   }
 
+  // Every aligned word of [object, object + bytes), for members whose pointers one cannot name.
+  void visit_words(const void* object, std::size_t bytes) {
+    const auto* word = static_cast<const std::uintptr_t*>(object);
+    for (std::size_t i = 0; i < bytes / sizeof(std::uintptr_t); ++i) visit(word + i);
+  }
+
   // lull's own: the value counts if the key is reachable.
   void visit_ephemeron(const std::uintptr_t* key, const std::uintptr_t* value) { ephemeron_(*this, key, value); }
 

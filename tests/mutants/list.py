@@ -13,6 +13,8 @@ MUTANTS = [
     # ... until every stack is black.
     ('stacks count as black while they are scanned', 'gc/model/phase.cc',
      'std::uint8_t{next == MarkState::marking}', 'std::uint8_t{1}', 'stepper_test', '*AGreyStackMayPublish*'),
+    ("a container's pointer dies without a store", 'include/lull/element_ptr.h', '~MortalSlot() { clear(); }', '~MortalSlot() {}',
+     'containers_test', '*OfAVariantIsShaded*'),
     ('a black thread does not shade the new value', 'gc/mutator/barrier.cc',
      'if (__atomic_load_n(&stacks_are_black, __ATOMIC_RELAXED) == 0) gc::shade(m, new_value);',
      'if (m.scanned_cycle != gc::current_cycle.load()) gc::shade(m, new_value);',

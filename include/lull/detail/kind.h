@@ -8,6 +8,7 @@
 #include <memory>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 namespace lull {
 
@@ -21,6 +22,13 @@ template <class T, std::size_t N>
 struct no_pointers<T[N]> : no_pointers<T> {};
 template <class T, std::size_t N>
 struct no_pointers<std::array<T, N>> : no_pointers<T> {};
+
+// True for types whose destructor has nothing to do when the object and all it owns are garbage together: the collector
+// does not run it. Specialise it for types whose destructor only releases managed memory.
+template <class T>
+struct droppable : std::is_trivially_destructible<T> {};
+template <class T, class U>
+struct droppable<std::pair<T, U>> : std::bool_constant<droppable<T>::value && droppable<U>::value> {};
 
 namespace detail {
 
@@ -129,7 +137,7 @@ consteval std::uint32_t slot_bytes_for() {
 template <class T>
 struct KindOf {
   static_assert(alignof(T) <= 4096, "managed objects are aligned to at most a page");
-  static constexpr bool kTrivial = std::is_trivially_destructible_v<T>;
+  static constexpr bool kTrivial = droppable<T>::value;
   static inline constinit Kind object{.object_bytes = slot_bytes_for<T>(),
                                       .alignment = alignof(T),
                                       .layout = layout_of<T>(),
