@@ -1,5 +1,5 @@
 // The one line that a benchmark prints: "name variant key=value ...", closed by the wall and processor seconds since
-// the report was made and the peak memory of the process. tools/bench reads it.
+// the report was made (or its clock started again) and the peak memory of the process. tools/bench reads it.
 #pragma once
 
 #include <time.h>
@@ -44,6 +44,11 @@ class Report {
 
   template <class Value>
   void add(std::string_view key, const Value& value) { line_ << ' ' << key << '=' << value; }
+
+  void restart_clock() {
+    wall_ = Stopwatch();
+    cpu_at_start_ = processor_seconds();
+  }
 
   void print() {
     add("wall_s", wall_.seconds());

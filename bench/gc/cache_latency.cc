@@ -1,12 +1,16 @@
 // Latency of requests beside a large cache whose entries are replaced all the time.
 //
-//   cache_latency_MEMORY [million entries = 1] [seconds = 10]
+//   cache_latency_MEMORY [million entries = 1] [seconds = 10] [full collections = 0]
 //
 // An entry is 48 bytes and its payload 160, so a million of them, with the table, is 206 MiB. One thread replaces 200,000
 // entries a second in batches of one millisecond. Another serves 5,000 requests a second, each 20 look-ups and 20
 // allocations; it busy-waits for the next one, so that no wake-up is measured. The load is open-loop: latency counts from
 // the time for which the request was scheduled, so that one long stop is seen by every request that it delays. service_*
-// is the time from taking a request up to its end. Every look-up checks that the payload is the entry's own.
+// is the time from taking a request up to its end. Every look-up checks that the payload is the entry's own. waited_ms is
+// how long the serving thread was ready to run and did not: the machine's part, and what the collector's threads add to it.
+//
+// With 10 million entries a cycle is due every 40 seconds, so a short run measures none: a third thread asks for so many full
+// collections, evenly spread over the run. With explicit free it only sleeps.
 
 #include <algorithm>
 #include <array>
@@ -16,6 +20,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <mutex>
 #include <random>
 #include <string>
@@ -152,6 +157,26 @@ Latencies serve_for(double seconds, Cache& cache) {
   return latencies;
 }
 
+// Of the calling thread: /proc/thread-self/schedstat is "running waiting slices", in ns.
+double waited_ms() {
+  std::ifstream file("/proc/thread-self/schedstat");
+  double running = 0, waiting = 0;
+  file >> running >> waiting;
+  return waiting * 1e-6;
+}
+
+void collect_evenly(const std::atomic<bool>& stop, double seconds, int collections) {
+  const auto start = Clock::now();
+  for (int i = 0; i < collections; ++i) {
+    const auto due = start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds * (i + .5) / collections));
+    while (!stop.load(std::memory_order_relaxed) && Clock::now() < due) {
+      Memory::BlockingScope blocking;
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    Memory::collect();
+  }
+}
+
 void add_quantiles(bench::Report& report, const std::string& name, std::vector<double> values) {
   std::ranges::sort(values);
   const auto at = [&](double q) { return values[static_cast<std::size_t>(q * static_cast<double>(values.size() - 1))]; };
@@ -164,24 +189,34 @@ void add_quantiles(bench::Report& report, const std::string& name, std::vector<d
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::size_t millions = argc > 1 ? std::stoull(argv[1]) : 1;
+  const double millions = argc > 1 ? std::stod(argv[1]) : 1;
   const double seconds = argc > 2 ? std::stod(argv[2]) : 10;
+  const int collections = argc > 3 ? std::stoi(argv[3]) : 0;
   Memory::begin();
   bench::Report report("cache_latency", Memory::name);
-  Cache cache(millions * 1'000'000);
+  Cache cache(static_cast<std::size_t>(millions * 1e6));
   std::atomic<bool> stop{false};
   std::uint64_t replaced = 0;
   std::thread replacer([&] {
     Memory::ThreadScope scope;
     replaced = replace_until(stop, cache);
   });
+  std::thread collector([&] {
+    Memory::ThreadScope scope;
+    collect_evenly(stop, seconds, collections);
+  });
+  const double gc_before = Memory::gc_seconds(), waited_before = waited_ms();
   const Latencies latencies = serve_for(seconds, cache);
+  const double gc_seconds = Memory::gc_seconds() - gc_before, waited = waited_ms() - waited_before;
   stop = true;
   replacer.join();
+  collector.join();
   report.add("millions", millions);
   report.add("replaced_per_s", static_cast<double>(replaced) / seconds);
   add_quantiles(report, "latency", latencies.from_schedule_us);
   add_quantiles(report, "service", latencies.service_us);
+  report.add("waited_ms", waited);
+  if (gc_seconds >= 0) report.add("gc_share", gc_seconds / (seconds * std::thread::hardware_concurrency()));
   Memory::add_statistics(report);
   report.print();
 }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <span>
@@ -34,6 +35,10 @@ struct Memory {
 
   template <class T>
   using Table = std::span<T*>;
+  template <class T>
+  using Array = T*;
+  template <class T>
+  using Weak = T**;  // a cell that the collector does not scan and clears
 
   template <class T, class... Arguments>
   static Local<T> make(Arguments&&... arguments) {
@@ -48,8 +53,42 @@ struct Memory {
     return Table<T>(static_cast<T**>(memory), length);
   }
   template <class T>
+  static Local<T> make_finalized(auto&&... arguments) {
+    T* object = make<T>(std::forward<decltype(arguments)>(arguments)...);
+    GC_register_finalizer_no_order(object, [](void* dead, void*) { std::destroy_at(static_cast<T*>(dead)); }, nullptr, nullptr, nullptr);
+    return object;
+  }
+  template <class T>
+  static Array<T> make_array(std::size_t length) {
+    void* memory = GC_MALLOC_ATOMIC(length * sizeof(T));  // not zeroed
+    if (memory == nullptr) throw std::bad_alloc();
+    return static_cast<T*>(std::memset(memory, 0, length * sizeof(T)));
+  }
+  template <class T>
   static void free(const T&) {}
+  template <class T>
+  static void free_array(const T&) {}
   static void collect() { GC_gcollect(); }
+
+  template <class T>
+  static Field<T> field(T* local) { return local; }
+  template <class T>
+  static Local<T> load(T* field) { return field; }
+  template <class T>
+  static Weak<T> weak_of(T* local) {
+    auto** cell = static_cast<T**>(GC_MALLOC_ATOMIC(sizeof(T*)));
+    if (cell == nullptr) throw std::bad_alloc();
+    *cell = local;
+    GC_general_register_disappearing_link(reinterpret_cast<void**>(cell), local);
+    return cell;
+  }
+  template <class T>
+  static Local<T> lock(T** weak) {
+    return static_cast<T*>(GC_call_with_alloc_lock([](void* cell) -> void* { return *static_cast<T**>(cell); }, weak));
+  }
+  struct BlockingScope {
+    BlockingScope() {}
+  };
 
   static void begin() {
     GC_INIT();
@@ -68,6 +107,7 @@ struct Memory {
     ~ThreadScope() { GC_unregister_my_thread(); }
   };
 
+  static double gc_seconds() { return -1; }
   static void add_statistics(Report& report) {
     report.add("cycles", GC_get_gc_no());
     report.add("stop_max_us", longest_stop_s_ * 1e6);

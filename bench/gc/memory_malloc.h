@@ -23,6 +23,8 @@ struct Memory {
 
   template <class T>
   using Table = std::vector<T*>;
+  template <class T>
+  using Array = T*;
 
   template <class T, class... Arguments>
   static Local<T> make(Arguments&&... arguments) {
@@ -31,15 +33,37 @@ struct Memory {
     return std::construct_at(static_cast<T*>(memory), std::forward<Arguments>(arguments)...);
   }
   template <class T>
+  static Local<T> make_finalized(auto&&... arguments) { return make<T>(std::forward<decltype(arguments)>(arguments)...); }
+  template <class T>
   static Table<T> make_table(std::size_t length) { return Table<T>(length); }
   template <class T>
-  static void free(T* object) { std::free(object); }
+  static Array<T> make_array(std::size_t length) {
+    void* memory = std::calloc(length, sizeof(T));
+    if (memory == nullptr) throw std::bad_alloc();
+    return static_cast<T*>(memory);
+  }
+  template <class T>
+  static void free(T* object) {
+    std::destroy_at(object);
+    std::free(object);
+  }
+  template <class T>
+  static void free_array(T* array) { std::free(array); }
   static void collect() {}
 
+  template <class T>
+  static Field<T> field(T* local) { return local; }
+  template <class T>
+  static Local<T> load(T* field) { return field; }
+
   static void begin() {}
+  struct BlockingScope {
+    BlockingScope() {}
+  };
   struct ThreadScope {
     ThreadScope() {}
   };
+  static double gc_seconds() { return 0; }
   static void add_statistics(Report&) {}
 };
 

@@ -2,7 +2,7 @@ package main
 
 // Latency of requests beside a large cache, in Go: the same work as bench/gc/cache_latency.cc. go build cache_latency.go report.go
 //
-//	cache_latency_go [million entries = 1] [seconds = 10]
+//	cache_latency_go [million entries = 1] [seconds = 10] [full collections = 0]
 
 import (
 	"fmt"
@@ -120,6 +120,17 @@ func (c *cache) serveFor(seconds float64) (fromSchedule, service []float64) {
 	return fromSchedule, service
 }
 
+func collectEvenly(seconds float64, collections int) {
+	for i := 0; i < collections; i++ {
+		wait := seconds / float64(collections)
+		if i == 0 {
+			wait /= 2
+		}
+		time.Sleep(time.Duration(wait * 1e9))
+		runtime.GC()
+	}
+}
+
 func addQuantiles(r *report, name string, values []float64) {
 	sort.Float64s(values)
 	at := func(q float64) float64 { return values[int(q*float64(len(values)-1))] }
@@ -145,6 +156,7 @@ func main() {
 	millions, seconds := argument(1, "1"), argument(2, "10")
 	r := newReport("cache_latency")
 	c := makeCache(int(millions * 1e6))
+	go collectEvenly(seconds, int(argument(3, "0")))
 	var stop int32
 	replaced := make(chan int)
 	go func() { replaced <- c.replaceUntil(&stop) }()

@@ -24,6 +24,8 @@ func newReport(name string) *report {
 	return r
 }
 
+func (r *report) restartClock() { r.start, r.cpu = time.Now(), processorSeconds(processClock) }
+
 func (r *report) add(key string, value interface{}) {
 	fmt.Fprintf(&r.line, " %s=%v", key, value)
 }
