@@ -34,7 +34,28 @@ extern "C" [[gnu::flatten]] Node* fast_make_node() { return lull::make<Node>().g
 extern "C" [[gnu::flatten]] void fast_store(lull::ptr<Node>& slot, const lull::ptr<Node>& from) { slot = from; }
 extern "C" [[gnu::flatten]] Node* fast_load(const Node& node) { return node.left->right.get(); }
 """
+C_PROBE = """
+#include <lull/lull_c.h>
+
+struct pair {
+  void *first, *second;
+  long value;
+};
+extern lull_kind pair_kind;
+
+void* c_new(void) { return lull_new_sized(&pair_kind, sizeof(struct pair)); }
+void* c_new_of_kind(lull_kind* kind) { return lull_new(kind); }
+void* c_cons(void* first, void* second) {
+  struct pair* p = lull_new_sized(&pair_kind, sizeof(struct pair));
+  lull_initialize(&p->first, first);
+  lull_initialize(&p->second, second);
+  return p;
+}
+void c_store(void** slot, void** from) { lull_store(slot, *from); }
+void c_poll(void) { lull_poll(); }
+"""
 FLAGS = ["-std=c++20", "-O2", "-DNDEBUG", "-fomit-frame-pointer", "-c"]
+C_FLAGS = ["-std=c11", "-Wpedantic", "-Werror", *FLAGS[1:]]
 
 # function: most instructions of the shortest and of the longest path without a call, prologue and return included.
 # The longest ones build over memory that is not zero, dirty a card, and find that a cycle marks but has nothing to shade. Larger: a compiler may be a little worse.
@@ -44,9 +65,15 @@ BUDGET = {
     "fast_make_node": (30, 75),
     "fast_store": (22, 33),
     "fast_load": (4, 4),
+    # The C interface: the same code.
+    "c_new": (13, 13),
+    "c_new_of_kind": (14, 14),
+    "c_cons": (22, 22),
+    "c_store": (22, 33),
+    "c_poll": (5, 5),
 }
 # Where a path may leave for a slow half.
-SLOW = ("allocate_slow", "barrier_slow")
+SLOW = ("allocate_slow", "barrier_slow", "lull_new_slow_", "lull_poll_slow_")
 
 INSTRUCTION = re.compile(r"^\s+([0-9a-f]+):\t(.*?)\s*$")
 RELOCATION = re.compile(r"^\s+[0-9a-f]+: R_X86_64_\w+\s+(\S+)")
@@ -132,17 +159,18 @@ def check(name, code):
         yield f"{name}: {shortest} to {longest} instructions, more than {most_shortest} to {most_longest}"
 
 
-def disassemble(compiler, include_dir):
+def disassemble(compiler, include_dir, probe, flags):
     with tempfile.TemporaryDirectory() as folder:
-        source, output = pathlib.Path(folder, "probe.cc"), pathlib.Path(folder, "probe.o")
-        source.write_text(PROBE)
-        subprocess.run([compiler, *FLAGS, f"-I{include_dir}", source, "-o", output], check=True)
+        source, output = pathlib.Path(folder, "probe"), pathlib.Path(folder, "probe.o")
+        source.write_text(probe)
+        subprocess.run([compiler, *flags, f"-I{include_dir}", source, "-o", output], check=True)
         return subprocess.run(["objdump", "-dr", "--no-show-raw-insn", output], check=True, capture_output=True, text=True).stdout
 
 
 def main():
     sys.setrecursionlimit(10_000)
-    text = disassemble(sys.argv[1], sys.argv[2])
+    text = disassemble(sys.argv[1], sys.argv[2], PROBE, [*FLAGS, "-x", "c++"])
+    text += "\n" + disassemble(sys.argv[1], sys.argv[2], C_PROBE, [*C_FLAGS, "-x", "c"])
     version = subprocess.run([sys.argv[1], "--version"], check=True, capture_output=True, text=True).stdout
     skipped = ["fast_make_node"] if "clang" in version else []  # clang does not inline std::construct_at there
     functions = {name: parse(text, name) for name in BUDGET if name not in skipped}

@@ -11,7 +11,7 @@ namespace {
 constinit AllocSlot empty_slots[kMostSpanClasses] = {};  // never written: every allocation misses
 }
 
-__thread ThreadBlock thread_block __attribute__((tls_model("initial-exec"))) = {empty_slots, kBarrierAlways, nullptr};
+__thread ThreadBlock thread_block __attribute__((tls_model("initial-exec"))) = {empty_slots, kBarrierAlways, 0, nullptr, nullptr};
 
 }  // namespace lull::detail
 

@@ -5,6 +5,7 @@
 
 #include "alloc/os/clock.h"
 #include "gc/cycle/crew.h"
+#include "gc/cycle/events.h"
 #include "gc/cycle/pacing.h"
 #include "gc/cycle/stepper.h"
 #include "gc/cycle/verifier.h"
@@ -54,6 +55,7 @@ CycleResult Cycle::run() {
 void Cycle::begin() {
   times_.begin = os::monotonic_ns();
   reach(Step::cycle_begins);
+  tell(Event::cycle_begins, kind_);
   close_sweep();
   reach(Step::sweep_closed);
   goal_ = pacing.goal();
@@ -78,6 +80,7 @@ void Cycle::turn_barriers_on() {
   dirty_cards.take(kind_);  // rule 13: here and nowhere else
   times_.barriers_on = os::monotonic_ns();
   reach(Step::barriers_on);
+  tell(Event::mark_begins, kind_);
 }
 
 // Handshake 2, apart from handshake 1: merged they lose objects (docs/design/protocol_model.md).
@@ -97,6 +100,7 @@ void Cycle::mark_roots(Marker& marker) {
     for (std::uintptr_t& cell : chunk->cells)
       // acquire: pairs with the release in detail::store_word
       marker.mark_word(__atomic_load_n(&cell, __ATOMIC_ACQUIRE));
+  marker.mark_traced(call_root_functions);
   mark_queue(marker);
   mark_callbacks(marker, kind_);
   if (kind_ == CycleKind::young) dirty_cards.scan(marker);
@@ -137,6 +141,7 @@ bool Cycle::terminate(Marker& marker) {
   if (!work && finish_if_quiet()) {
     times_.done = os::monotonic_ns();
     reach(Step::done);
+    tell(Event::mark_ends, kind_);
     return true;
   }
   if (mark_state.load(std::memory_order_relaxed) == MarkState::terminating) cancel_termination();
@@ -214,6 +219,7 @@ void Cycle::report_to_pacer() {
 void Cycle::sweep() {
   open_sweep(kind_);
   reach(Step::sweep_opened);
+  tell(Event::sweep_begins, kind_);
   sweep_everything();
   reach(Step::swept);
 }

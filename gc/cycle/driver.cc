@@ -11,6 +11,7 @@
 #include "gc/cycle/crew.h"
 #include "gc/cycle/cycle.h"
 #include "gc/cycle/cycle_events.h"
+#include "gc/cycle/events.h"
 #include "gc/cycle/fork.h"
 #include "gc/cycle/pacing.h"
 #include "gc/cycle/stepper.h"
@@ -72,6 +73,7 @@ void run_cycle(std::uint32_t number) {
     Cycle cycle(attempt > 0 || last_was_aborted ? CycleKind::full : kind_of_cycle(number));
     const std::uint64_t cpu = os::thread_cpu_ns() + crew.helper_ns();
     const CycleResult result = cycle.run();
+    tell(Event::cycle_ends, cycle.kind());
     if (result == CycleResult::completed) {
       last_was_aborted = false;
       log_cycle(cycle, {was_asked_for(driver.forced, number) || was_asked_for(driver.forced_young, number), os::thread_cpu_ns() + crew.helper_ns() - cpu});
@@ -80,6 +82,22 @@ void run_cycle(std::uint32_t number) {
     last_was_aborted = true;
     driver.aborted.fetch_add(1, std::memory_order_relaxed);
   }
+}
+
+// Work for the driver with the world stopped, after a cycle. Lies on the stack of who waits for that cycle.
+struct StoppedJob {
+  void (*run)(void* data);
+  void* data;
+  StoppedJob* next;
+};
+constinit std::atomic<StoppedJob*> stopped_jobs{nullptr};
+
+void run_stopped_jobs() {
+  // acquire: pairs with the release in collect_and_run_stopped
+  StoppedJob* job = stopped_jobs.exchange(nullptr, std::memory_order_acquire);
+  if (job == nullptr) return;
+  WorldStopped stopped;
+  for (; job != nullptr; job = job->next) job->run(job->data);
 }
 
 void* driver_main(void*) {
@@ -93,6 +111,7 @@ void* driver_main(void*) {
     const std::uint32_t number = done + 1;
     driver.started.store(number, std::memory_order_seq_cst);
     run_cycle(number);
+    run_stopped_jobs();
     start_finalizer_if_needed();
     reach(Step::cycle_ends);
     driver.completed.store(number, std::memory_order_seq_cst);
@@ -158,6 +177,15 @@ void collect_and_wait(CycleKind kind) {
   }
   request_up_to(number);
   if (!no_cycles.load(std::memory_order_relaxed)) wait_until(number);
+}
+
+// A job that an earlier cycle takes along runs after that one; its owner waits for its own cycle all the same.
+void collect_and_run_stopped(void (*run)(void* data), void* data) {
+  if (no_cycles.load(std::memory_order_relaxed)) return;
+  StoppedJob job{run, data, stopped_jobs.load(std::memory_order_relaxed)};
+  while (!stopped_jobs.compare_exchange_weak(job.next, &job, std::memory_order_release)) {
+  }
+  collect_and_wait(CycleKind::full);
 }
 
 void wait_until_idle() {

@@ -13,6 +13,8 @@ namespace lull::gc {
 void request_cycle();
 // Waits, blocked, until a cycle that starts after the call has ended: a full one, or at least a young one.
 void collect_and_wait(CycleKind kind);
+// The same; run(data) is called on the driver when all threads stand still, before the call returns.
+void collect_and_run_stopped(void (*run)(void* data), void* data);
 // Test hook: the kind of all cycles that nobody waits for, until called again. `pacer_decides` is what programs run with.
 enum class ForcedKind : std::uint32_t { pacer_decides, full, young };
 void force_kind(ForcedKind kind);

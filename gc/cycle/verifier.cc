@@ -7,6 +7,7 @@
 #include "gc/model/colour.h"
 #include "gc/model/kinds.h"
 #include "gc/model/options.h"
+#include "gc/mutator/frames.h"
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/roots.h"
 #include "gc/remember/cards.h"
@@ -48,12 +49,25 @@ class Verifier : private tracer {
     parent_ = kRootCell;
     for (RootChunk* chunk = first_root_chunk(); chunk != nullptr; chunk = chunk->next)
       for (std::uintptr_t cell : chunk->cells) meet(cell);
+    call_root_functions(*this);
+    process();
     parent_ = kStack;
+    if (options.precise_roots != 0) return add_frames();
     for_each_mutator([&](Mutator& m) {
       m.words.clear();
       if (m.stack.contains(m.blocked_sp)) m.words.copy_range(m.blocked_sp, m.stack.high);
       for (std::uintptr_t word : m.words)
         if (const ObjectRef o = resolve(word); o && is_allocated(o) && !is_white(o)) meet(word);
+      m.words.clear();
+    });
+  }
+
+  // Precise roots are no guesses: what they lead to has to be there.
+  void add_frames() {
+    for_each_mutator([&](Mutator& m) {
+      m.words.clear();
+      LULL_CHECK(copy_frames(m), "verify: out of memory");
+      for (std::uintptr_t word : m.words) meet(word);
       m.words.clear();
     });
   }
@@ -166,6 +180,7 @@ class Verifier : private tracer {
     bool found = false;
     for_each_mutator([&](Mutator& m) {
       m.words.clear();
+      static_cast<void>(copy_frames(m));
       if (m.stack.contains(m.blocked_sp)) m.words.copy_range(m.blocked_sp, m.stack.high);
       m.words.copy_range(reinterpret_cast<std::uintptr_t>(m.saved), reinterpret_cast<std::uintptr_t>(m.saved + m.saved_count));
       for (std::uintptr_t word : m.words) found |= word - o.address() < o.span->slot_bytes;

@@ -33,6 +33,12 @@ class Marker : private tracer {
 
   // A word that may point to an object: marks it if it is white. Cancels termination before it marks.
   void mark_word(std::uintptr_t word);
+  // What `trace_into(tracer&)` names, as roots.
+  template <class TraceInto>
+  void mark_traced(TraceInto&& trace_into) {
+    trace_into(static_cast<tracer&>(*this));
+    process_words();
+  }
   // Takes entries from `segment`, which stays the caller's.
   void take_entries(Segment& segment);
   // Scans grey objects, also those in the pool, until there are none or about `budget` bytes are scanned. True: none.

@@ -25,6 +25,8 @@ struct Options {
   std::int64_t gc_percent = 100;        // negative: off
   std::int64_t manual_finalizers = 0;
 
+  // Stacks are not scanned: frames and root functions are all a thread's roots (lull_use_precise_roots in lull/lull_c.h).
+  std::int64_t precise_roots = 0;
   std::int64_t poll_at_stores = 0;  // set where signals cannot be used: a loop that only stores would never answer
 
   bool barrier_always_on() const { return check_ptr_location != 0 || poll_at_stores != 0; }

@@ -6,6 +6,7 @@
 #include "gc/model/colour.h"
 #include "gc/model/kinds.h"
 #include "gc/model/options.h"
+#include "gc/mutator/allocation.h"
 #include "gc/mutator/allocation_stats.h"
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/runtime_section.h"
@@ -59,11 +60,28 @@ void* allocate_in_cached_span(Mutator& m, FindClass&& find_class) {
   return object;
 }
 
-// `find_class` runs in a runtime section too, since it may register a kind.
+void nap_and_stress(Mutator& m) {
+  if (m.nap_due) nap(m);
+  if (!m.stress_due) return;
+  m.stress_due = false;
+  collect_for_memory();
+}
+
+bool program_makes_room(std::size_t bytes) {
+  const OutOfMemory handler = out_of_memory();
+  return handler.function != nullptr && handler.function(bytes, handler.data) != 0;
+}
+
+// nullptr when memory is out. `find_class` runs in a runtime section too, since it may register a kind.
+// With precise roots nobody sees the new object before it is returned: whatever may look at roots comes before it. Inside a runtime
+// section of the caller nothing is collected: he holds references that nobody sees then.
 template <class FindClass>
-void* allocate_or_collect(FindClass&& find_class, std::size_t bytes) {
+void* try_allocate(FindClass&& find_class, std::size_t bytes) {
   Mutator& m = self();
+  const bool precise = options.precise_roots != 0, may_collect = m.runtime_depth == 0;
+  if (precise && may_collect) poll(m);
   if (void* object = allocate_in_cached_span(m, find_class)) return object;
+  if (precise && may_collect) nap_and_stress(m);
   const std::uint64_t start = os::monotonic_ns();
   for (int attempt = 0;; ++attempt) {
     void* object;
@@ -73,57 +91,96 @@ void* allocate_or_collect(FindClass&& find_class, std::size_t bytes) {
     }
     // The section's end may have answered a handshake: `object` was on this stack, and stays so until it is returned.
     asm volatile("" : "+r"(object)::"memory");
-    if (m.nap_due) nap(m);
-    if (object != nullptr && m.stress_due) {
-      m.stress_due = false;
-      collect_for_memory();
+    if (!precise && may_collect) {
+      nap_and_stress(m);
       asm volatile("" : "+r"(object)::"memory");
     }
     if (object != nullptr) {
       slow_allocations.record(os::monotonic_ns() - start);
       return object;
     }
-    if (attempt == kCollectionsBeforeGivingUp) throw std::bad_alloc();
-    collect_for_memory();
+    if (!may_collect) return nullptr;
+    if (attempt < kCollectionsBeforeGivingUp) collect_for_memory();
+    else if (program_makes_room(bytes)) attempt = 0;
+    else return nullptr;
   }
 }
 
+template <class FindClass>
+void* allocate_or_throw(FindClass&& find_class, std::size_t bytes) {
+  if (void* object = try_allocate(find_class, bytes)) return object;
+  throw std::bad_alloc();
+}
+
+SpanClass* class_of_object(Kind& kind) {
+  KindRecord* record = record_of(kind);
+  if (record == nullptr) return nullptr;
+  return record->object != nullptr ? record->object : record->large;
+}
+
+SpanClass* class_of_large(Kind& kind) {
+  KindRecord* record = record_of(kind);
+  return record == nullptr ? nullptr : record->large;
+}
+
+constinit std::atomic<OutOfMemoryFunction> out_of_memory_function{nullptr};
+constinit std::atomic<void*> out_of_memory_data{nullptr};
+
+// An array kind's object of at most kLargestSmallObject bytes from the thread's hole, or else slow(slot_bytes).
+template <class Slow>
+[[gnu::always_inline]] inline void* allocate_small_array(Kind& kind, std::size_t bytes, Slow&& slow) {
+  const std::size_t aligned = round_up(bytes, kind.alignment);  // a class that is a multiple of it keeps slots aligned
+  std::uint32_t size_class = pages::size_class_of(aligned);
+  while (pages::size_of_class(size_class) % kind.alignment != 0) ++size_class;
+  const std::size_t slot_bytes = pages::size_of_class(size_class);
+  auto* slots = reinterpret_cast<char*>(detail::thread_block.slots);
+  auto& slot = *reinterpret_cast<detail::AllocSlot*>(slots + kind.array_offsets[size_class].load(std::memory_order_relaxed));
+  std::uintptr_t object = slot.cursor;
+  const std::uintptr_t next = object + slot_bytes;
+  if (next > slot.limit) [[unlikely]] return slow(slot_bytes);
+  asm volatile("" : "+r"(object));  // as in allocate_object
+  slot.cursor = next;
+  asm volatile("" : "+r"(object)::"memory");
+  return reinterpret_cast<void*>(object);
+}
+
 }  // namespace
+
+OutOfMemory out_of_memory() {
+  // acquire: pairs with the release in set_out_of_memory
+  const OutOfMemoryFunction function = out_of_memory_function.load(std::memory_order_acquire);
+  return {function, out_of_memory_data.load(std::memory_order_relaxed)};
+}
+
+void set_out_of_memory(const OutOfMemory& handler) {
+  out_of_memory_data.store(handler.data, std::memory_order_relaxed);
+  out_of_memory_function.store(handler.function, std::memory_order_release);
+}
+
+void* try_allocate_object(Kind& kind) {
+  return try_allocate([&] { return class_of_object(kind); }, kind.object_bytes);
+}
+
+void* try_allocate_array(Kind& kind, std::size_t bytes) {
+  if (bytes > detail::kLargestSmallObject) return try_allocate([&] { return class_of_large(kind); }, bytes);
+  return allocate_small_array(kind, bytes, [&](std::size_t slot_bytes) {
+    return try_allocate([&] { return array_class(kind, slot_bytes); }, slot_bytes);
+  });
+}
+
 }  // namespace lull::gc
 
 namespace lull::detail {
 
 void* allocate_slow(Kind& kind) {
-  const auto find_class = [&]() -> gc::SpanClass* {
-    gc::KindRecord* record = gc::record_of(kind);
-    if (record == nullptr) return nullptr;
-    return record->object != nullptr ? record->object : record->large;
-  };
-  return gc::allocate_or_collect(find_class, kind.object_bytes);
+  return gc::allocate_or_throw([&] { return gc::class_of_object(kind); }, kind.object_bytes);
 }
 
 void* allocate_array(Kind& kind, std::size_t bytes) {
-  if (bytes > kLargestSmallObject) {
-    const auto find_class = [&]() -> gc::SpanClass* {
-      gc::KindRecord* record = gc::record_of(kind);
-      return record == nullptr ? nullptr : record->large;
-    };
-    return gc::allocate_or_collect(find_class, bytes);
-  }
-  const std::size_t aligned = round_up(bytes, kind.alignment);  // a class that is a multiple of it keeps slots aligned
-  std::uint32_t size_class = pages::size_class_of(aligned);
-  while (pages::size_of_class(size_class) % kind.alignment != 0) ++size_class;
-  const std::size_t slot_bytes = pages::size_of_class(size_class);
-  auto* slots = reinterpret_cast<char*>(thread_block.slots);
-  auto& slot = *reinterpret_cast<AllocSlot*>(slots + kind.array_offsets[size_class].load(std::memory_order_relaxed));
-  std::uintptr_t object = slot.cursor;
-  const std::uintptr_t next = object + slot_bytes;
-  if (next > slot.limit) [[unlikely]]
-    return gc::allocate_or_collect([&] { return gc::array_class(kind, slot_bytes); }, slot_bytes);
-  asm volatile("" : "+r"(object));  // as in allocate_object
-  slot.cursor = next;
-  asm volatile("" : "+r"(object)::"memory");
-  return reinterpret_cast<void*>(object);
+  if (bytes > kLargestSmallObject) return gc::allocate_or_throw([&] { return gc::class_of_large(kind); }, bytes);
+  return gc::allocate_small_array(kind, bytes, [&](std::size_t slot_bytes) {
+    return gc::allocate_or_throw([&] { return gc::array_class(kind, slot_bytes); }, slot_bytes);
+  });
 }
 
 void note_constructed(Kind&, void* object) {

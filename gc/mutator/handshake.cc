@@ -8,6 +8,7 @@
 #include "gc/model/options.h"
 #include "gc/model/phase.h"
 #include "gc/mutator/allocation_stats.h"
+#include "gc/mutator/frames.h"
 #include "gc/mutator/registers.h"
 #include "gc/mutator/runtime_section.h"
 #include "gc/mutator/services.h"
@@ -47,13 +48,18 @@ struct Stopped {
   complete &= m.words.copy_range(from, m.stack.high);
 }
 
-void scan_stack(Mutator& m, const Stopped& at) {
-  bool complete = true;
+void scan_conservatively(Mutator& m, const Stopped& at, bool& complete) {
   if (m.stack.contains(at.sp)) complete = m.words.copy_range(at.sp, m.stack.high);
   else scan_signal_stack(m, at, complete);
   if (at.on_behalf)
     complete &= m.words.copy_range(reinterpret_cast<std::uintptr_t>(m.saved),
                                    reinterpret_cast<std::uintptr_t>(m.saved + m.saved_count));
+}
+
+void scan_stack(Mutator& m, const Stopped& at) {
+  bool complete = true;
+  if (options.precise_roots == 0) scan_conservatively(m, at, complete);
+  complete &= copy_frames(m);
   if (!complete) cycle_must_abort.store(true, std::memory_order_relaxed);
   m.has_words = true;
 }
@@ -105,6 +111,10 @@ void note_pause(std::uint64_t ns) {
   }
 }
 
+// Before `pending` is read, both seq_cst: a request that comes after the look sets the flag after it was cleared.
+void clear_poll_request(Mutator& m) { __atomic_store_n(&m.block->poll_requested, 0u, __ATOMIC_SEQ_CST); }
+void set_poll_request(Mutator& m) { __atomic_store_n(&m.block->poll_requested, 1u, __ATOMIC_SEQ_CST); }
+
 void note_answer(Mutator& m) {
   // acq_rel, locked: drains the store buffer; pairs with the acquire in help_blocked()
   m.pending.exchange(HandshakeOp::none, std::memory_order_acq_rel);
@@ -142,7 +152,8 @@ void park(Mutator& m, const Stopped& at) {
 void answer_self(Mutator& m, const Stopped& at) {
   HandshakeOp op;
   do {
-    op = m.pending.load(std::memory_order_acquire);
+    clear_poll_request(m);
+    op = m.pending.load(std::memory_order_seq_cst);
     if (op == HandshakeOp::none) return;
     const std::uint64_t start = os::monotonic_ns(), cpu = os::thread_cpu_ns();
     if (at.async) handshake_stats.async_answers.fetch_add(1, std::memory_order_relaxed);
@@ -175,6 +186,7 @@ bool answer_for(Mutator& m, HandshakeOp op) {
   }
   if (m.pending.load(std::memory_order_acquire) == op) {
     perform(m, op, {m.blocked_sp, m.blocked_async, true});
+    clear_poll_request(m);
     m.pending.store(HandshakeOp::none, std::memory_order_release);
     missing.fetch_sub(1, std::memory_order_relaxed);
   }
@@ -198,8 +210,10 @@ void signal_stragglers() {
 void request_and_wait_locked(HandshakeOp op) {
   handshake_stats.rounds.fetch_add(1, std::memory_order_relaxed);
   missing.store(mutators.count_now(), std::memory_order_relaxed);
-  for (Mutator* m = mutators.first; m != nullptr; m = m->next)
+  for (Mutator* m = mutators.first; m != nullptr; m = m->next) {
     m->pending.store(op, std::memory_order_seq_cst);  // release: pairs with poll(); seq_cst: ordered before reading `state`
+    set_poll_request(*m);
+  }
   std::uint64_t next_signal = os::monotonic_ns() + kSignalAfterNs;
   for (;;) {
     help_blocked(op);

@@ -69,7 +69,8 @@ void shade_own_stack(void* argument, std::uintptr_t sp) {
 // is cancelled first (rule 8). Too late for that, they are stale words of whoever had the stack before: as work they would
 // wait for the next cycle and keep there what had been garbage.
 void join_cycle(Mutator& m, std::uint32_t cycle) {
-  if (cancel_termination()) lull_with_registers(shade_own_stack, &m);
+  // With precise roots it has none: it has no frames, and no reference before it is attached.
+  if (options.precise_roots == 0 && cancel_termination()) lull_with_registers(shade_own_stack, &m);
   m.scanned_cycle = cycle;
 }
 
@@ -93,6 +94,7 @@ Mutator* attach_slow() {
   m->words.clear();
   m->assist_debt = 0;
   m->born_bytes = 0;
+  __atomic_store_n(&m->block->poll_requested, 0u, __ATOMIC_RELAXED);
   m->state.store(ThreadState::running, std::memory_order_relaxed);
   m->pending.store(HandshakeOp::none, std::memory_order_relaxed);
   pthread_setspecific(exit_key, m);
@@ -100,7 +102,9 @@ Mutator* attach_slow() {
     os::Locked locked(mutators.lock);
     if (empty_slots == nullptr) empty_slots = detail::thread_block.slots;
     link_locked(*m);
-    detail::thread_block = {m->cache.slots(), mutators.barriers_on ? barrier_when_on() : barrier_when_off(), m};
+    detail::thread_block.slots = m->cache.slots();
+    detail::thread_block.barrier_on = mutators.barriers_on ? barrier_when_on() : barrier_when_off();
+    detail::thread_block.mutator = m;
     if (mutators.black_cycle != 0) join_cycle(*m, mutators.black_cycle);
     else m->scanned_cycle = m->left_cycle = mutators.off_cycle;  // as one that has answered handshake 3 of that cycle
   }
@@ -114,6 +118,7 @@ void detach_self() {
   Mutator* m = self_or_null();
   if (m == nullptr) return;
   while (m->blocked_depth > 0) leave_blocked(*m);  // it ended inside a blocking region
+  detail::thread_block.frames = nullptr;           // they lay on a stack that has ended
   m->runtime_depth = m->runtime_depth + 1;
   m->cache.release_all(span_supply());
   publish_handed(*m);
@@ -123,7 +128,7 @@ void detach_self() {
   if (Segment* late = m->handed_over) grey_pool.hand_over(late);
   m->handed_over = nullptr;
   m->blocked_depth = 0;
-  detail::thread_block = {empty_slots, detail::kBarrierAlways, nullptr};
+  detail::thread_block = {empty_slots, detail::kBarrierAlways, 0, nullptr, nullptr};
   unlink_locked(*m);
   pthread_setspecific(exit_key, nullptr);
 }

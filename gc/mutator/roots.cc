@@ -35,7 +35,52 @@ std::uintptr_t* take_cell_locked() {
   return &chunk->cells[chunk->used++];
 }
 
+struct RootFunctionRecord {
+  RootFunction trace = nullptr;  // null: free
+  void* data = nullptr;
+  RootFunctionRecord* next = nullptr;
+};
+constinit RootFunctionRecord* root_functions = nullptr;  // lock; never freed
+
+RootFunctionRecord* find_root_function_locked(RootFunction trace, void* data) {
+  for (RootFunctionRecord* r = root_functions; r != nullptr; r = r->next)
+    if (r->trace == trace && r->data == data) return r;
+  return nullptr;
+}
+
 }  // namespace
+
+bool add_root_function(RootFunction trace, void* data) {
+  RuntimeSection section(self());
+  os::Locked locked(lock);
+  RootFunctionRecord* record = find_root_function_locked(nullptr, nullptr);
+  if (record == nullptr) {
+    void* memory = os::allocate_meta(sizeof(RootFunctionRecord));
+    if (memory == nullptr) return false;
+    record = new (memory) RootFunctionRecord;
+    record->next = root_functions;
+    root_functions = record;
+  }
+  record->trace = trace;
+  record->data = data;
+  return true;
+}
+
+bool remove_root_function(RootFunction trace, void* data) {
+  RuntimeSection section(self());
+  os::Locked locked(lock);
+  RootFunctionRecord* record = find_root_function_locked(trace, data);
+  if (record == nullptr) return false;
+  record->trace = nullptr;
+  record->data = nullptr;
+  return true;
+}
+
+void call_root_functions(tracer& t) {
+  os::Locked locked(lock);
+  for (const RootFunctionRecord* r = root_functions; r != nullptr; r = r->next)
+    if (r->trace != nullptr) r->trace(r->data, t);
+}
 
 RootChunk* first_root_chunk() { return chunks.load(std::memory_order_acquire); }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "alloc/os/lock.h"
+#include "lull/tracer.h"
 
 namespace lull::gc {
 
@@ -22,6 +23,13 @@ struct RootChunk {  // 64 KiB
 RootChunk* first_root_chunk();  // chunks are never freed; acquire
 bool is_root_cell(std::uintptr_t address);
 std::size_t root_cells_in_use();
-os::Lock& root_lock_for_fork();
+os::Lock& root_lock_for_fork();  // of cells and functions
+
+// Functions of the program that name roots in its own memory, written with barriers.
+using RootFunction = void (*)(void* data, tracer& t);
+[[nodiscard]] bool add_root_function(RootFunction trace, void* data);  // false: out of memory
+bool remove_root_function(RootFunction trace, void* data);            // false: not there. Waits for call_root_functions
+// Driver. The lock is held meanwhile, so that a function that is removed does not run any more; the rules of trace functions keep it from calling back.
+void call_root_functions(tracer& t);
 
 }  // namespace lull::gc

@@ -1,5 +1,6 @@
 // A stretch of collector code that a mutator runs: refuses the handshake signal, and polls when it ends (rule 5: never
-// between a slot's store and the end of both shades).
+// between a slot's store and the end of both shades). With precise roots it does not poll: what the thread has in its
+// variables is no root, so the calls that are safepoints poll by themselves, where they hold nothing.
 #pragma once
 
 #include "gc/mutator/mutator.h"
@@ -23,7 +24,7 @@ class [[nodiscard]] RuntimeSection {
     asm volatile("" ::: "memory");
     m_.runtime_depth = m_.runtime_depth - 1;
     asm volatile("" ::: "memory");
-    if (m_.runtime_depth == 0) poll(m_);
+    if (m_.runtime_depth == 0 && options.precise_roots == 0) poll(m_);
   }
   RuntimeSection(const RuntimeSection&) = delete;
   RuntimeSection& operator=(const RuntimeSection&) = delete;

@@ -7,6 +7,7 @@
 #include "alloc/os/thread.h"
 #include "gc/model/options.h"
 #include "gc/model/span_index.h"
+#include "gc/mutator/frames.h"
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/runtime_section.h"
 #include "gc/mutator/shade.h"
@@ -66,6 +67,7 @@ std::uintptr_t take_locked() {
 // Taking an object out of the queue deletes a root: the barrier's work is done here (rule 6).
 std::uintptr_t take_next() {
   Mutator& m = self();
+  poll(m);  // the section does not, with precise roots
   RuntimeSection refuse(m);
   lock.lock();
   const std::uintptr_t object = take_locked();
@@ -85,6 +87,7 @@ void run_callback(detail::Callback& callback) {
 }
 
 void run_one(std::uintptr_t object) noexcept {
+  const FrameOfOne frame(object);
   if (object & 1) run_callback(*reinterpret_cast<detail::Callback*>(object & ~std::uintptr_t{1}));
   else kind_of(*resolve(object).span).destroy(reinterpret_cast<void*>(object));
   asm volatile("" ::"r"(object) : "memory");

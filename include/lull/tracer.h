@@ -40,6 +40,7 @@ class tracer {
 
   // lull's own: the value counts if the key is reachable.
   void visit_ephemeron(const std::uintptr_t* key, const std::uintptr_t* value) { ephemeron_(*this, key, value); }
+  void note_slot(const std::uintptr_t* slot);  // checking mode check_trace
 
  protected:
   tracer() = default;
@@ -57,8 +58,6 @@ class tracer {
   void member(const std::array<Member, N>& members) {
     for (const auto& m : members) member(m);
   }
-  void note_slot(const std::uintptr_t* slot);  // checking mode check_trace
-
   detail::HeapRange range_ = detail::heap_range;
   std::uintptr_t* next_ = nullptr;
   std::uintptr_t* end_ = nullptr;

@@ -51,6 +51,7 @@ struct Kind {
   Layout layout = Layout::conservative;
   bool is_array = false;
   bool is_weak_cell = false;
+  bool from_c = false;  // a CKind (gc/api/c_kind.h); its name ends with a zero
   void (*trace)(const void* object, tracer& t) = nullptr;
   // Array kinds: the elements that overlap bytes [from, to) of the object. For slices and dirty cards.
   void (*trace_part)(const void* object, std::size_t from, std::size_t to, tracer& t) = nullptr;

@@ -2,7 +2,8 @@
 //
 // Both start in the state that sends the first allocation and the first store into a slow path, which attaches the
 // thread: `slots` points to a table of empty slots, `barrier_on` is kBarrierAlways. Only the thread itself writes the block, in its
-// own code, in its own signal handler, or through the collector while the thread is in a blocking region.
+// own code, in its own signal handler, or through the collector while the thread is in a blocking region; `poll_requested` apart,
+// which whoever asks for a handshake sets (gc/mutator/handshake.cc).
 #pragma once
 
 #include <cstddef>
@@ -27,7 +28,9 @@ inline constexpr std::uint8_t kBarrierAlways = 2;  // every store goes to the sl
 struct ThreadBlock {
   AllocSlot* slots;
   std::uint8_t barrier_on;
+  std::uint32_t poll_requested;  // atomic: 1 = a handshake is pending, or was
   void* mutator;  // gc::Mutator*, nullptr before attach and after exit
+  void* frames;   // the newest lull_frame of the thread (lull/lull_c.h)
 };
 
 // initial-exec: one instruction relative to the thread register, no call, also in a shared library.
