@@ -3,6 +3,7 @@
 //   name     value                                                        alone    default
 //   secure   none, or 1                                                   1        0
 //   guard    one sampled allocation in so many gets guard pages           100      0: none
+//   arena    none, or 1: memory of arenas cannot be touched after reset    1        0
 //
 // Read once, before the first block is handed out. Any text is tolerated: what is unknown is skipped, and told in one line on
 // standard error. Nothing here allocates or locks.
@@ -15,6 +16,7 @@ namespace lull::front {
 struct MallocOptions {
   std::int64_t secure = 0;
   std::int64_t guard = 0;
+  std::int64_t arena = 0;
 };
 
 // Sets what `text` names, the last of several wins. False: something was not understood; it had no effect.

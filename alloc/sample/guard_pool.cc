@@ -1,8 +1,6 @@
 #include "alloc/sample/guard_pool.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <ucontext.h>
 
@@ -10,6 +8,7 @@
 
 #include "alloc/base/check.h"
 #include "alloc/base/units.h"
+#include "alloc/os/faults.h"
 #include "alloc/os/vm.h"
 #include "alloc/sample/sampler.h"
 
@@ -121,8 +120,6 @@ Slot& claim(const void* address, SlotState next) {
 
 // Faults.
 
-struct sigaction before_segv, before_bus;
-
 // Whose block is meant by a fault between two slots: a live one's, else the nearer one's.
 const Slot& slot_of_fault(std::uintptr_t address) {
   const Slot& left = slot_at(std::max(address, start_of(slots[0])) - kGuard);
@@ -134,9 +131,10 @@ const Slot& slot_of_fault(std::uintptr_t address) {
   return address - (left.block + left.asked) <= right.block - address ? left : right;
 }
 
-void report_fault(std::uintptr_t address, const ucontext_t* context) {
+bool report_fault(std::uintptr_t address, const ucontext_t* context) {
+  if (!in_guard_pool(address)) return false;
   const Slot& slot = slot_of_fault(address);
-  if (slot.state.load(std::memory_order_acquire) == SlotState::unused) return;  // near no block
+  if (slot.state.load(std::memory_order_acquire) == SlotState::unused) return true;  // near no block
   const bool writes = (context->uc_mcontext.gregs[REG_ERR] & 2) != 0;
   const bool freed = slot.state.load(std::memory_order_acquire) == SlotState::freed;
   const std::uintptr_t end = slot.block + slot.asked;
@@ -152,32 +150,7 @@ void report_fault(std::uintptr_t address, const ucontext_t* context) {
   here.frames = trace.frames;
   say_stack(&here, writes ? "written" : "read", own_thread_number());
   say_life(slot.life);
-}
-
-void pass_on(const struct sigaction& before, int signal, siginfo_t* info, void* context) {
-  if ((before.sa_flags & SA_SIGINFO) != 0) return before.sa_sigaction(signal, info, context);
-  if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) return before.sa_handler(signal);
-  if (before.sa_handler == SIG_IGN && info->si_code <= 0) return;  // sent, and ignored
-  ::sigaction(signal, &before, nullptr);
-  // A fault happens again on return, then without us; what was sent comes once more.
-  if (info->si_code <= 0) ::raise(signal);
-}
-
-void on_fault(int signal, siginfo_t* info, void* context) {
-  constinit static std::atomic<bool> reported{false};
-  const auto address = reinterpret_cast<std::uintptr_t>(info->si_addr);
-  const int saved = errno;
-  if (info->si_code > 0 && in_guard_pool(address) && !reported.exchange(true, std::memory_order_relaxed))
-    report_fault(address, static_cast<const ucontext_t*>(context));
-  errno = saved;
-  pass_on(signal == SIGBUS ? before_bus : before_segv, signal, info, context);
-}
-
-void handle(int signal, struct sigaction& before) {
-  struct sigaction action = {};
-  action.sa_sigaction = on_fault;
-  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-  ::sigaction(signal, &action, &before);
+  return true;
 }
 
 }  // namespace
@@ -188,8 +161,7 @@ bool start_guarding(std::uint32_t one_in) {
     if (range == nullptr) return false;
     for (const Slot& slot : slots) give_slot(slot);
     pool.store(reinterpret_cast<std::uintptr_t>(range), std::memory_order_release);  // pairs with in_guard_pool()
-    handle(SIGSEGV, before_segv);
-    handle(SIGBUS, before_bus);
+    os::explain_faults(report_fault);
   }
   every.store(one_in, std::memory_order_release);
   return true;

@@ -13,6 +13,10 @@ MUTANTS = [
     # ... until every stack is black.
     ('stacks count as black while they are scanned', 'gc/model/phase.cc',
      'std::uint8_t{next == MarkState::marking}', 'std::uint8_t{1}', 'stepper_test', '*AGreyStackMayPublish*'),
+    ('an arena skips the destructors of what it made first', 'include/lull/arena.h', 'destructors_ == nullptr ? nullptr : destructors_->earlier',
+     'nullptr', 'arena_test', '*LastMadeFirst*'),
+    ('a traced arena forgets its older chunks', 'include/lull/arena.h', 'ptr<Word[]>(newest_.load());', 'ptr<Word[]>();',
+     'arena_test', '*KeepsWhatItsObjectsReferTo*'),
     ("a container's pointer dies without a store", 'include/lull/element_ptr.h', '~MortalSlot() { clear(); }', '~MortalSlot() {}',
      'containers_test', '*OfAVariantIsShaded*'),
     ('a black thread does not shade the new value', 'gc/mutator/barrier.cc',
