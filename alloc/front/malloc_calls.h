@@ -20,8 +20,8 @@ inline void* or_enomem(void* block) { return block != nullptr ? block : out_of_m
   return or_enomem(size <= PTRDIFF_MAX ? allocate_slow(size) : nullptr);
 }
 inline void* call_malloc(std::size_t size) {
-  Bin* bin = size <= kSmallMost ? filled_bin(size) : nullptr;
-  return bin != nullptr ? pop(*bin) : malloc_slow(size);
+  void* block = allocate_cached(size);
+  return block != nullptr ? block : malloc_slow(size);
 }
 
 inline void* call_calloc(std::size_t count, std::size_t size) {

@@ -35,16 +35,23 @@ constinit std::array<BinIndex, kSmallMost / 16 + 1> popped_bins = block_size_tab
 
 namespace {
 
-void set_popped_bin(std::size_t units, BinIndex bin) { __atomic_store_n(&popped_bins[units], bin, __ATOMIC_RELAXED); }
+static_assert(2 * kBins <= 256);
+void point_popped_bins(std::uint32_t behind) {
+  for (std::size_t units = 0; units < popped_bins.size(); ++units)
+    __atomic_store_n(&popped_bins[units], static_cast<BinIndex>(block_size_tables::kBinOfUnits[units] + behind), __ATOMIC_RELAXED);
+}
+
+void forget_counts(ThreadBins& t) {
+  for (std::uint32_t b = kBins; b < 2 * kBins; ++b) __atomic_store_n(&t.bins[b].limit, 0u, __ATOMIC_RELAXED);
+}
 
 }  // namespace
 
 void count_allocations() {
-  for (std::size_t units = 0; units < popped_bins.size(); ++units) set_popped_bin(units, 0);
+  for (ThreadBins* t = first_bins(); t != nullptr; t = t->next) forget_counts(*t);
+  point_popped_bins(kBins);
 }
-void stop_counting_allocations() {
-  for (std::size_t units = 0; units < popped_bins.size(); ++units) set_popped_bin(units, block_size_tables::kBinOfUnits[units]);
-}
+void stop_counting_allocations() { point_popped_bins(0); }
 
 namespace {
 
@@ -228,12 +235,22 @@ bool has_room(const Bin& bin) { return bin.inverse != 0 && !bin.is_full(); }
 // Counts an allocation of the bin. True: it is the sample.
 bool falls_on_sample(ThreadBins& t, BinIndex b) {
   if (t.sampling_epoch != sample::sampling_epoch()) {
-    std::fill(std::begin(t.until_sample), std::end(t.until_sample), 0u);
+    forget_counts(t);
     t.sampling_epoch = sample::sampling_epoch();
   }
-  std::uint32_t& until_sample = t.until_sample[b];
-  if (until_sample == 0) until_sample = 1 + sample::blocks_before_sample(bytes_of_bin(b));
-  return --until_sample == 0;
+  std::uint32_t& counter = t.bins[kBins + b].limit;
+  std::uint32_t& unseen = t.unseen_until_sample[b];
+  const std::uint32_t left = __atomic_load_n(&counter, __ATOMIC_RELAXED);
+  if (left == 0) unseen = sample::blocks_before_sample(bytes_of_bin(b));
+  if (left > 1) {
+    __atomic_store_n(&counter, left - 2, __ATOMIC_RELAXED);
+    return false;
+  }
+  const bool is_sample = unseen == 0;
+  const std::uint32_t now = std::min(unseen - !is_sample, kMostUnseen);
+  unseen -= now + !is_sample;
+  __atomic_store_n(&counter, is_sample ? 0 : 2 * now + 1, __ATOMIC_RELAXED);
+  return is_sample;
 }
 
 [[gnu::noinline]] void* allocate_small_slow(std::size_t bytes) {
@@ -280,16 +297,7 @@ void keep_stranger(ThreadBins& t, Block* block) {
 }  // namespace
 
 void* allocate_slow(std::size_t bytes) {
-  if (bytes <= kSmallMost) {
-    // While allocations are sampled all come here, most of them for this.
-    ThreadBins& t = *thread_bins;
-    const BinIndex b = bin_of(bytes);
-    if (t.until_sample[b] > 1 && !is_empty(t.bins[b]) && t.sampling_epoch == sample::sampling_epoch()) {
-      --t.until_sample[b];
-      return pop(t.bins[b]);
-    }
-    return allocate_small_slow(bytes);
-  }
+  if (bytes <= kSmallMost) return allocate_small_slow(bytes);
   install_fork_handlers();
   bool zero;
   return allocate_large(bytes, 1, zero);

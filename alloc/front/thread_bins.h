@@ -6,9 +6,9 @@
 // An array has room for two magazines (Bonwick and Adams, "Magazines and Vmem", 2001): full, it gives the older one to the
 // central store; empty, it takes one. Magazines start small and double while they are used, so that idle threads hold little.
 //
-// While allocations are sampled, each has to be counted, so malloc is to come to its slow path, which takes from the same
-// arrays. The table by which malloc finds a size's bin (popped_bins) then names a bin that is always empty: the fast path is
-// the same code either way.
+// While allocations are sampled, each has to be counted. The table by which malloc finds a size's bin (popped_bins) then names
+// the bin's counter instead, which looks like a bin that is always empty. So what is behind the test for an empty bin, a dozen
+// instructions, counts and takes from the bin itself (pop_counted); the fast path is the same code either way.
 //
 // free() finds a block's class in the page's entry. Entries that are no small block's lead to bins without room, so one
 // test catches a full array, a large block, a foreign address and a thread without bins alike. It also tells, without the
@@ -34,6 +34,10 @@ struct Bin {
 };
 static_assert(sizeof(Bin) == 16);
 
+// The counter of bins[b] is bins[kBins + b]: a bin without blocks whose `limit` is 2 n + 1 while n allocations may go by without the
+// slow path, and 0 when that is to be drawn. The limit of a bin with an array is even: so the counters are told from other empty bins.
+inline constexpr std::uint32_t kMostUnseen = 1024;  // n; the slow path looks for a new epoch. Larger: nothing gained, smaller: visits
+
 enum class Visit : std::uint8_t { none, took, gave };  // to the central store
 
 struct BinReserve {
@@ -52,16 +56,16 @@ struct Strangers {
 };
 
 struct ThreadBins {
+  Bin bins[2 * kBins];  // those below kFirstBin are empty and take nothing; behind kBins their counters. First: saves malloc an addition
   EntryMark foreign = 0;           // marks whose blocks are strangers; none while the thread looks away
   EntryMark mark = 0;              // of its own spans
-  Bin bins[kBins];  // those below kFirstBin are empty and take nothing
   BinReserve reserve[kBins];
   std::size_t capacity_bytes = 0;  // all arrays, full
   std::atomic<bool> visiting{false};  // the central store (fork_gate.h); written by the thread
   Sleeper sleeper;
   bool used = false;               // by a thread
-  std::uint32_t until_sample[kBins] = {};  // allocations, the sampled one included; 0: to be drawn
-  std::uint32_t sampling_epoch = 0;          // that they were drawn in
+  std::uint32_t unseen_until_sample[kBins] = {};  // allocations behind those that the counter has; the last is the sample
+  std::uint32_t sampling_epoch = 0;               // that the distances were drawn in
   ThreadBins* next = nullptr;      // list of all; constant once published
   Strangers strangers;
 };
@@ -83,11 +87,11 @@ struct alignas(64) FreeView {
 };
 extern FreeView free_view;
 
-// Like kBinOfUnits, but 0 while allocations are sampled. Each byte is written and read atomically, any mixture is good. Hidden:
-// a load through the global offset table would be one instruction more.
+// Like kBinOfUnits; while allocations are sampled each bin's counter. Each byte is written and read atomically, any mixture is
+// good. Hidden: a load through the global offset table would be one instruction more.
 extern std::array<BinIndex, kSmallMost / 16 + 1> popped_bins __attribute__((visibility("hidden")));
 inline BinIndex popped_bin(std::size_t bytes) { return __atomic_load_n(&popped_bins[(bytes + 15) / 16], __ATOMIC_RELAXED); }
-void count_allocations();        // every one comes to allocate_slow() from now on
+void count_allocations();        // from now on, beginning with distances that are to be drawn
 void stop_counting_allocations();
 
 inline std::uintptr_t key_of(const Block* block) { return reinterpret_cast<std::uintptr_t>(block) ^ free_view.secret; }
@@ -95,25 +99,40 @@ inline std::uintptr_t key_of(const Block* block) { return reinterpret_cast<std::
 [[gnu::noinline]] void* allocate_slow(std::size_t bytes);
 [[gnu::noinline]] void free_slow(void* address);
 
-// The bin that has a block of this size; nullptr when it is empty.
-inline Bin* filled_bin(std::size_t bytes) {
-  Bin& bin = thread_bins->bins[popped_bin(bytes)];
-  return bin.top[-1] != nullptr ? &bin : nullptr;
-}
 // In pop() and push() the new top is what is done last with the bin, so that sleepers.h sees the whole operation or, from the
 // bin's address in a register, that one is under way.
-inline void* pop(Bin& bin) {
-  Block** top = bin.top - 1;
-  Block* block = *top;
+inline void* hand_out(Bin& bin, Block** top, Block* block) {
   std::atomic_signal_fence(std::memory_order_release);
   bin.top = top;
   block->key = 0;
   return block;
 }
+inline void* pop(Bin& bin) { return hand_out(bin, bin.top - 1, bin.top[-1]); }
+
+// From an empty bin or a counter. nullptr: for the slow path, which finds everything as it was. The counter's store is no RMW:
+// nobody else but count_allocations() writes it, whose 0 may get lost; then kMostUnseen bounds what goes by.
+inline void* pop_counted(Bin* counter) {
+  asm("" : "+r"(counter));  // or the compiler prepares for this case before it tests for it
+  const std::uint32_t left = __atomic_load_n(&counter->limit, __ATOMIC_RELAXED);
+  if ((left & 1) == 0) return nullptr;
+  Bin& bin = *(counter - kBins);
+  Block** const top = bin.top - 1;
+  Block* const block = *top;
+  if (block == nullptr || left == 1) return nullptr;
+  __atomic_store_n(&counter->limit, left - 2, __ATOMIC_RELAXED);
+  return hand_out(bin, top, block);
+}
+
+// A block from the thread's bins; nullptr: for the slow path.
+inline void* allocate_cached(std::size_t bytes) {
+  if (bytes > kSmallMost) return nullptr;
+  Bin& bin = thread_bins->bins[popped_bin(bytes)];
+  return bin.top[-1] != nullptr ? pop(bin) : pop_counted(&bin);
+}
 
 inline void* allocate(std::size_t bytes) {
-  Bin* bin = bytes <= kSmallMost ? filled_bin(bytes) : nullptr;
-  return bin != nullptr ? pop(*bin) : allocate_slow(bytes);
+  void* block = allocate_cached(bytes);
+  return block != nullptr ? block : allocate_slow(bytes);
 }
 
 // The bin that takes `address` at once; nullptr when the slow path has to look.

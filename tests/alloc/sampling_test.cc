@@ -99,6 +99,41 @@ TEST(Profile, SeesABlockThatIsAllocatedAndFreedInTurns) {
   EXPECT_EQ(0u, profiled.totals().live_bytes);
 }
 
+// Distances that a counter does not hold at once, counted in the bin's turn: the fast path, the slow one when the bin is empty.
+TEST(Profile, SeesSmallBlocksOfWhichThousandsAreNoSamples) {
+  Profiled profiled(64 * 1024);
+  std::vector<void*> blocks(100);
+  const int rounds = scaled(40'000);
+  for (int i = 0; i < rounds; ++i) {
+    for (void*& block : blocks) block = lull_malloc(16);
+    for (void* block : blocks) lull_free(block);
+  }
+  const double bytes = 1600.0 * rounds;
+  // Six standard deviations.
+  expect_near(bytes, profiled.totals().allocated_bytes, 6 * std::sqrt(65536 / bytes), "allocated bytes");
+}
+
+TEST(Profile, ANewMeanCountsAtOnceInEveryThread) {
+  std::atomic<int> step{0};
+  const auto wait_for = [&](int wanted) {
+    while (step != wanted) std::this_thread::yield();
+  };
+  lull_profile_start(std::size_t{1} << 50);
+  std::thread other([&] {
+    lull_free(lull_malloc(100));  // drawn: a long way to go
+    step = 1;
+    wait_for(2);
+    void* block = lull_malloc(100);
+    EXPECT_TRUE(is_sampled(block));
+    lull_free(block);
+  });
+  wait_for(1);
+  lull_profile_start(1);
+  step = 2;
+  other.join();
+  lull_profile_stop();
+}
+
 TEST(Profile, SeesLargeBlocksAndTheirGrowth) {
   Profiled profiled(1 << 20);
   double bytes = 0;

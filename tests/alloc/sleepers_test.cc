@@ -18,6 +18,7 @@
 #include "alloc/os/futex.h"
 #include "alloc/os/thread_state.h"
 #include "lull/malloc.h"
+#include "lull/profile.h"
 #include "tests/alloc/support.h"
 
 namespace {
@@ -239,15 +240,26 @@ bool survives_a_stop_after(int n) {
   return s.stopped;
 }
 
-TEST_F(SleepersTest, AFastPathThatAHandlerInterruptsAndSleepsInFindsItsBinsAsTheyWere) {
-  if (lull::testing::kSanitized) GTEST_SKIP() << "looks at machine code of a plain build";
+void stop_after_each_instruction() {
   struct sigaction action {}, before;
   action.sa_handler = on_trap;
   ASSERT_EQ(sigaction(SIGTRAP, &action, &before), 0);
   int n = 0;
-  while (n < 1000 && survives_a_stop_after(n) && !HasFailure()) ++n;
+  while (n < 1000 && survives_a_stop_after(n) && !::testing::Test::HasFailure()) ++n;
   EXPECT_GT(n, 30);  // malloc and free have more
   sigaction(SIGTRAP, &before, nullptr);
+}
+
+TEST_F(SleepersTest, AFastPathThatAHandlerInterruptsAndSleepsInFindsItsBinsAsTheyWere) {
+  if (lull::testing::kSanitized) GTEST_SKIP() << "looks at machine code of a plain build";
+  stop_after_each_instruction();
+}
+
+TEST_F(SleepersTest, SoDoesOneThatCountsForAProfile) {
+  if (lull::testing::kSanitized) GTEST_SKIP() << "looks at machine code of a plain build";
+  lull_profile_start(std::size_t{1} << 50);
+  stop_after_each_instruction();
+  lull_profile_stop();
 }
 
 // Threads that work and sleep, asked all the time: no block is handed out twice, none lost.

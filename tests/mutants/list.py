@@ -185,8 +185,12 @@ MUTANTS = [
     ('malloc: spans do not tell who takes from them', 'alloc/front/thread_bins.cc', '      if (is_marked(b)) mark_pages(*r.held, t.mark);\n', '',
      'malloc_test', 'Neighbours.*'),
     # Samples and guarded blocks.
-    ('sampling: the usual case of the slow path does not count', 'alloc/front/thread_bins.cc', '      --t.until_sample[b];\n', '',
+    ('sampling: the fast path does not count', 'alloc/front/thread_bins.h', '  __atomic_store_n(&counter->limit, left - 2, __ATOMIC_RELAXED);\n', '',
      'sampling_test', 'Profile.SeesABlock*'),
+    ('sampling: what a counter does not hold is forgotten', 'alloc/front/thread_bins.cc', '  unseen -= now + !is_sample;\n', '  unseen = 0;\n',
+     'sampling_test', 'Profile.SeesSmallBlocks*'),
+    ('sampling: counters keep distances of another mean', 'alloc/front/thread_bins.cc',
+     '  for (ThreadBins* t = first_bins(); t != nullptr; t = t->next) forget_counts(*t);\n', '', 'sampling_test', 'Profile.ANewMean*'),
     ('sampling: a sample counts for one block', 'alloc/sample/sampler.cc',
      '1 / probability(static_cast<double>(block_bytes) / mean)', '1 + 0 * probability(static_cast<double>(block_bytes) / mean)', 'sampling_test', 'Profile.TotalsAreNearTheTruth'),
     ('sampling: a walk does not restore the frame pointer', 'alloc/sample/stack_walk.cc', 'else if (rule.saved_bp != 0) at_.bp', 'else if (rule.saved_bp == 2) at_.bp',
