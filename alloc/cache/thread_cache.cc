@@ -11,7 +11,9 @@ namespace {
 constinit AllocSlot empty_slots[kMostSpanClasses] = {};  // never written: every allocation misses
 }
 
-__thread ThreadBlock thread_block __attribute__((tls_model("initial-exec"))) = {empty_slots, kBarrierAlways, 0, nullptr, nullptr};
+constinit PoolLocal* no_pools[256] = {};
+
+__thread ThreadBlock thread_block __attribute__((tls_model("initial-exec"))) = {empty_slots, kBarrierAlways, 0, nullptr, nullptr, no_pools, 0};
 
 }  // namespace lull::detail
 

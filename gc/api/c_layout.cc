@@ -22,7 +22,7 @@ static_assert(offsetof(detail::AllocSlot, cursor) == offsetof(lull_alloc_slot_, 
 static_assert(offsetof(detail::AllocSlot, limit) == offsetof(lull_alloc_slot_, limit));
 
 using detail::ThreadBlock;
-static_assert(sizeof(ThreadBlock) == sizeof(lull_thread_));
+static_assert(sizeof(ThreadBlock) >= sizeof(lull_thread_));  // C sees the beginning
 static_assert(offsetof(ThreadBlock, slots) == offsetof(lull_thread_, slots));
 static_assert(offsetof(ThreadBlock, barrier_on) == offsetof(lull_thread_, barrier_on));
 static_assert(offsetof(ThreadBlock, poll_requested) == offsetof(lull_thread_, poll_requested));

@@ -15,6 +15,7 @@
 #include "gc/mutator/allocation_stats.h"
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/roots.h"
+#include "gc/mutator/pools.h"
 #include "gc/remember/cards.h"
 #include "gc/sweep/sweeper.h"
 #include "gc/weak/cleanups.h"
@@ -75,6 +76,8 @@ void Cycle::begin() {
 }
 
 void Cycle::turn_barriers_on() {
+  set_pools_age(kind_ == CycleKind::full);
+  age_pool_lists();
   set_mark_state(MarkState::snapshot);
   handshake(HandshakeOp::barriers_on);
   dirty_cards.take(kind_);  // rule 13: here and nowhere else

@@ -12,6 +12,7 @@
 #include "gc/mutator/registers.h"
 #include "gc/mutator/runtime_section.h"
 #include "gc/mutator/services.h"
+#include "gc/mutator/pools.h"
 
 namespace lull::gc {
 
@@ -95,7 +96,10 @@ void do_barriers_off(Mutator& m, const Stopped& at) {
 
 void perform(Mutator& m, HandshakeOp op, const Stopped& at) {
   switch (op) {
-    case HandshakeOp::barriers_on: m.block->barrier_on = barrier_when_on(); break;
+    case HandshakeOp::barriers_on:
+      age_own_pools(m);
+      m.block->barrier_on = barrier_when_on();
+      break;
     case HandshakeOp::scan_stack: do_scan(m, at); break;
     case HandshakeOp::flush: do_flush(m, at); break;
     case HandshakeOp::barriers_off: do_barriers_off(m, at); break;

@@ -83,6 +83,8 @@ struct Mutator {
   std::uint64_t slow_allocations = 0;      // checking mode stress
   bool stress_due = false;                 // likewise: collect when out of the runtime section
 
+  detail::PoolLocal** pool_table = nullptr;  // its parts of pools by number; kept when the record is used again
+
   Mutator* next = nullptr;  // registry, or free list of records
   Mutator* previous = nullptr;
 };

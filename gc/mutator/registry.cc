@@ -12,6 +12,7 @@
 #include "gc/mutator/registers.h"
 #include "gc/mutator/runtime_section.h"
 #include "gc/mutator/services.h"
+#include "gc/mutator/pools.h"
 
 namespace lull::gc {
 
@@ -120,6 +121,7 @@ void detach_self() {
   while (m->blocked_depth > 0) leave_blocked(*m);  // it ended inside a blocking region
   detail::thread_block.frames = nullptr;           // they lay on a stack that has ended
   m->runtime_depth = m->runtime_depth + 1;
+  leave_pools(*m);
   m->cache.release_all(span_supply());
   publish_handed(*m);
   if (Segment* grey = m->grey.detach()) grey_pool.hand_over(grey);
@@ -128,7 +130,7 @@ void detach_self() {
   if (Segment* late = m->handed_over) grey_pool.hand_over(late);
   m->handed_over = nullptr;
   m->blocked_depth = 0;
-  detail::thread_block = {empty_slots, detail::kBarrierAlways, 0, nullptr, nullptr};
+  detail::thread_block = {empty_slots, detail::kBarrierAlways, 0, nullptr, nullptr, detail::no_pools, 0};
   unlink_locked(*m);
   pthread_setspecific(exit_key, nullptr);
 }

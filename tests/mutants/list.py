@@ -13,6 +13,10 @@ MUTANTS = [
     # ... until every stack is black.
     ('stacks count as black while they are scanned', 'gc/model/phase.cc',
      'std::uint8_t{next == MarkState::marking}', 'std::uint8_t{1}', 'stepper_test', '*AGreyStackMayPublish*'),
+    ('a handshake ages a pool out of which its thread is just taking', 'gc/mutator/pools.cc', ' || m.block->pool_busy != 0) return;', ') return;',
+     'pool_test', 'Pool.NoObjectHasTwoOwners*'),
+    ('pools never let go', 'gc/mutator/pools.cc', 'move_word(local->victim, local->item);\n}', 'static_cast<void>(local);\n}', 'pool_test', 'Pool.AnObjectSurvivesOne*'),
+    ('lists of pools never let go', 'gc/mutator/pools.cc', '      age_list(*local);\n', '      static_cast<void>(age_list);\n', 'pool_test', 'Pool.ObjectsOfTheList*'),
     ('an arena skips the destructors of what it made first', 'include/lull/arena.h', 'destructors_ == nullptr ? nullptr : destructors_->earlier',
      'nullptr', 'arena_test', '*LastMadeFirst*'),
     ('a traced arena forgets its older chunks', 'include/lull/arena.h', 'ptr<Word[]>(newest_.load());', 'ptr<Word[]>();',

@@ -25,12 +25,17 @@ inline constexpr std::uint8_t kBarrierOff = 0;
 inline constexpr std::uint8_t kBarrierOn = 1;      // a cycle marks
 inline constexpr std::uint8_t kBarrierAlways = 2;  // every store goes to the slow half: not attached, or a checking mode
 
+struct PoolLocal;
+extern PoolLocal* no_pools[];  // by number: the thread has no part of any pool
+
 struct ThreadBlock {
   AllocSlot* slots;
   std::uint8_t barrier_on;
   std::uint32_t poll_requested;  // atomic: 1 = a handshake is pending, or was
   void* mutator;  // gc::Mutator*, nullptr before attach and after exit
   void* frames;   // the newest lull_frame of the thread (lull/lull_c.h)
+  PoolLocal** pools;       // by the pool's number: the thread's part of it, or null
+  std::uint8_t pool_busy;  // it is taking an object out of one
 };
 
 // initial-exec: one instruction relative to the thread register, no call, also in a shared library.
