@@ -13,6 +13,10 @@ MUTANTS = [
     # ... until every stack is black.
     ('stacks count as black while they are scanned', 'gc/model/phase.cc',
      'std::uint8_t{next == MarkState::marking}', 'std::uint8_t{1}', 'stepper_test', '*AGreyStackMayPublish*'),
+    ('half of the entries are not published', 'include/lull/concurrent_map.h',
+     '    table[i].entry.store(entry);\n    table[i].hash.store(hash, std::memory_order_release);',
+     '    table[i].hash.store(hash, std::memory_order_release);\n    if (hash % 2 == 0) table[i].entry.store(entry);',
+     'concurrent_map_test', 'ConcurrentMap.DoesWhat*'),
     ('a handshake ages a pool out of which its thread is just taking', 'gc/mutator/pools.cc', ' || m.block->pool_busy != 0) return;', ') return;',
      'pool_test', 'Pool.NoObjectHasTwoOwners*'),
     ('pools never let go', 'gc/mutator/pools.cc', 'move_word(local->victim, local->item);\n}', 'static_cast<void>(local);\n}', 'pool_test', 'Pool.AnObjectSurvivesOne*'),
