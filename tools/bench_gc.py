@@ -20,7 +20,8 @@ from bench_common import (ROOT, build, find_library, number_or_text, output_of, 
 RUN_TIMEOUT_S = 600  # longer: slow machines get through; shorter: a hang costs less
 CASE_SECONDS = 240  # no new round of a case begins after this, so that the whole suite ends within the hour
 
-EVERYWHERE = ("lull", "mimalloc", "shared_ptr+mimalloc", "bdwgc", "go")
+EVERYWHERE = ("lull", "mimalloc", "shared_ptr+mimalloc", "bdwgc", "go", "java-g1", "java-zgc")
+JAVA_OPTIONS = {"java-g1": "-XX:+UseG1GC", "java-zgc": "-XX:+UseZGC", "java-shenandoah": "-XX:+UseShenandoahGC"}
 EXPLICIT_FREE = ("mimalloc", "malloc", "shared_ptr+mimalloc")  # the first of them that a case has is what ratios refer to
 PAUSES = ("handshake_p50_us", "handshake_p99_us", "handshake_p999_us", "handshake_max_us", "assist_p999_us", "alloc_slow_p999_us",
           "cycles", "global_stops", "broken_patches", "machine_gap_max_us", "rss_mib")
@@ -46,7 +47,7 @@ def gc_cases():
 
 
 def tree_cases():
-    trees = ("lull", "malloc", "mimalloc", "shared_ptr", "shared_ptr+mimalloc", "bdwgc", "go")
+    trees = ("lull", "malloc", "mimalloc", "shared_ptr", "shared_ptr+mimalloc", "bdwgc", "go", "java-g1", "java-zgc")
     for threads in (1, 2):
         yield Case("binary_trees", f"21 {threads}", f"12 {threads}", trees, COST, "allocation of what dies at once beside a live tree")
 
@@ -63,7 +64,7 @@ def program_cases():
             ("finalizers", "3000", "2", "objects with destructors made flat out, until all have run"),
             ("storm", "4 80", "4 0", "four threads that only allocate, all sizes up to 1 KiB")):
         yield Case(program, arguments, quick, EVERYWHERE, COST, stresses)
-    yield Case("weak", "500 10", "1 0", ("lull", "shared_ptr+mimalloc", "bdwgc"), COST, "a million weak references, replaced and locked")
+    yield Case("weak", "500 10", "1 0", ("lull", "shared_ptr+mimalloc", "bdwgc", "java-g1", "java-zgc"), COST, "a million weak references, replaced and locked")
 
 
 def collector_cases():
@@ -94,17 +95,28 @@ def micro_cases():
 
 
 def latency_cases():
-    latency_metrics = ("latency_p50_us", "latency_p99_us", "latency_p999_us", "latency_max_us", "service_p999_us", "waited_ms", "gc_share",
+    latency_metrics = ("latency_p50_us", "latency_p99_us", "latency_p999_us", "latency_max_us", "own_p99_us", "own_p999_us", "waited_ms", "gc_share",
                        "cpu_s", "rss_mib", "stop_max_us")
     for millions in (1, 10):  # malloc is the control: what the machine itself does to latency
-        yield Case("cache_latency", f"{millions} 20 2", "0.01 0.05 1", ("lull", "malloc", "mimalloc", "bdwgc", "go"), latency_metrics,
+        yield Case("cache_latency", f"{millions} 20 2", "0.01 0.05 1", ("lull", "malloc", "mimalloc", "bdwgc", "go", "java-g1", "java-zgc"), latency_metrics,
                    "requests in an open loop beside a cache under replacement")
 
 
 def peer_versions():
     return (f"{os.confstr('CS_GNU_LIBC_VERSION')}; "
             f"mimalloc {output_of('dpkg-query', '-W', '-f', '${Version}', 'libmimalloc2.0') or 'absent'}; "
-            f"bdwgc {output_of('pkg-config', '--modversion', 'bdw-gc') or 'absent'}; {output_of('go', 'version') or 'go absent'}")
+            f"bdwgc {output_of('pkg-config', '--modversion', 'bdw-gc') or 'absent'}; {output_of('go', 'version') or 'go absent'}; "
+            f"java {output_of('dpkg-query', '-W', '-f', '${Version}', 'openjdk-17-jdk-headless') or 'absent'}")
+
+
+def peer_builds(build_dir):
+    return go_builds(build_dir) + java_builds(build_dir)
+
+
+def java_builds(build_dir):
+    if not shutil.which("javac"):
+        return []
+    return [["javac", "-d", str(build_dir / "bench/gc/java"), *map(str, sorted((ROOT / "bench/gc/peers/java").glob("*.java")))]]
 
 
 def go_builds(build_dir):
@@ -116,6 +128,10 @@ def go_builds(build_dir):
             for source in sorted(peers.glob("*.go")) if source.stem not in frame]
 
 
+def java_class(program):
+    return "".join(word.capitalize() for word in program.split("_")).replace("Gcbench", "GcBench")
+
+
 class Runner:
     """Finds and runs one variant of a case; keeps what failed."""
 
@@ -125,17 +141,25 @@ class Runner:
         self.failures = []
 
     def executable(self, case, variant):
+        if variant in JAVA_OPTIONS:
+            return self.programs / "java" / f"{java_class(case.program)}.class"
         memory = "malloc" if variant == "mimalloc" else variant.removesuffix("+mimalloc")
         return self.programs / f"{case.program}_{memory}"
 
+    def command(self, case, variant):
+        if variant in JAVA_OPTIONS:
+            return ["java", JAVA_OPTIONS[variant], "-cp", str(self.programs / "java"), java_class(case.program)]
+        return [str(self.executable(case, variant))]
+
     def can_run(self, case, variant):
-        return self.executable(case, variant).exists() and ("mimalloc" not in variant or self.mimalloc is not None)
+        return (self.executable(case, variant).exists() and ("mimalloc" not in variant or self.mimalloc is not None)
+                and (variant not in JAVA_OPTIONS or shutil.which("java") is not None))
 
     def run(self, case, variant, arguments):
         environment = dict(os.environ)
         if "mimalloc" in variant:
             environment["LD_PRELOAD"] = self.mimalloc
-        command = [str(self.executable(case, variant)), *arguments.split()]
+        command = [*self.command(case, variant), *arguments.split()]
         try:
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=RUN_TIMEOUT_S)
             if done.returncode == 0:
@@ -224,7 +248,7 @@ def run_suite(options, build_dir, load):
         print_list([case for _, case in cases])
         return []
     if not options.no_build:
-        build(build_dir, options.out / "build.log", "lull_bench_gc", go_builds(build_dir))
+        build(build_dir, options.out / "build.log", "lull_bench_gc", peer_builds(build_dir))
     print_machine(load, peer_versions())
     runner = Runner(build_dir / "bench/gc")
     rows, lost = collections.defaultdict(list), []

@@ -1,21 +1,25 @@
 // Latency of requests beside a large cache whose entries are replaced all the time.
 //
-//   cache_latency_MEMORY [million entries = 1] [seconds = 10] [full collections = 0]
+//   cache_latency_MEMORY [million entries = 1] [seconds = 10] [full collections = 0] [file]
 //
 // An entry is 48 bytes and its payload 160, so a million of them, with the table, is 206 MiB. One thread replaces 200,000
 // entries a second in batches of one millisecond. Another serves 5,000 requests a second, each 20 look-ups and 20
 // allocations; it busy-waits for the next one, so that no wake-up is measured. The load is open-loop: latency counts from
 // the time for which the request was scheduled, so that one long stop is seen by every request that it delays. service_*
-// is the time from taking a request up to its end. Every look-up checks that the payload is the entry's own. waited_ms is
-// how long the serving thread was ready to run and did not: the machine's part, and what the collector's threads add to it.
+// is the time from taking a request up to its end. Every look-up checks that the payload is the entry's own. own_* is the
+// processor time that the thread itself spent in it: assists, slow paths and handshakes show there, and on a busy machine nothing else can
+// be compared. waited_ms is how long the serving thread was ready to run and did not: the machine's part, and what the
+// collector's threads add to it.
 //
 // With 10 million entries a cycle is due every 40 seconds, so a short run measures none: a third thread asks for so many full
-// collections, evenly spread over the run. With explicit free it only sleeps.
+// collections, evenly spread over the run. With explicit free it only sleeps. Into the file, if
+// one is named, go the latencies of chosen quantiles.
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -135,7 +139,7 @@ void serve(Cache& cache, std::mt19937_64& random) {
 }
 
 struct Latencies {
-  std::vector<double> from_schedule_us, service_us;
+  std::vector<double> from_schedule_us, service_us, own_us;
 };
 
 Latencies serve_for(double seconds, Cache& cache) {
@@ -144,12 +148,15 @@ Latencies serve_for(double seconds, Cache& cache) {
   const auto requests = static_cast<std::size_t>(std::chrono::duration<double>(seconds) / kRequestInterval);
   latencies.from_schedule_us.reserve(requests);
   latencies.service_us.reserve(requests);
+  latencies.own_us.reserve(requests);
   const auto us = [](Clock::duration d) { return std::chrono::duration<double, std::micro>(d).count(); };
   auto scheduled = Clock::now();
   for (std::size_t i = 0; i < requests; ++i, scheduled += kRequestInterval) {
     auto taken_up = Clock::now();
     while (taken_up < scheduled) taken_up = Clock::now();
+    const double own_before = bench::processor_seconds(CLOCK_THREAD_CPUTIME_ID);
     serve(cache, random);
+    latencies.own_us.push_back((bench::processor_seconds(CLOCK_THREAD_CPUTIME_ID) - own_before) * 1e6);
     const auto done = Clock::now();
     latencies.from_schedule_us.push_back(us(done - scheduled));
     latencies.service_us.push_back(us(done - taken_up));
@@ -186,6 +193,15 @@ void add_quantiles(bench::Report& report, const std::string& name, std::vector<d
   report.add(name + "_max_us", at(1));
 }
 
+// From the median to the longest, ten points for each power of ten of 1 - quantile.
+void write_quantiles(const char* path, std::vector<double> values) {
+  std::ranges::sort(values);
+  std::ofstream file(path);
+  file << "one_in,us\n";
+  for (double one_in = 2; one_in <= static_cast<double>(values.size()); one_in *= std::pow(10, .1))
+    file << one_in << ',' << values[static_cast<std::size_t>((1 - 1 / one_in) * static_cast<double>(values.size()))] << '\n';
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -215,6 +231,8 @@ int main(int argc, char** argv) {
   report.add("replaced_per_s", static_cast<double>(replaced) / seconds);
   add_quantiles(report, "latency", latencies.from_schedule_us);
   add_quantiles(report, "service", latencies.service_us);
+  add_quantiles(report, "own", latencies.own_us);
+  if (argc > 4) write_quantiles(argv[4], latencies.from_schedule_us);
   report.add("waited_ms", waited);
   if (gc_seconds >= 0) report.add("gc_share", gc_seconds / (seconds * std::thread::hardware_concurrency()));
   Memory::add_statistics(report);

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <string>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -108,6 +109,10 @@ struct Memory {
   };
 
   static double gc_seconds() { return -1; }
+  static void turn_off() { GC_disable(); }
+  static const char* heap_columns() { return "heap_mib"; }
+  static double heap_sample() { return static_cast<double>(GC_get_heap_size()) / (1 << 20); }
+  static void write_histograms(const std::string&) {}
   static void add_statistics(Report& report) {
     report.add("cycles", GC_get_gc_no());
     report.add("stop_max_us", longest_stop_s_ * 1e6);

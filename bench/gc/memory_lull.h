@@ -3,6 +3,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <fstream>
+#include <sstream>
+#include <string>
 #include <utility>
 
 #include "bench/report.h"
@@ -62,6 +66,31 @@ struct Memory {
     const lull::mem_stats stats = lull::read_mem_stats();
     return stats.gc_cpu_seconds + stats.assist_cpu_seconds;
   }
+  static void turn_off() { lull::set_gc_percent(-1); }
+
+  // What tools/bench pause plots: the heap at one moment, and the histograms of a whole run.
+  static const char* heap_columns() { return "objects_mib,spans_mib,goal_mib,cycles"; }
+  static std::string heap_sample() {
+    const lull::mem_stats stats = lull::read_mem_stats();
+    std::ostringstream line;
+    for (const std::uint64_t bytes : {stats.heap_alloc, stats.heap_inuse, stats.next_gc}) line << static_cast<double>(bytes) / (1 << 20) << ',';
+    line << stats.num_gc;
+    return line.str();
+  }
+  static void write_histograms(const std::string& path) {
+    const lull::mem_stats stats = lull::read_mem_stats();
+    std::ofstream file(path);
+    file << "histogram,from_ns,to_ns,count\n";
+    const auto write = [&](const char* name, const lull::histogram& h) {
+      for (std::size_t i = 0; i < lull::histogram::bucket_count; ++i)
+        if (h.buckets[i] != 0) file << name << ',' << h.bucket_low(i) << ',' << h.bucket_high(i) << ',' << h.buckets[i] << '\n';
+    };
+    write("handshake", stats.handshake);
+    write("handshake_cpu", stats.handshake_cpu);
+    write("assist", stats.assist);
+    write("alloc_slow", stats.alloc_slow);
+  }
+
   static void add_statistics(Report& report) {
     const lull::mem_stats stats = lull::read_mem_stats();
     report.add("cycles", stats.num_gc);

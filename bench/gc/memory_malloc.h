@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -64,6 +65,10 @@ struct Memory {
     ThreadScope() {}
   };
   static double gc_seconds() { return 0; }
+  static void turn_off() {}
+  static const char* heap_columns() { return "-"; }
+  static const char* heap_sample() { return "0"; }
+  static void write_histograms(const std::string&) {}
   static void add_statistics(Report&) {}
 };
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -57,6 +58,10 @@ struct Memory {
     ThreadScope() {}
   };
   static double gc_seconds() { return 0; }
+  static void turn_off() {}
+  static const char* heap_columns() { return "-"; }
+  static const char* heap_sample() { return "0"; }
+  static void write_histograms(const std::string&) {}
   static void add_statistics(Report&) {}
 };
 

@@ -2,10 +2,11 @@ package main
 
 // Latency of requests beside a large cache, in Go: the same work as bench/gc/cache_latency.cc. go build cache_latency.go report.go
 //
-//	cache_latency_go [million entries = 1] [seconds = 10] [full collections = 0]
+//	cache_latency_go [million entries = 1] [seconds = 10] [full collections = 0] [file]
 
 import (
 	"fmt"
+	"math"
 	"math/rand"
 	"os"
 	"runtime"
@@ -99,11 +100,11 @@ func (c *cache) serve(random *rand.Rand) {
 	sink = answer
 }
 
-func (c *cache) serveFor(seconds float64) (fromSchedule, service []float64) {
+func (c *cache) serveFor(seconds float64) (fromSchedule, service, own []float64) {
 	runtime.LockOSThread()
 	random := rand.New(rand.NewSource(2))
 	requests := int(seconds * float64(time.Second) / float64(requestInterval))
-	fromSchedule, service = make([]float64, 0, requests), make([]float64, 0, requests)
+	fromSchedule, service, own = make([]float64, 0, requests), make([]float64, 0, requests), make([]float64, 0, requests)
 	us := func(d time.Duration) float64 { return float64(d) / 1000 }
 	scheduled := time.Now()
 	for i := 0; i < requests; i++ {
@@ -111,13 +112,15 @@ func (c *cache) serveFor(seconds float64) (fromSchedule, service []float64) {
 		for takenUp.Before(scheduled) {
 			takenUp = time.Now()
 		}
+		ownBefore := processorSeconds(threadClock)
 		c.serve(random)
+		own = append(own, (processorSeconds(threadClock)-ownBefore)*1e6)
 		done := time.Now()
 		fromSchedule = append(fromSchedule, us(done.Sub(scheduled)))
 		service = append(service, us(done.Sub(takenUp)))
 		scheduled = scheduled.Add(requestInterval)
 	}
-	return fromSchedule, service
+	return fromSchedule, service, own
 }
 
 func collectEvenly(seconds float64, collections int) {
@@ -140,6 +143,19 @@ func addQuantiles(r *report, name string, values []float64) {
 	r.add(name+"_max_us", at(1))
 }
 
+// From the median to the longest; values are sorted.
+func writeQuantiles(path string, values []float64) {
+	file, err := os.Create(path)
+	if err != nil {
+		panic(err)
+	}
+	defer file.Close()
+	fmt.Fprintln(file, "one_in,us")
+	for oneIn := 2.0; oneIn <= float64(len(values)); oneIn *= math.Pow(10, .1) {
+		fmt.Fprintf(file, "%g,%g\n", oneIn, values[int((1-1/oneIn)*float64(len(values)))])
+	}
+}
+
 func argument(i int, otherwise string) float64 {
 	if len(os.Args) > i {
 		otherwise = os.Args[i]
@@ -160,11 +176,15 @@ func main() {
 	var stop int32
 	replaced := make(chan int)
 	go func() { replaced <- c.replaceUntil(&stop) }()
-	fromSchedule, service := c.serveFor(seconds)
+	fromSchedule, service, own := c.serveFor(seconds)
 	atomic.StoreInt32(&stop, 1)
 	r.add("millions", millions)
 	r.add("replaced_per_s", float64(<-replaced)/seconds)
 	addQuantiles(r, "latency", fromSchedule)
 	addQuantiles(r, "service", service)
+	addQuantiles(r, "own", own)
+	if len(os.Args) > 4 {
+		writeQuantiles(os.Args[4], fromSchedule)
+	}
 	r.print()
 }

@@ -27,6 +27,12 @@ func (p *program) next(key string, otherwise int) int {
 	return otherwise
 }
 
+func (p *program) nextNumber(key string, otherwise float64) float64 {
+	value, err := strconv.ParseFloat(p.nextText(key, strconv.FormatFloat(otherwise, 'g', -1, 64)), 64)
+	p.check(err == nil, "an argument is not what it should be")
+	return value
+}
+
 func (p *program) nextText(key, otherwise string) string {
 	if p.taken++; len(os.Args) > p.taken {
 		otherwise = os.Args[p.taken]
