@@ -34,6 +34,8 @@ Node* make_node(long value) {
   return n;
 }
 
+bool is_poll_requested() { return __atomic_load_n(&lull_this_thread_.poll_requested, __ATOMIC_ACQUIRE) != 0; }
+
 class PreciseRootsTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -73,17 +75,17 @@ TEST_F(PreciseRootsTest, NothingButASafepointAnswersAHandshake) {
   });
   Hidden object(v[0]);
   lull_weak* weak = static_cast<lull_weak*>(v[1]);
-  while (!asked || lull_this_thread_.poll_requested == 0) std::this_thread::yield();
+  while (!asked || !is_poll_requested()) std::this_thread::yield();
   // Handshake 1 waits for this thread. Out of the frame and into a variable, past barriers and weak reads, and back.
   Node* held = static_cast<Node*>(v[0]);
   v[0] = nullptr;
   for (int i = 0; i < 100; ++i) {
     lull_store(&held->next, held);
     EXPECT_EQ(lull_weak_get(weak), held);
-    EXPECT_NE(lull_this_thread_.poll_requested, 0u);
+    EXPECT_TRUE(is_poll_requested());
   }
   v[0] = held;
-  while (lull_this_thread_.poll_requested != 0) lull_poll();
+  while (is_poll_requested()) lull_poll();
   lull_enter_native();
   collector.join();
   lull_leave_native();

@@ -50,7 +50,7 @@ static void trace_machine(const lull_frame* frame, lull_tracer* t) {
 
 void start_machine(Machine* m) {
   memset(m, 0, sizeof *m);
-  m->stack = m->top = malloc(STACK_WORDS * sizeof(Value));
+  m->stack = m->top = malloc((STACK_WORDS + STACK_SLACK) * sizeof(Value));
   if (m->stack == NULL) out_of_memory();
   m->limit = m->stack + STACK_WORDS;
   m->winders = m->handlers = NIL;
@@ -186,7 +186,7 @@ Value intern_bytes(Machine* m, const char* name, size_t length) {
   Symbol* symbol = (Symbol*)new_words(3);
   symbol->value = UNBOUND;
   symbol->name = m->result;
-  symbol->inlined = FALSE;
+  symbol->syntax = FALSE;
   m->result = cons(m, (Value)symbol + TAG_SYMBOL, NIL);
   pthread_mutex_lock(&lock);
   found = find_locked(name, length); /* meanwhile? */

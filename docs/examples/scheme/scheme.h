@@ -43,20 +43,20 @@ static inline bool is_number(Value v) { return is_fixnum(v) || is_flonum(v); }
 /* Objects have no header that lull would need: its kinds tell it where references are. */
 typedef struct { Value car, cdr; } Pair;
 typedef struct { double number; } Flonum;
-typedef struct { Value value, name, inlined; } Symbol; /* of the global variable; inlined: the compiler may take it for the primitive it was */
+typedef struct { Value value, name, syntax; } Symbol; /* of the global variable; see syntax_of in compiler.h */
 typedef struct { size_t length; char bytes[]; } String; /* bytes; a character above 255 does not fit */
 typedef struct { size_t length; Value items[]; } Vector;
 typedef struct { Value header, slot[]; } Object; /* header: fixnum of an ObjectType */
 typedef struct Code Code;
 typedef struct { Code* code; Value free[]; } Procedure;
 
-typedef struct { uint16_t op, a, b, c; } Instruction;
+/* live: how many slots of the frame hold values when the instruction runs; what lies above is stale, and no root. */
+typedef struct { uint8_t op, live; uint16_t a, b, c; } Instruction;
 struct Code {
   Instruction* instructions; /* an object without references */
   Value constants;           /* a vector */
   Value name;
-  Value free_count, frame_size; /* fixnums */
-  Value unused;
+  Value free_count, link; /* fixnums; link: the slot where a frame keeps what it returns to */
 };
 
 typedef enum {
@@ -82,7 +82,7 @@ static inline void store(Value* slot, Value v) { lull_store(slot, (const void*)v
    from it; see machine.c. */
 enum { KONT_WORDS, KONT_SIZE, KONT_PC, KONT_BASE, KONT_PARENT, KONT_WINDERS, KONT_SLOTS };
 
-enum { STACK_WORDS = 4000, TEMPORARIES = 8 };
+enum { STACK_WORDS = 4000, STACK_SLACK = 400, TEMPORARIES = 8 };
 
 /* A thread of the program. Its roots: the stack up to `top`, the named values, and what the reader and the compiler keep. */
 typedef struct Machine {
@@ -140,7 +140,8 @@ Code* compile(Machine* m, Value datum);
 Value run(Machine* m, Value procedure);
 Value make_primitive(Machine* m, const char* name, Primitive function, int least, int most); /* most < 0: any */
 void make_special_procedures(Machine* m);
-Code* code_of_instructions(const Instruction* instructions, size_t count, size_t frame_size);
+/* `constants`: an array of values, kept or reachable from what is kept. */
+Code* make_code(Machine* m, const Instruction* instructions, size_t count, const Value* constants, size_t constant_count, int free_count, int link, Value name);
 
 /* numbers.c */
 Value add(Machine* m, Value a, Value b);
@@ -162,7 +163,7 @@ static inline void define(Machine* m, const char* name, Primitive f, int least, 
   m->temporary[0] = procedure;
   Value symbol = intern(m, name);
   store(&SYMBOL(symbol)->value, m->temporary[0]);
-  SYMBOL(symbol)->inlined = TRUE;
+  SYMBOL(symbol)->syntax = TRUE;
 }
 
 #endif

@@ -1,0 +1,44 @@
+/* The machine's instructions. Operands a, b, c are slots of the frame unless it says otherwise; k(x) is constant x, +c an offset. */
+#ifndef SCHEME_INSTRUCTIONS_H
+#define SCHEME_INSTRUCTIONS_H
+
+#define INSTRUCTIONS(X)                                                                                                        \
+  X(ENTER)       /* a parameters, b slots: of a procedure, first */                                                           \
+  X(ENTER_REST)  /* a parameters before the rest */                                                                           \
+  X(MOVE)        /* a = b */                                                                                                   \
+  X(CONST)       /* a = k(b) */                                                                                                \
+  X(FREE)        /* a = free variable b */                                                                                    \
+  X(FREE_BOX)    /* a = content of free variable b */                                                                          \
+  X(SET_FREE)    /* content of free variable a = b */                                                                          \
+  X(BOX)         /* a = box of a */                                                                                            \
+  X(UNBOX)       /* a = content of b */                                                                                        \
+  X(SET_BOX)     /* content of a = b */                                                                                        \
+  X(GLOBAL_REF)  /* a = value of symbol k(b) */                                                                                \
+  X(GLOBAL_SET)  /* value of symbol k(a) = b */                                                                                \
+  X(GLOBAL_DEF)                                                                                                                \
+  X(CLOSURE)     /* a = procedure of code k(b); c CAPTUREs follow */                                                           \
+  X(CAPTURE)     /* a: 0 slot b, 1 free variable b */                                                                          \
+  X(PATCH)       /* free variable b of procedure a = c */                                                                      \
+  X(OP_CALL)     /* a = (b b+1 ... b+c) */                                                                                     \
+  X(TAIL_CALL)   /* the same, for good; a: the slot of the link */                                                             \
+  X(RETURN)      /* a; b: the slot of the link */                                                                              \
+  X(JUMP)        /* +c */                                                                                                      \
+  X(LOOP)        /* -c, with a poll */                                                                                         \
+  X(IF_TRUE) X(IF_FALSE) X(IF_NULL) X(IF_NOT_NULL) X(IF_PAIR) X(IF_NOT_PAIR) X(IF_ZERO) X(IF_NOT_ZERO) /* a, +c */             \
+  X(IF_EQ) X(IF_NOT_EQ) X(IF_LESS) X(IF_NOT_LESS) X(IF_AT_MOST) X(IF_NOT_AT_MOST) X(IF_SAME) X(IF_NOT_SAME) /* a, b, +c */     \
+  X(CONS) X(ADD) X(SUBTRACT) X(MULTIPLY) X(VECTOR_REF) /* a = b op c */                                                        \
+  X(ADD_SMALL)   /* a = b + c, signed */                                                                                       \
+  X(CAR) X(CDR) X(CADR) X(CDDR) X(CAAR) /* a = op b */                                                                         \
+  X(VECTOR_LENGTH)                                                                                                             \
+  X(VECTOR_SET)  /* a[b] = c */                                                                                                \
+  X(SET_CAR) X(SET_CDR) /* of a to b */                                                                                        \
+  X(PRIMITIVE) X(CONTINUE) X(APPLY) X(CALL_CC) X(UNDERFLOW) /* bodies of built-in procedures */
+
+typedef enum {
+#define NAME(name) name,
+  INSTRUCTIONS(NAME)
+#undef NAME
+      INSTRUCTION_COUNT
+} Op;
+
+#endif

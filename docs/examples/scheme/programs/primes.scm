@@ -1,0 +1,12 @@
+; A sieve of lists: what is left over is filtered again and again.
+(define (interval from to) (if (> from to) '() (cons from (interval (+ from 1) to))))
+(define (remove-multiples n l)
+  (cond ((null? l) '())
+        ((= 0 (remainder (car l) n)) (remove-multiples n (cdr l)))
+        (else (cons (car l) (remove-multiples n (cdr l))))))
+(define (sieve l) (if (null? l) '() (cons (car l) (sieve (remove-multiples (car l) (cdr l))))))
+(define (primes n) (sieve (interval 2 n)))
+(let loop ((i 0) (last 0))
+  (if (= i 4)
+      (begin (write last) (newline))
+      (loop (+ i 1) (length (primes 20000)))))
