@@ -157,6 +157,12 @@ void queue_callbacks(Marker& marker, CycleKind kind) {
   look_at(young_records, &old_records, marker);
 }
 
+void for_each_callback(void (*visit)(void* context, std::uintptr_t callback), void* context) {
+  for (const List* list : {&old_records, &young_records, &intake})
+    for (const Chunk* chunk = list->first; chunk != nullptr; chunk = chunk->next)
+      for (std::uint32_t i = 0; i < chunk->count; ++i) visit(context, chunk->records[i].callback);
+}
+
 os::Lock& cleanup_lock_for_fork() { return lock; }
 
 }  // namespace lull::gc

@@ -19,6 +19,8 @@ void mark_callbacks(Marker& marker, CycleKind kind);
 // Driver, state done, when the closures of destructors are marked: queues the callbacks of white objects. Without memory for the
 // queue it marks them instead, so there may be something to scan afterwards.
 void queue_callbacks(Marker& marker, CycleKind kind);
+// While the world is stopped between two cycles: the callbacks of all records.
+void for_each_callback(void (*visit)(void* context, std::uintptr_t callback), void* context);
 
 os::Lock& cleanup_lock_for_fork();
 

@@ -155,10 +155,14 @@ bool queue_callback(std::uintptr_t callback) {
   return true;
 }
 
+void for_each_queued(void (*visit)(void* context, std::uintptr_t word), void* context) {
+  for (Batch* batch = head; batch != nullptr; batch = batch->next)
+    for (std::uint32_t i = batch->first; i < batch->end; ++i) visit(context, batch->objects[i]);
+}
+
 void mark_queue(Marker& marker) {
   os::Locked locked(lock);
-  for (Batch* batch = head; batch != nullptr; batch = batch->next)
-    for (std::uint32_t i = batch->first; i < batch->end; ++i) marker.mark_word(batch->objects[i]);
+  for_each_queued([](void* to, std::uintptr_t word) { static_cast<Marker*>(to)->mark_word(word); }, &marker);
 }
 
 void start_finalizer_if_needed() {

@@ -17,6 +17,8 @@ void queue_unreachable(Marker& marker);  // driver, state done
 void mark_queue(Marker& marker);         // driver: the queue as roots
 // Driver, state done: a callback (gc/weak/cleanups.h) that is marked or born during the cycle. False when memory runs out.
 [[nodiscard]] bool queue_callback(std::uintptr_t callback);
+// What is queued. Under the lock, or while the world is stopped.
+void for_each_queued(void (*visit)(void* context, std::uintptr_t word), void* context);
 void start_finalizer_if_needed();        // driver, outside of a cycle
 
 os::Lock& destructor_lock_for_fork();

@@ -9,6 +9,7 @@
 #include "lull/destroy.h"
 #include "lull/element_ptr.h"
 #include "lull/ephemeron_map.h"
+#include "lull/heap_dump.h"
 #include "lull/histogram.h"
 #include "lull/make.h"
 #include "lull/mem_stats.h"

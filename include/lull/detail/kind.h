@@ -91,10 +91,10 @@ constexpr Layout layout_of() {
 
 template <class T>
 constexpr std::string_view type_name() {
-  std::string_view text = __PRETTY_FUNCTION__;  // "... [with T = int; ...]" or "... [T = int]"
+  std::string_view text = __PRETTY_FUNCTION__;  // "... [with T = int []; ...]" or "... [T = int[]]"
   const auto from = text.find("T = ") + 4;
-  const auto to = text.find_first_of(";]", from);
-  return text.substr(from, to - from);
+  const auto semicolon = text.find(';', from);
+  return text.substr(from, (semicolon != text.npos ? semicolon : text.rfind(']')) - from);
 }
 
 // Qualified, hence never virtual: the marker may meet an object whose constructor has not set its vptr yet.
