@@ -34,6 +34,11 @@ struct SpanClass {
     allocated_objects.fetch_add(objects, std::memory_order_relaxed);
     allocated_bytes.fetch_add(objects * bytes_each, std::memory_order_relaxed);
   }
+  // release: pairs with the acquire in gc/report/object_counts.cc. What was freed was counted before as allocated.
+  void count_freed(std::uint64_t objects, std::uint64_t bytes) {
+    freed_objects.fetch_add(objects, std::memory_order_release);
+    freed_bytes.fetch_add(bytes, std::memory_order_release);
+  }
   // The caller owns the span and gives it to the sets of `generation`.
   void put(pages::Span* span, std::uint32_t generation) {
     (has_room(*span) ? partial : full)[generation & 1].push(span);

@@ -376,6 +376,10 @@ std::size_t PageHeap::purge_chunk(std::uint32_t c, std::size_t most) {
 
 PageStats PageHeap::stats() {
   os::Locked locked(lock_);
+  return stats_locked();
+}
+
+PageStats PageHeap::stats_locked() const {
   const std::uint64_t committed = std::uint64_t{chunks_.load(std::memory_order_relaxed)} * kChunkPages;
   const std::uint64_t dirty = dirty_pages_.load(std::memory_order_relaxed);
   std::uint64_t huge = 0;

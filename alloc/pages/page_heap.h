@@ -72,6 +72,13 @@ class PageHeap {
   void refuse_huge_after_fork();
 
   PageStats stats();
+  // The same, and `look` runs meanwhile: no page is taken or released while it does. It must take no lock and be short.
+  template <class Look>
+  PageStats stats_with(Look&& look) {
+    os::Locked locked(lock_);
+    look();
+    return stats_locked();
+  }
   std::size_t dirty_bytes() const { return dirty_pages_.load(std::memory_order_relaxed) << kPageShift; }
   PageIndex end() const { return {chunks_.load(std::memory_order_acquire) * kChunkPages}; }  // acquire: pairs with grow_locked
   void check_invariants();
@@ -93,6 +100,7 @@ class PageHeap {
     std::uint8_t attempts;  // to make it huge, that failed or did not last
   };
 
+  PageStats stats_locked() const;
   PageRun allocate_locked(PageCount n, PageCount alignment, Placement placement);
   std::size_t held_locked() const;  // bytes in spans, and free ones not given back
   void keep_limit(std::size_t held);

@@ -15,6 +15,7 @@ static_assert(detail::kLargestSmallObject == pages::kLargestSlot);
 namespace {
 
 constinit os::Lock lock{os::LockRank::kinds};
+constinit std::atomic<std::uint32_t> kinds{0};  // written under lock
 constinit std::uint32_t next_index = 1;  // lock; 0 is the slot that is always empty
 constinit SpanClass* by_index[detail::kMostSpanClasses] = {};  // written under lock, an entry before its index is published
 constinit std::atomic<SpanClass*> newest_class{nullptr};       // release on add, acquire on walk
@@ -54,6 +55,8 @@ KindRecord* make_kind_record_locked(Kind& kind) {
   if (small) record->object = make_class_locked(kind, kind.object_bytes);
   else record->large = make_class_locked(kind, 0);
   if (record->object == nullptr && record->large == nullptr) return nullptr;
+  record->number = kinds.load(std::memory_order_relaxed);
+  kinds.store(record->number + 1, std::memory_order_relaxed);
   kind.record.store(record, std::memory_order_release);  // release: pairs with the acquire in record_of
   if (small) kind.slot_offset.store(offset_of(*record->object), std::memory_order_release);
   return record;
@@ -89,6 +92,7 @@ SpanClass* array_class(Kind& kind, std::size_t bytes) {
 
 SpanClass* const* classes_by_index() { return by_index; }
 os::Lock& kinds_lock_for_fork() { return lock; }
+std::uint32_t registered_kinds() { return kinds.load(std::memory_order_relaxed); }
 SpanClass* first_class() { return newest_class.load(std::memory_order_acquire); }
 
 }  // namespace lull::gc

@@ -19,7 +19,10 @@ struct KindRecord {
   SpanClass* object = nullptr;                          // kinds of fixed size, unless large
   std::atomic<SpanClass*> by_size[pages::kSizeClasses] = {};  // array kinds; made at first use
   SpanClass* large = nullptr;                           // objects with a span of their own
-  KindRecord* next = nullptr;
+  std::uint32_t number = 0;  // in order of registration, from 0
+  // What was allocated and not freed when the last full cycle had been swept. Written by the driver.
+  std::atomic<std::uint64_t> live_objects{0}, live_bytes{0};
+  std::uint64_t sum_objects = 0, sum_bytes = 0;  // driver: the same while it is being summed up
 };
 
 // The record of a kind, registered at the first call; nullptr when memory runs out. Thread-safe.
@@ -36,5 +39,11 @@ inline SpanClass& class_of(const pages::Span& span) { return *static_cast<SpanCl
 SpanClass* const* classes_by_index();  // for thread caches
 os::Lock& kinds_lock_for_fork();
 SpanClass* first_class();              // all classes, linked by SpanClass::next
+std::uint32_t registered_kinds();
+// nullptr while the kind is being registered: nothing was allocated yet.
+inline KindRecord* record_of(const SpanClass& c) {
+  // acquire: pairs with the release in make_kind_record_locked
+  return static_cast<KindRecord*>(static_cast<const Kind*>(c.kind)->record.load(std::memory_order_acquire));
+}
 
 }  // namespace lull::gc

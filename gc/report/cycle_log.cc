@@ -13,6 +13,7 @@
 #include "gc/model/options.h"
 #include "gc/mutator/handshake.h"
 #include "gc/report/gctrace.h"
+#include "gc/report/live_by_type.h"
 
 namespace lull::gc {
 namespace {
@@ -63,6 +64,7 @@ os::Lock& cycle_log_lock_for_fork() { return lock; }
 void note_program_start() { started_ns = os::monotonic_ns(); }
 
 void log_cycle(const Cycle& cycle, const CycleRun& run) {
+  if (cycle.kind() == CycleKind::full) note_live_by_type();
   const std::uint64_t assist_ns = assists.time_ns.load(std::memory_order_relaxed);
   os::Locked locked(lock);
   const std::size_t index = totals.cycles % totals.pause_ns.size();

@@ -1,71 +1,100 @@
 // lull::read_mem_stats: sums up what the layers count.
 #include "lull/mem_stats.h"
 
-#include "alloc/os/lock.h"
-#include "alloc/os/meta_arena.h"
+#include <algorithm>
+#include <optional>
+
 #include "alloc/os/thread.h"
-#include "alloc/pages/page_heap.h"
-#include "alloc/pages/span_table.h"
 #include "gc/cycle/driver.h"
 #include "gc/cycle/pacing.h"
 #include "gc/cycle/verifier.h"
 #include "gc/mark/assist.h"
-#include "gc/model/kinds.h"
 #include "gc/model/options.h"
 #include "gc/mutator/allocation_stats.h"
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/runtime_section.h"
 #include "gc/mutator/services.h"
 #include "gc/report/cycle_log.h"
+#include "gc/report/mem_stats.h"
+#include "gc/report/memory_figures.h"
+#include "gc/report/object_counts.h"
 #include "gc/weak/destructors.h"
+#include "lull/metrics.h"
 
 namespace lull {
 namespace gc {
 namespace {
 
-void add_size(mem_stats& out, std::uint32_t size, std::uint64_t mallocs, std::uint64_t frees) {
+void add_size(mem_stats& out, const SpanClass& c, const ObjectCounts& counts) {
+  const auto size = static_cast<std::uint32_t>(c.large ? 0 : c.geometry.slot_bytes);
   std::uint32_t i = 0;
   while (i < out.by_size_count && out.by_size[i].size != size) ++i;
-  if (i == out.by_size.size()) return;
+  if (i == out.by_size.size()) i = 0;
   if (i == out.by_size_count) out.by_size[out.by_size_count++].size = size;
-  out.by_size[i].mallocs += mallocs;
-  out.by_size[i].frees += frees;
+  out.by_size[i].mallocs += counts.mallocs;
+  out.by_size[i].frees += counts.frees;
+  if (i == 0) out.large_alloc += counts.bytes();
 }
 
-void add_objects(mem_stats& out) {
-  std::uint64_t freed_bytes = 0;
-  for (SpanClass* c = first_class(); c != nullptr; c = c->next) {
-    // Frees first: on x86-64 a sum taken meanwhile never shows more freed than allocated.
-    const std::uint64_t frees = c->freed_objects.load(std::memory_order_acquire);
-    freed_bytes += c->freed_bytes.load(std::memory_order_acquire);
-    const std::uint64_t mallocs = c->allocated_objects.load(std::memory_order_relaxed);
-    out.mallocs += mallocs;
-    out.frees += frees;
-    out.total_alloc += c->allocated_bytes.load(std::memory_order_relaxed);
-    add_size(out, static_cast<std::uint32_t>(c->geometry.slot_bytes), mallocs, frees);
+// Rows of types by the number of their kind.
+class TypeRows {
+ public:
+  explicit TypeRows(std::span<type_stats> rows) : rows_(rows) {}
+  std::size_t filled() const { return filled_; }
+
+  void add(const SpanClass& c, const ObjectCounts& counts) {
+    const KindRecord* record = record_of(c);
+    if (record == nullptr || rows_.empty()) return;
+    const bool fits = record->number < rows_.size();
+    type_stats& row = fits ? rows_[record->number] : rows_.back();
+    filled_ = std::max(filled_, fits ? record->number + std::size_t{1} : rows_.size());
+    overflown_ |= !fits;
+    row.name = overflown_ && &row == &rows_.back() ? "(others)" : record->kind->name;
+    row.mallocs += counts.mallocs;
+    row.frees += counts.frees;
+    row.bytes += counts.bytes();
+    row.total_bytes += counts.allocated_bytes;
+    const bool first_class_of_kind = &c == record->object || &c == record->large;
+    if (!first_class_of_kind) return;  // once a kind
+    row.live_objects += record->live_objects.load(std::memory_order_relaxed);
+    row.live_bytes += record->live_bytes.load(std::memory_order_relaxed);
   }
-  out.heap_alloc = out.alloc = out.total_alloc - freed_bytes;
-  out.heap_objects = out.mallocs - out.frees;
-}
 
-void add_memory(mem_stats& out) {
-  const pages::PageStats pages = pages::page_heap.stats();
-  const pages::SpanStats spans = pages::span_stats();
-  out.heap_sys = pages.committed;
-  out.heap_inuse = pages.used;
-  out.heap_idle = pages.committed - pages.used;
-  out.heap_released = pages.free_clean;
-  out.heap_huge = pages.huge;
-  out.mspan_inuse = spans.descriptor_bytes_used;
-  out.mspan_sys = spans.descriptor_bytes_reserved;
-  out.mcache_inuse = out.mcache_sys = std::uint64_t{mutators.count_now()} * sizeof(Mutator);
-  constexpr std::uint64_t kTableBytesPerPage = sizeof(pages::PageClass) + sizeof(std::uint32_t);
-  const std::uint64_t page_tables = (pages.committed >> kPageShift) * kTableBytesPerPage;
-  const std::uint64_t cards = pages.committed >> detail::kCardShift;
-  out.gc_sys = page_tables + cards;
-  out.other_sys = os::meta_bytes() - out.mcache_sys;  // the records of mutators come from there
-  out.sys = out.heap_sys + out.mspan_sys + out.mcache_sys + out.gc_sys + out.other_sys;
-  out.metadata_bytes = out.mspan_inuse + page_tables + cards;
+ private:
+  std::span<type_stats> rows_;
+  std::size_t filled_ = 0;
+  bool overflown_ = false;
+};
+
+std::size_t add_memory_and_objects(mem_stats& out, std::span<type_stats> types) {
+  TypeRows rows(types);
+  ObjectCounts total;
+  out.by_size_count = 1;  // of size 0
+  const MemoryFigures memory = memory_figures_with([&] {
+    for_each_class([&](const SpanClass& c, const ObjectCounts& counts) {
+      total += counts;
+      add_size(out, c, counts);
+      rows.add(c, counts);
+    });
+  });
+  out.mallocs = total.mallocs;
+  out.frees = total.frees;
+  out.heap_objects = total.objects();
+  out.total_alloc = total.allocated_bytes;
+  out.heap_alloc = out.alloc = total.bytes();
+  out.heap_sys = memory.heap_sys;
+  out.heap_inuse = memory.heap_inuse;
+  out.heap_idle = memory.heap_idle();
+  out.heap_released = memory.heap_released;
+  out.heap_huge = memory.heap_huge;
+  out.mspan_inuse = memory.mspan_inuse;
+  out.mspan_sys = memory.mspan_sys;
+  out.mcache_inuse = out.mcache_sys = memory.mcache_sys;
+  out.gc_sys = memory.gc_sys;
+  out.other_sys = memory.other_sys;
+  out.sys = memory.sys();
+  out.metadata_bytes = memory.mspan_inuse + memory.gc_sys;
+  return rows.filled();
 }
 
 void add_cycles(mem_stats& out) {
@@ -105,18 +134,41 @@ void add_handshakes(mem_stats& out) {
 }
 
 }  // namespace
-}  // namespace gc
 
-void read_mem_stats(mem_stats& out) {
-  gc::Mutator& m = gc::self();
-  gc::RuntimeSection section(m);  // locks are taken below
-  m.cache.release_all(gc::span_supply());  // so that the caller's own objects are all counted
+std::size_t gather_mem_stats(mem_stats& out, std::span<type_stats> types) {
+  std::optional<RuntimeSection> section;  // locks are taken below; a thread that is not attached gets no signal
+  if (Mutator* m = self_or_null()) {
+    section.emplace(*m);
+    m->cache.release_all(span_supply());  // so that the caller's own objects are all counted
+  }
   out = {};
-  gc::add_objects(out);
-  gc::add_memory(out);
-  gc::add_cycles(out);
-  gc::add_handshakes(out);
-  out.threads = gc::mutators.count_now();
+  std::fill(types.begin(), types.end(), type_stats{});
+  const std::size_t rows = add_memory_and_objects(out, types);
+  add_cycles(out);
+  add_handshakes(out);
+  out.threads = mutators.count_now();
+  return rows;
 }
 
+}  // namespace gc
+
+std::size_t read_mem_stats(mem_stats& out, std::span<type_stats> types) {
+  gc::self();  // attaches
+  return gc::gather_mem_stats(out, types);
+}
+
+void read_mem_stats(mem_stats& out) { read_mem_stats(out, {}); }
+
+namespace metrics {
+
+std::size_t read_types(std::span<type_stats> types) {
+  std::optional<gc::RuntimeSection> section;
+  if (gc::Mutator* m = gc::self_or_null()) section.emplace(*m);
+  std::fill(types.begin(), types.end(), type_stats{});
+  gc::TypeRows rows(types);
+  gc::for_each_class([&](const gc::SpanClass& c, const gc::ObjectCounts& counts) { rows.add(c, counts); });
+  return rows.filled();
+}
+
+}  // namespace metrics
 }  // namespace lull

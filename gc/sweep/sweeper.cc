@@ -29,8 +29,7 @@ void scribble(const pages::Span& span, std::uint32_t word, std::uint64_t freed) 
 
 void note_freed(SpanClass& c, const pages::Span& span, std::uint32_t freed) {
   const std::uint64_t bytes = std::uint64_t{freed} * span.slot_bytes;
-  c.freed_objects.fetch_add(freed, std::memory_order_relaxed);
-  c.freed_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  c.count_freed(freed, bytes);
   sweep_stats.spans.fetch_add(1, std::memory_order_relaxed);
   sweep_stats.freed_objects.fetch_add(freed, std::memory_order_relaxed);
   sweep_stats.freed_bytes.fetch_add(bytes, std::memory_order_relaxed);

@@ -13,6 +13,7 @@
 #include "lull/histogram.h"
 #include "lull/make.h"
 #include "lull/mem_stats.h"
+#include "lull/metrics.h"
 #include "lull/on_unreachable.h"
 #include "lull/pool.h"
 #include "lull/ptr.h"

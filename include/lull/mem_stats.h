@@ -1,22 +1,41 @@
 // lull::mem_stats: Go's runtime.MemStats in snake_case, and what lull adds.
 //
 // Bytes and counts are totals over all threads. Objects that running threads allocated in the span they are filling now
-// (at most one span a type and thread) are not in the totals yet; the calling thread's are. Always true:
-//   heap_sys = heap_inuse + heap_idle      heap_released <= heap_idle      mallocs - frees = heap_objects
-//   sys = heap_sys + mspan_sys + mcache_sys + gc_sys + other_sys
+// (at most one span a type and thread) are not in the totals yet; the calling thread's are. True in every snapshot, whatever
+// other threads do meanwhile:
+//   sys = heap_sys + mspan_sys + mcache_sys + gc_sys + other_sys     mspan_inuse <= mspan_sys     mcache_inuse <= mcache_sys
+//   heap_sys = heap_inuse + heap_idle        heap_released <= heap_idle
+//   heap_alloc = alloc <= heap_inuse         heap_alloc <= total_alloc
+//   mallocs - frees = heap_objects           frees <= mallocs, here and in each row of by_size and of types
+//   mallocs = sum of by_size[i].mallocs = sum of types[i].mallocs; the same for frees
+//   heap_alloc = large_alloc + sum of by_size[i].size * (by_size[i].mallocs - by_size[i].frees) = sum of types[i].bytes
+//   total_alloc = sum of types[i].total_bytes
+//   pause_total_ns = handshake.sum_ns        num_forced_gc <= num_gc        num_young_gc <= num_gc
+//   a histogram's count = the sum of its buckets
+// From one snapshot to a later one mallocs, frees, total_alloc, num_gc and the histograms never shrink.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <string_view>
 
 #include "lull/histogram.h"
 
 namespace lull {
 
 struct size_stats {  // one slot size in use
-  std::uint32_t size = 0;
+  std::uint32_t size = 0;  // 0, always the first row: objects with a span of their own, and further sizes when the rows are full
   std::uint64_t mallocs = 0, frees = 0;
+};
+
+struct type_stats {  // one type of managed objects; T and T[] are two
+  std::string_view name;
+  std::uint64_t mallocs = 0, frees = 0;
+  std::uint64_t bytes = 0;        // of those allocated and not freed
+  std::uint64_t total_bytes = 0;  // allocated since the start
+  std::uint64_t live_objects = 0, live_bytes = 0;  // there when the last full cycle had been swept
 };
 
 struct mem_stats {
@@ -43,6 +62,7 @@ struct mem_stats {
 
   // What lull adds.
   std::uint64_t global_stops = 0;         // times all threads were stopped (modes verify, stw and noconcurrent only)
+  std::uint64_t large_alloc = 0;          // bytes of the objects that by_size[0] counts
   std::uint64_t metadata_bytes = 0;       // descriptors, bitmaps, page tables and cards in use
   std::uint64_t heap_live = 0;            // survived the last cycle
   std::uint64_t heap_huge = 0;            // of heap_sys: made huge pages of the system, and not broken up by us since
@@ -58,8 +78,12 @@ struct mem_stats {
   histogram alloc_slow;  // one allocation slow path, assists included
 };
 
-// Stops nobody. Copies four histograms of 8 KiB each: some microseconds.
+// Stops nobody. Copies four histograms of 8 KiB each: some microseconds. Nobody takes pages from the page heap or returns some while
+// the counters are read, a microsecond for 100 types.
 void read_mem_stats(mem_stats& out);
+// The same, and a row for each type that was ever allocated, as many as `types` has room for; what does not fit is added to
+// the last row, which has the name "(others)" then. Returns how many rows were filled.
+std::size_t read_mem_stats(mem_stats& out, std::span<type_stats> types);
 inline mem_stats read_mem_stats() {
   mem_stats out;
   read_mem_stats(out);

@@ -6,6 +6,9 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -24,6 +27,7 @@ using lull::mem_stats;
 using lull::ptr;
 using lull::read_mem_stats;
 using lull::root;
+using lull::type_stats;
 using lull::gc::Step;
 using lull::gc::Stepper;
 using lull::testing::elsewhere;
@@ -53,15 +57,34 @@ std::uint64_t now_ns() {
 }
 
 struct Sums {
-  std::uint64_t mallocs = 0, frees = 0;
+  std::uint64_t mallocs = 0, frees = 0, bytes = 0, total_bytes = 0;
 };
 Sums by_size_sums(const mem_stats& s) {
   Sums sums;
   for (std::uint32_t i = 0; i < s.by_size_count; ++i) {
     sums.mallocs += s.by_size[i].mallocs;
     sums.frees += s.by_size[i].frees;
+    sums.bytes += s.by_size[i].size * (s.by_size[i].mallocs - s.by_size[i].frees);
+    EXPECT_LE(s.by_size[i].frees, s.by_size[i].mallocs);
   }
   return sums;
+}
+
+void expect_types_add_up(const mem_stats& s, std::span<const type_stats> types) {
+  Sums sums;
+  for (const type_stats& t : types) {
+    EXPECT_LE(t.frees, t.mallocs) << t.name;
+    EXPECT_LE(t.bytes, t.total_bytes) << t.name;
+    EXPECT_FALSE(t.name.empty());
+    sums.mallocs += t.mallocs;
+    sums.frees += t.frees;
+    sums.bytes += t.bytes;
+    sums.total_bytes += t.total_bytes;
+  }
+  EXPECT_EQ(sums.mallocs, s.mallocs);
+  EXPECT_EQ(sums.frees, s.frees);
+  EXPECT_EQ(sums.bytes, s.heap_alloc);
+  EXPECT_EQ(sums.total_bytes, s.total_alloc);
 }
 
 // What the header says is always true, and what follows from the fields' meanings.
@@ -73,6 +96,8 @@ void expect_equations(const mem_stats& s) {
   EXPECT_EQ(s.sys, s.heap_sys + s.mspan_sys + s.mcache_sys + s.gc_sys + s.other_sys);
   EXPECT_LE(s.frees, s.mallocs);
   EXPECT_EQ(s.alloc, s.heap_alloc);
+  EXPECT_LE(s.heap_alloc, s.heap_inuse);
+  EXPECT_EQ(by_size_sums(s).bytes + s.large_alloc, s.heap_alloc);
   EXPECT_LE(s.heap_alloc, s.total_alloc);
   EXPECT_LE(s.mspan_inuse, s.mspan_sys);
   EXPECT_LE(s.mcache_inuse, s.mcache_sys);
@@ -130,19 +155,29 @@ TEST_F(MemStats, EquationsHoldAtEveryStepOfACycle) {
   }
 }
 
+// LULL_MEM_STATS_THREADS and _SNAPSHOTS: longer runs by hand.
+int number_from(const char* variable, int usual) {
+  const char* text = std::getenv(variable);
+  return text == nullptr ? usual : std::atoi(text);
+}
+
 TEST_F(MemStats, EquationsHoldWhileThreadsAllocateAndCyclesRun) {
   lull::set_gc_percent(20);
   std::atomic<bool> over{false};
   std::vector<std::thread> threads;
-  for (int t = 0; t < 3; ++t)
+  for (int t = 0; t < number_from("LULL_MEM_STATS_THREADS", 6); ++t)
     threads.emplace_back([&] {
       while (!over) allocate_all_sizes();
     });
   const std::uint32_t cycles = read_mem_stats().num_gc;
   mem_stats before = read_mem_stats();
-  for (int i = 0; i < scaled(2000) || before.num_gc < cycles + 5; ++i) {
-    const mem_stats s = read_mem_stats();
+  const int snapshots = number_from("LULL_MEM_STATS_SNAPSHOTS", scaled(2000));
+  for (int i = 0; i < snapshots || before.num_gc < cycles + 5; ++i) {
+    mem_stats s;
+    type_stats types[64];
+    const std::size_t rows = lull::read_mem_stats(s, types);
     expect_equations(s);
+    expect_types_add_up(s, std::span(types).first(rows));
     expect_grown(before, s);
     if (HasFailure()) break;
     before = s;
@@ -198,6 +233,82 @@ TEST_F(MemStats, BySizeCountsSlotsOfAllTypesTogether) {
   EXPECT_EQ(mallocs_of_size(s, 1024), 5u);
   for (std::uint32_t i = 0; i < s.by_size_count; ++i)
     for (std::uint32_t j = 0; j < i; ++j) EXPECT_NE(s.by_size[i].size, s.by_size[j].size);
+}
+
+template <std::size_t... kSizes>
+void make_of_sizes(std::index_sequence<kSizes...>) {
+  (make<Plain<16 + 16 * kSizes>>(), ...);
+}
+
+TEST_F(MemStats, SizesBeyondTheRowsCountInTheFirst) {
+  elsewhere([] { make_of_sizes(std::make_index_sequence<150>()); });
+  mem_stats s;
+  lull::read_mem_stats(s);
+  EXPECT_EQ(s.by_size_count, s.by_size.size());
+  EXPECT_EQ(s.by_size[0].size, 0u);
+  EXPECT_GE(s.by_size[0].mallocs, 150u - 127);
+  expect_equations(s);
+  type_stats types[200];
+  const std::size_t rows = lull::read_mem_stats(s, types);
+  EXPECT_GE(rows, 150u);
+  EXPECT_LT(rows, 200u);
+  expect_types_add_up(s, std::span(types).first(rows));
+  EXPECT_EQ(lull::read_mem_stats(s, std::span(types).first(10)), 10u);
+  expect_types_add_up(s, std::span(types).first(10));
+  EXPECT_EQ(types[9].name, "(others)");
+  EXPECT_EQ(lull::read_mem_stats(s, {}), 0u);
+}
+
+TEST_F(MemStats, ByTypeCountsObjectsAndArraysApart) {
+  static root<Plain<48>> kept;
+  elsewhere([] {
+    for (int i = 0; i < 70; ++i) kept = make<Plain<48>>();
+    make_array<Plain<48>>(3);
+    make_array<Plain<48>>(3000);
+  });
+  lull::collect();
+  mem_stats s;
+  type_stats types[64];
+  const std::size_t rows = lull::read_mem_stats(s, types);
+  int found = 0;
+  for (const type_stats& t : std::span(types).first(rows)) {
+    if (!t.name.ends_with("Plain<48>") && t.name.find("Plain<48> []") == t.name.npos && t.name.find("Plain<48>[]") == t.name.npos) continue;
+    ++found;
+    const bool array = t.name.ends_with("]");
+    EXPECT_EQ(t.mallocs, array ? 2u : 70u) << t.name;
+    EXPECT_EQ(t.frees, array ? 2u : 69u) << t.name;
+    EXPECT_EQ(t.bytes, array ? 0u : 48u) << t.name;
+    EXPECT_EQ(t.live_objects, array ? 0u : 1u) << t.name;
+    EXPECT_EQ(t.live_bytes, array ? 0u : 48u) << t.name;
+    if (array) EXPECT_GE(t.total_bytes, 3003u * 48);
+    else EXPECT_EQ(t.total_bytes, 70u * 48);
+  }
+  EXPECT_EQ(found, 2);
+}
+
+// Resident bytes of the mapping that holds the heap.
+std::uint64_t resident_heap_bytes() {
+  std::ifstream maps("/proc/self/smaps");
+  std::uint64_t sum = 0;
+  bool ours = false;
+  for (std::string line; std::getline(maps, line);) {
+    std::uint64_t low = 0, high = 0, kib = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx ", &low, &high) == 2)
+      ours = low < lull::detail::heap_range.base + lull::detail::heap_range.size && high > lull::detail::heap_range.base;
+    else if (ours && std::sscanf(line.c_str(), "Rss: %lu kB", &kib) == 1) sum += kib * 1024;
+  }
+  return sum;
+}
+
+TEST_F(MemStats, InuseIsWhatTheKernelSays) {
+  static root<ptr<Node>[]> kept;
+  elsewhere([] {
+    ptr<ptr<Node>[]> nodes = make_array<ptr<Node>>(1'000'000);
+    for (std::size_t i = 0; i < nodes.size(); ++i) nodes[i] = make<Node>();
+    kept = nodes;
+  });
+  const auto inuse = static_cast<double>(read_mem_stats().heap_inuse);
+  EXPECT_NEAR(static_cast<double>(resident_heap_bytes()), inuse, 0.05 * inuse);
 }
 
 TEST_F(MemStats, TheCallersOwnObjectsAreCountedAtOnce) {

@@ -279,4 +279,12 @@ MUTANTS = [
     ('young memory becomes huge', 'alloc/pages/page_heap.cc',
      'if (refills >= kYoungRefills) chunk.settled = 0;', '',
      'huge_pages_test', '*LeaveMemoryThatIsFilledAgain*'),
+    # mem_stats and metrics.
+    ('types that do not fit are dropped', 'gc/report/mem_stats.cc',
+     'if (record == nullptr || rows_.empty()) return;', 'if (record == nullptr || rows_.size() <= record->number) return;',
+     'mem_stats_test', '*SizesBeyondTheRows*'),
+    ('bytes of large objects are not told', 'gc/report/mem_stats.cc',
+     '  if (i == 0) out.large_alloc += counts.bytes();\n', '', 'mem_stats_test', '*EquationsHoldFromTheStart*'),
+    ('nobody notes what lives by type', 'gc/report/cycle_log.cc',
+     '  if (cycle.kind() == CycleKind::full) note_live_by_type();\n', '', 'mem_stats_test', '*ByTypeCounts*'),
 ]
