@@ -14,6 +14,7 @@
 #include "lull/make.h"
 #include "lull/mem_stats.h"
 #include "lull/metrics.h"
+#include "lull/metrics_export.h"
 #include "lull/on_unreachable.h"
 #include "lull/pool.h"
 #include "lull/ptr.h"
