@@ -13,3 +13,12 @@ configure_file(cmake/lull.pc.in lull.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/lull-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/lull-config-version.cmake
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lull)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/lull.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+# cpack -G DEB: headers, static libraries and liblull-malloc.so in one package.
+set(CPACK_PACKAGE_NAME lull)
+set(CPACK_PACKAGE_CONTACT "the lull project")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY ${PROJECT_DESCRIPTION})
+set(CPACK_DEBIAN_PACKAGE_DEPENDS "libc6, libstdc++6")
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_GENERATOR DEB)
+include(CPack)

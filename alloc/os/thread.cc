@@ -2,16 +2,34 @@
 
 #include <csignal>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "alloc/base/check.h"
 
+extern "C" [[gnu::weak]] void* __libc_stack_end;  // glibc's loader
+
 namespace lull::os {
+
+namespace {
+
+// Without /proc (an empty root folder, say) glibc does not know the first thread's stack. Its loader remembers where it began;
+// what lies above are the program's arguments. The limit says how far it may grow.
+StackBounds first_stack() {
+  constexpr std::uintptr_t kPage = 4096, kUsual = 8 * 1024 * 1024;
+  LULL_CHECK(&__libc_stack_end != nullptr && ::getpid() == current_thread_id(), "cannot find the bounds of this thread's stack");
+  const std::uintptr_t high = (reinterpret_cast<std::uintptr_t>(__libc_stack_end) + kPage) & ~(kPage - 1);
+  rlimit limit{};
+  const bool known = ::getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur < high;
+  return {high - (known ? limit.rlim_cur & ~(kPage - 1) : kUsual), high};
+}
+
+}  // namespace
 
 StackBounds current_stack() {
   pthread_attr_t attributes;
-  LULL_CHECK(pthread_getattr_np(pthread_self(), &attributes) == 0, "cannot find the bounds of this thread's stack");
+  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return first_stack();
   void* low = nullptr;
   std::size_t size = 0;
   pthread_attr_getstack(&attributes, &low, &size);

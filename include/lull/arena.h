@@ -26,6 +26,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "lull/detail/adapter.h"
 #include "lull/detail/arena_chunk.h"
 #include "lull/make.h"
 #include "lull/ptr.h"
@@ -88,7 +89,7 @@ class ArenaBase {
 
   template <class T>
   T* construct_array(std::size_t length) {
-    if (length > (std::size_t{1} << 46) / sizeof(T)) throw std::bad_array_new_length();
+    if (length > (std::size_t{1} << 46) / sizeof(T)) throw_or_abort<std::bad_array_new_length>();
     ArenaDestructor* due = nullptr;
     if constexpr (!droppable<T>::value) due = static_cast<ArenaDestructor*>(place<ArenaDestructor>());
     auto* elements = static_cast<T*>(alloc(length * sizeof(T), alignof(T)));
@@ -193,12 +194,12 @@ class arena : public detail::ArenaBase<arena> {
     use(at + sizeof(detail::ArenaChunk), at + chunk.bytes);
   }
   [[gnu::noinline]] void* alloc_in_new_chunk(std::size_t size, std::size_t alignment) {
-    if (size > (std::size_t{1} << 46)) throw std::bad_alloc();
+    if (size > (std::size_t{1} << 46)) detail::throw_or_abort<std::bad_alloc>();
     const std::size_t needed = sizeof(detail::ArenaChunk) + size + alignment;
     detail::ArenaChunk*& next = current_ == nullptr ? first_ : current_->next;
     if (next == nullptr || next->bytes < needed) {  // none left from before a reset, or too small
       detail::ArenaChunk* chunk = detail::take_arena_chunk(next_chunk_bytes(needed));
-      if (chunk == nullptr) throw std::bad_alloc();
+      if (chunk == nullptr) detail::throw_or_abort<std::bad_alloc>();
       chunk->next = next;
       next = chunk;
     }
@@ -248,7 +249,7 @@ class traced_arena : public detail::ArenaBase<traced_arena> {
   };
 
   [[gnu::noinline]] void* alloc_in_new_chunk(std::size_t size, std::size_t alignment) {
-    if (size > (std::size_t{1} << 46)) throw std::bad_alloc();
+    if (size > (std::size_t{1} << 46)) detail::throw_or_abort<std::bad_alloc>();
     const std::size_t words = next_chunk_bytes(sizeof(ptr<Word[]>) + size + alignment) / sizeof(Word) + 1;
     // Zeroed already, and zeroes are Words: nothing to construct.
     ptr<Word[]> chunk(reinterpret_cast<Word*>(static_cast<char*>(detail::allocate_array_of<Word>(words)) + detail::array_offset<Word>));

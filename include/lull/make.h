@@ -10,6 +10,7 @@
 #include <new>
 #include <utility>
 
+#include "lull/detail/adapter.h"
 #include "lull/detail/kind.h"
 #include "lull/detail/thread_block.h"
 #include "lull/ptr.h"
@@ -53,7 +54,7 @@ inline constexpr bool is_slot<atomic_ptr<T>> = true;
 template <class T>
 void* allocate_array_of(std::size_t length) {
   constexpr std::size_t most = (std::size_t{1} << 46) / sizeof(T);
-  if (length > most) throw std::bad_array_new_length();
+  if (length > most) throw_or_abort<std::bad_array_new_length>();
   void* memory = allocate_array(KindOf<T>::array, array_offset<T> + length * sizeof(T) + 1);
   array_header(reinterpret_cast<T*>(static_cast<char*>(memory) + array_offset<T>))->store(length);
   return memory;

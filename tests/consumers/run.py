@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Installs a build into a scratch folder and builds programs of others against it, the ways people do.
+
+usage: run.py SOURCE BUILD CASE
+  cmake         find_package(lull), lull::gc and lull::malloc
+  pkg_config    g++ with pkg-config's flags
+  no_exceptions the same without exceptions and run-time types
+  c             a C11 compiler, -Wpedantic, pkg-config's flags
+  static        a static program that starts and makes its first object, in an empty root folder where one may have one
+  deb           the Debian package that cpack makes
+  subproject    add_subdirectory(lull)
+Exit status 77: what the case needs is not there.
+"""
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def run(*command, **more):
+    result = subprocess.run([str(c) for c in command], capture_output=True, text=True, **more)
+    if result.returncode != 0:
+        print(*command)
+        print(result.stdout + result.stderr)
+        sys.exit(1)
+    return result.stdout
+
+
+def expect_fine(program, **more):
+    said = run(program, **more).strip()
+    if said != 'fine':
+        sys.exit(f'{program}: said {said!r}')
+
+
+def flags(prefix, *more):
+    path = next(prefix.glob('**/lull.pc')).parent
+    return run('pkg-config', '--cflags', '--libs', '--define-prefix', *more, 'lull', env={**os.environ, 'PKG_CONFIG_PATH': str(path)}).split()
+
+
+def cmake(source, build, prefix):
+    run('cmake', '-S', source, '-B', build, '-G', 'Ninja', f'-DCMAKE_PREFIX_PATH={prefix}', '-DCMAKE_BUILD_TYPE=Release')
+    run('cmake', '--build', build)
+
+
+def case_cmake(scratch, prefix, _):
+    cmake(HERE / 'cmake', scratch / 'build', prefix)
+    expect_fine(scratch / 'build' / 'uses_gc')
+    library = next(prefix.glob('**/liblull-malloc.so')).parent
+    expect_fine(scratch / 'build' / 'uses_malloc', env={**os.environ, 'LD_LIBRARY_PATH': str(library)})
+
+
+def case_pkg_config(scratch, prefix, _):
+    program = scratch / 'uses_gc'
+    run('g++', '-std=c++20', '-O1', HERE / 'plain/uses_gc.cc', '-o', program, *flags(prefix))
+    expect_fine(program)
+
+
+def case_no_exceptions(scratch, prefix, _):
+    program = scratch / 'uses_gc'
+    run('g++', '-std=c++20', '-O1', '-Wall', '-Wextra', '-Werror', '-fno-exceptions', '-fno-rtti', HERE / 'plain/uses_gc.cc', '-o', program, *flags(prefix))
+    expect_fine(program)
+
+
+def case_c(scratch, prefix, _):
+    program = scratch / 'uses_c'
+    run('gcc', '-std=c11', '-Wall', '-Wextra', '-Wpedantic', '-Werror', HERE / 'plain/uses_c.c', '-o', program, *flags(prefix, '--static'))
+    expect_fine(program)
+
+
+def case_static(scratch, prefix, _):
+    program = scratch / 'uses_gc'
+    run('g++', '-std=c++20', '-O1', '-static', HERE / 'plain/uses_gc.cc', '-o', program, *flags(prefix))
+    expect_fine(program)
+    root = scratch / 'empty'
+    root.mkdir()
+    shutil.copy(program, root)
+    if os.getuid() == 0 and shutil.which('chroot'):
+        said = run('chroot', root, '/uses_gc').strip()
+        if said != 'fine':
+            sys.exit(f'in an empty root folder: {said!r}')
+    else:
+        print('no chroot: run in place only')
+
+
+def case_deb(scratch, _, source):
+    run('cpack', '-G', 'DEB', '-B', scratch, cwd=sys.argv[2])
+    package, = scratch.glob('*.deb')
+    run('dpkg-deb', '-x', package, scratch / 'root')
+    usr = scratch / 'root' / 'usr'
+    for pattern in ('include/lull/lull.h', 'include/lull/lull_c.h', 'lib/**/liblull_gc.a', 'lib/**/liblull-malloc.so', 'lib/**/lull-config.cmake', 'lib/**/lull.pc'):
+        if not list(usr.glob(pattern)) and not list((usr / 'local').glob(pattern)):
+            sys.exit(f'the package has no {pattern}')
+
+
+def case_subproject(scratch, _, source):
+    (scratch / 'CMakeLists.txt').write_text(
+        'cmake_minimum_required(VERSION 3.25)\nproject(outer LANGUAGES CXX)\n'
+        f'add_subdirectory({source} lull)\nadd_executable(uses_gc {HERE}/plain/uses_gc.cc)\n'
+        'target_link_libraries(uses_gc PRIVATE lull::gc)\n')
+    run('cmake', '-S', scratch, '-B', scratch / 'build', '-G', 'Ninja', '-DCMAKE_BUILD_TYPE=Debug')
+    run('cmake', '--build', scratch / 'build', '--target', 'uses_gc')
+    expect_fine(scratch / 'build' / 'uses_gc')
+
+
+def main():
+    source, build, case = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
+    if case == 'deb' and shutil.which('dpkg-deb') is None or case == 'c' and shutil.which('gcc') is None or case not in ('cmake', 'subproject') and shutil.which('pkg-config') is None:
+        sys.exit(77)
+    scratch = build / 'tests' / 'consumers' / case
+    shutil.rmtree(scratch, ignore_errors=True)
+    prefix = scratch / 'prefix'
+    prefix.mkdir(parents=True)
+    if case not in ('subproject', 'deb'):
+        run('cmake', '--install', build, '--prefix', prefix)
+    started = time.monotonic()
+    globals()[f'case_{case}'](scratch, prefix, source)
+    print(f'{case}: fine after {time.monotonic() - started:.1f} s')
+    shutil.rmtree(scratch)
+
+
+main()
