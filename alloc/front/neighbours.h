@@ -3,12 +3,17 @@
 // so they begin together; but a thread that frees a few blocks of another one should not hand them out again itself (passive
 // false sharing). It keeps these strangers apart and gives them back to their spans.
 //
-// To be told by free(), the pages of these spans carry a mark, the highest four bits of their entries: which thread took
-// blocks from the span last. There are four marks, so of many threads some share one: then two threads may come to share
+// To be told by free(), the pages of these spans carry a mark, the highest bits of their entries: which thread took
+// blocks from the span last. There are three marks, so of many threads some share one: then two threads may come to share
 // lines, nothing else. The marks are hints: they change while other threads read them.
 //
 // A program that hands much from thread to thread loses more by giving back than by the odd shared line: a block that was just
 // freed is in the processor's cache, and the best one to hand out. So a thread that met kManyStrangers looks away for a while.
+//
+// One more mark says that a span is sparse: the purger found it idle and at least three quarters free. A block that is freed there goes
+// back to the span instead of being handed out again at once, or the few objects of a heap that has shrunk stay spread over
+// all of its pages for ever: each new object would take the place of one that has just died. Blocks come from spans that
+// are filled from end to end, so the sparse ones empty and their pages go back. Who takes blocks from a span unmarks it.
 #pragma once
 
 #include "alloc/front/block_sizes.h"
@@ -18,21 +23,28 @@ namespace lull::front {
 
 using EntryMark = std::uint32_t;  // bits of a page's entry
 
-inline constexpr std::uint32_t kMarks = 4, kFirstMark = 12;
-inline constexpr EntryMark kAllMarks = ((1u << kMarks) - 1) << kFirstMark;
+inline constexpr std::uint32_t kMarks = 3, kFirstMark = 12;
+inline constexpr EntryMark kThreadMarks = ((1u << kMarks) - 1) << kFirstMark, kSparseMark = 1u << (kFirstMark + kMarks);
 inline constexpr std::size_t kLine = 64;
 inline constexpr std::uint32_t kManyStrangers = 32;   // more: later to see that much is handed over
 inline constexpr std::uint32_t kLookAway = 64;        // fetched magazines; less: strangers cost more where much is handed over
 
 constexpr EntryMark mark_number(std::uint32_t thread) { return 1u << (kFirstMark + thread % kMarks); }
+// Marks of pages whose blocks a thread does not hand out again, when it looks at its neighbours and when it does not.
+constexpr EntryMark foreign_to(EntryMark own) { return (kThreadMarks & ~own) | kSparseMark; }
+inline constexpr EntryMark kForeignToAll = kSparseMark;
 constexpr bool is_marked(std::uint32_t bin) { return bytes_of_bin(bin) < kLine; }
 
-// The caller holds the span.
+inline bool is_sparse(const pages::Span& span) {
+  const pages::PageClass entry = pages::reservation.classes[span.first_page().value].load(std::memory_order_relaxed);
+  return (static_cast<std::uint32_t>(entry) & kSparseMark) != 0;
+}
+// The caller holds the span, or has blocks of it.
 inline void mark_pages(const pages::Span& span, EntryMark mark) {
   auto* entries = pages::reservation.classes + span.first_page().value;
   for (std::uint32_t p = 0; p < span.page_count; ++p) {
     const pages::PageClass entry = entries[p].load(std::memory_order_relaxed);
-    const auto marked = static_cast<pages::PageClass>((static_cast<std::uint32_t>(entry) & ~kAllMarks) | mark);
+    const auto marked = static_cast<pages::PageClass>((static_cast<std::uint32_t>(entry) & ~(kThreadMarks | kSparseMark)) | mark);
     // release: as publish() of span_table.cc, whose entry this replaces
     if (entry != marked) entries[p].store(marked, std::memory_order_release);
   }

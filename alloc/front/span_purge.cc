@@ -4,6 +4,7 @@
 
 #include "alloc/front/central.h"
 #include "alloc/front/fork_gate.h"
+#include "alloc/front/neighbours.h"
 #include "alloc/pages/huge_pages.h"
 #include "alloc/pages/page_heap.h"
 #include "alloc/pages/span_table.h"
@@ -19,7 +20,9 @@ static_assert(kPagesOfSpan <= 32, "a word has a bit for every system page of a s
 class TakenBlocks {
  public:
   explicit TakenBlocks(Span& span) : span_(span) {
-    taken_ = reserve(span, span.slots).count;
+    const Reserved reserved = reserve(span, span.slots);
+    taken_ = reserved.count;
+    held_ = (reserved.before & kHeld) != 0;
     collect_blocks(span, taken_, [&](std::uint32_t word, std::uint64_t bits) { free_[word] |= bits; });
   }
   ~TakenBlocks() {
@@ -44,6 +47,7 @@ class TakenBlocks {
     return whole;
   }
   std::uint32_t count() const { return taken_; }
+  bool is_held() const { return held_; }
 
  private:
   static constexpr std::uint32_t kMostWords = 32;  // blocks of 16 bytes in a span of 32 KiB
@@ -58,6 +62,7 @@ class TakenBlocks {
 
   Span& span_;
   std::uint32_t taken_ = 0;
+  bool held_ = false;
   std::uint64_t free_[kMostWords] = {};
 };
 
@@ -80,12 +85,22 @@ std::size_t purge_pages(const Span& span, std::uint32_t pages) {
   return bytes;
 }
 
+// A span that somebody takes from is marked by the taker. Between the two marks lies room, so a span does not change its mark in
+// every round.
+void mark_if_sparse(const Span& span, const TakenBlocks& blocks) {
+  const bool is = is_sparse(span);
+  const bool becomes = blocks.count() * 4 >= span.slots * 3, ceases = blocks.is_held() || blocks.count() * 2 < span.slots;
+  if (!is && becomes && !blocks.is_held()) mark_pages(span, kSparseMark);
+  if (is && ceases) mark_pages(span, 0);
+}
+
 // The span's pages stay its own while blocks of it are taken, so everything up to the end is about this span, even if
 // the descriptor was another's when the caller looked.
 std::size_t purge_span(Span& span) {
   const Visiting visiting(nullptr);
   const TakenBlocks blocks(span);
   if (blocks.count() == 0) return 0;
+  mark_if_sparse(span, blocks);
   const std::uint32_t before = span.purged_pages().load(std::memory_order_relaxed);
   const std::uint32_t whole = blocks.whole_pages();
   const std::size_t bytes = purge_pages(span, whole & ~before);
@@ -96,7 +111,8 @@ std::size_t purge_span(Span& span) {
 // The descriptor may become another span's at any moment: then the answer is about some span.
 bool is_worth_a_look(Span& span, bool idle_only) {
   const std::uint32_t state = span.free_state().load(std::memory_order_relaxed);
-  if ((state & kCountMask) * __atomic_load_n(&span.slot_bytes, __ATOMIC_RELAXED) < kSystemPage || (state & kDead)) return false;
+  const bool has_pages = (state & kCountMask) * __atomic_load_n(&span.slot_bytes, __ATOMIC_RELAXED) >= kSystemPage;
+  if ((!has_pages && !is_sparse(span)) || (state & kDead)) return false;
   const bool is_idle = span.state_at_last_look().exchange(state & kCountMask, std::memory_order_relaxed) == (state & kCountMask);
   return !idle_only || is_idle;
 }

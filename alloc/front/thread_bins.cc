@@ -139,7 +139,7 @@ ThreadBins* take_bins() {
     all = t;
   }
   t->used = true;
-  t->foreign = kAllMarks & ~t->mark;
+  t->foreign = foreign_to(t->mark);
   return t;
 }
 
@@ -209,7 +209,7 @@ void grow_magazine(ThreadBins& t, BinIndex b, Visit visit) {
 // Fills the empty bin from the central store. False: no memory.
 bool refill(ThreadBins& t, BinIndex b) {
   grow_magazine(t, b, Visit::took);
-  if (++t.strangers.magazines % kLookAway == 0) t.foreign = kAllMarks & ~t.mark;
+  if (++t.strangers.magazines % kLookAway == 0) t.foreign = foreign_to(t.mark);
   BinReserve& r = t.reserve[b];
   const std::uint32_t wanted = std::min<std::uint32_t>(r.capacity / 2u, kLimits[b].plain);
   std::uint32_t have = 0;
@@ -219,6 +219,7 @@ bool refill(ThreadBins& t, BinIndex b) {
       r.held = hold_span(b);
       if (r.held == nullptr) break;
       if (is_marked(b)) mark_pages(*r.held, t.mark);
+      else if (is_sparse(*r.held)) mark_pages(*r.held, 0);
     }
     have += take_blocks(*r.held, wanted - have, r.blocks + have);
     if (drop_if_exhausted(r.held)) r.held = nullptr;
@@ -288,7 +289,7 @@ void keep_stranger(ThreadBins& t, Block* block) {
   block->key = key_of(block);
   t.strangers.blocks[t.strangers.count++] = block;
   if (t.strangers.count < kManyStrangers) return;
-  t.foreign = 0;
+  t.foreign = kForeignToAll;
   const Visiting visiting(&t);
   give_blocks(t.strangers.blocks, std::exchange(t.strangers.count, 0));
   after_giving();

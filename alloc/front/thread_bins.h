@@ -48,7 +48,7 @@ struct BinReserve {
   Visit last_visit = Visit::none;
 };
 
-// Small blocks from spans of other threads, on their way back.
+// Blocks from spans of other threads or from sparse ones, on their way back.
 struct Strangers {
   Block* blocks[kManyStrangers] = {};
   std::uint32_t count = 0;
@@ -57,7 +57,7 @@ struct Strangers {
 
 struct ThreadBins {
   Bin bins[2 * kBins];  // those below kFirstBin are empty and take nothing; behind kBins their counters. First: saves malloc an addition
-  EntryMark foreign = 0;           // marks whose blocks are strangers; none while the thread looks away
+  EntryMark foreign = 0;           // marks whose blocks are strangers; only kSparseMark while the thread looks away
   EntryMark mark = 0;              // of its own spans
   BinReserve reserve[kBins];
   std::size_t capacity_bytes = 0;  // all arrays, full

@@ -1,13 +1,14 @@
 // What goes back to the kernel from an idle program: it grows to 1 GB by churn, frees all but a sparse 2 %,
 // idles.
 //
-//   idle_return small | mixed [megabytes = 1000] [idle seconds = 10] [one survivor in = 50]
+//   idle_return small | mixed [megabytes = 1000] [idle seconds = 10] [one survivor in = 50] [turns = 0]
 //
 // small: 16 bytes to 1 KiB, skewed small, so most pages hold a survivor. mixed: log-uniform from 16 bytes to
-// 32 KiB. Prints key=value pairs: resident MiB at the peak, after the frees, and after idling; returned, the
-// share of the free memory (peak - live) that went back; possible, the share that lies on pages without a
-// survivor; and the one as a share of the other. Memory that the kernel may take but has not (MADV_FREE)
-// counts as returned.
+// 32 KiB. turns: before it idles the program works on quietly, two seconds a turn, in which as many random
+// survivors are replaced by new objects as there are. Prints key=value pairs: resident MiB at the peak, after
+// the frees, and after idling; returned, the share of the free memory (peak - live) that went back; possible,
+// the share that lies on pages without a survivor; and the one as a share of the other. Memory that the kernel
+// may take but has not (MADV_FREE) counts as returned.
 
 #include <algorithm>
 #include <chrono>
@@ -58,6 +59,20 @@ void drop_but_every(std::size_t survivor_every, std::vector<bench::Object*>& obj
   objects.resize(kept);
 }
 
+void replace_survivors(std::size_t turns, std::vector<bench::Object*>& objects, std::size_t (*choose)(bench::Random&)) {
+  constexpr std::size_t kSlices = 20;
+  bench::Random random(12);
+  for (std::size_t slice = 0; slice < turns * kSlices; ++slice) {
+    for (std::size_t i = 0; i < objects.size() / kSlices; ++i) {
+      auto& object = objects[random.below(objects.size())];
+      bench::drop_object(object);
+      object = bench::make_object(choose(random));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  std::sort(objects.begin(), objects.end());
+}
+
 struct Survivors {
   std::size_t bytes = 0;
   std::size_t pages = 0;
@@ -91,6 +106,7 @@ int main(int argc, char** argv) {
   const double peak = resident_mib() - own;
   drop_but_every(arguments.number(4, 50), objects);
   const double freed = resident_mib() - own;
+  replace_survivors(arguments.number(5, 0), objects, choose);
   std::this_thread::sleep_for(std::chrono::seconds(arguments.number(3, 10)));
   const double idle = resident_mib() - own;
   const Survivors survivors = measure(objects);

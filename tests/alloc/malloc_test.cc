@@ -487,6 +487,57 @@ TEST(Neighbours, GoBackToTheirSpansWhenTheThreadEnds) {
   EXPECT_EQ(0u, used_pages());
 }
 
+// Blocks of a heap that has shrunk: one of each fifty made, in the order of their addresses; none is in a bin, and the purger was
+// there.
+std::vector<void*> sparse_blocks(std::size_t bytes, std::size_t n) {
+  std::vector<void*> blocks(n), kept;
+  for (void*& block : blocks) block = lull_malloc(bytes);
+  std::sort(blocks.begin(), blocks.end());
+  for (std::size_t i = 0; i < n; ++i)
+    if (i % 50 == 0) kept.push_back(blocks[i]);
+    else lull_free(blocks[i]);
+  flush_thread_bins();
+  purge_all_spans();
+  return kept;
+}
+Span& span_of(void* block) { return *small_span_of(reinterpret_cast<std::uintptr_t>(block)); }
+
+// Each took the place of the one that died, so the heap stayed as large as it had ever been.
+TEST(Neighbours, OfASparseSpanAreReplacedElsewhereUntilItsPagesGoBack) {
+  for (const std::size_t bytes : {16u, 48u, 200u, 1000u}) {
+    std::vector<void*> kept = sparse_blocks(bytes, 20'000);
+    std::size_t in_place = 0;
+    for (void*& block : kept) {
+      void* const old = block;
+      lull_free(old);
+      block = lull_malloc(bytes);
+      in_place += block == old;
+    }
+    EXPECT_LT(in_place, kept.size() / 4) << bytes;
+    flush_thread_bins();
+    lull_malloc_trim(0);
+    EXPECT_LT(used_pages() << kPageShift, 20'000 * bytes / 10 + (std::size_t{256} << 10)) << bytes;
+    for (void* block : kept) lull_free(block);
+    flush_thread_bins();
+    lull_malloc_trim(0);
+  }
+}
+
+TEST(Neighbours, OfASpanThatIsFilledAgainAreHandedOutAsEver) {
+  std::vector<void*> kept = sparse_blocks(200, 5000), filled(4900);
+  std::size_t sparse = 0;
+  for (void* block : kept) sparse += is_sparse(span_of(block));
+  EXPECT_GT(sparse, kept.size() * 3 / 4);
+  for (void*& block : filled) block = lull_malloc(200);
+  for (void* block : kept) EXPECT_FALSE(is_sparse(span_of(block)));
+  for (void* block : filled) {
+    lull_free(block);
+    EXPECT_EQ(block, lull_malloc(200));
+  }
+  kept.insert(kept.end(), filled.begin(), filled.end());
+  for (void* block : kept) lull_free(block);
+}
+
 // Wrong use.
 
 class MallocDeathTest : public ::testing::Test {

@@ -266,6 +266,16 @@ MUTANTS = [
     ('sleepers: a visitor does not see that its bins are asked for', 'alloc/front/fork_gate.cc',
      'closed.load(std::memory_order_relaxed) == 0 && !is_asked_for(own_)', 'static_cast<void>(is_asked_for), closed.load(std::memory_order_relaxed) == 0',
      'sleepers_test', 'SleepersTest.AVisitTakes*'),
+    ('sleepers: a store of the thread that came later is not seen', 'alloc/front/sleepers.cc',
+     '  return __atomic_load_n(t.sleeper.variable, __ATOMIC_RELAXED) == &asleep_bins;', '  return true;',
+     'sleepers_test', 'SleepersTest.AThreadWhoseStoreCameLater*'),
+    # Sparse spans.
+    ('malloc: blocks of sparse spans are handed out again', 'alloc/front/span_purge.cc',
+     '  if (!is && becomes && !blocks.is_held()) mark_pages(span, kSparseMark);\n', '  static_cast<void>(becomes);\n',
+     'malloc_test', '*OfASparseSpanAreReplacedElsewhere*'),
+    ('malloc: a span that is filled again stays sparse', 'alloc/front/thread_bins.cc',
+     '      else if (is_sparse(*r.held)) mark_pages(*r.held, 0);\n', '',
+     'malloc_test', '*OfASpanThatIsFilledAgain*'),
     # Huge pages where dense.
     ('a chunk with untouched pages becomes huge', 'alloc/pages/huge_pages.cc',
      'return os::missing_pages(at, kChunkBytes) == 0 && os::collapse', 'return os::collapse',
