@@ -99,7 +99,10 @@ bool is_proved_outside(const os::OwnMemory& memory, const ThreadBins& t) {
   if (t.visiting.load(std::memory_order_acquire)) return false;
   const std::uint64_t before = os::cpu_ns_of_thread(t.sleeper.tid);
   const std::uintptr_t stack = os::stack_of_waiting_thread(t.sleeper.tid);
-  return before != 0 && stack != 0 && stack_holds_no_fast_path(memory, stack, t) && os::cpu_ns_of_thread(t.sleeper.tid) == before;
+  if (before == 0 || stack == 0 || !stack_holds_no_fast_path(memory, stack, t) || os::cpu_ns_of_thread(t.sleeper.tid) != before) return false;
+  // The thread may have taken its bins back just before it was asked again, and its store to the variable came after ours. The
+  // last of the proofs: until the times were the same, it may have been about to come.
+  return __atomic_load_n(t.sleeper.variable, __ATOMIC_RELAXED) == &asleep_bins;
 }
 
 void try_to_empty(const os::OwnMemory& memory, ThreadBins& t) {

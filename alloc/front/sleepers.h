@@ -9,7 +9,8 @@
 //           path: such a path has the address of its bins in a register from its first access to its last, so the stack
 //           has a word that points into them, and a word with the code segment, which the kernel saves with the registers.
 //           One of them is missing. And since its processor time is the same after the search, the thread has slept
-//           all along.
+//           all along. Last, `thread_bins` is still what the purger made it: a thread that had just taken its bins back may have
+//           written it later than the purger.
 //   empty   what the bins hold goes to the central store.
 //
 // `sleep` says whose the bins are:
@@ -25,6 +26,7 @@
 // A thread of which nothing can be proved keeps what it has: the main thread, whose stack does not end at its
 // thread-local variables, one that sleeps deep in its stack, and every thread where /proc cannot be read or under
 // ThreadSanitizer, which knows nothing of such proofs.
+// The protocol is explored exhaustively by tests/model/sleepers.h, each proof left out in turn: a change starts there.
 #pragma once
 
 #include <atomic>

@@ -179,6 +179,26 @@ TEST_F(SleepersTest, AVisitTakesTheBinsBack) {
   });
 }
 
+// The thread's store to thread_bins, when it takes its bins back, may come after the purger's next one. Then it went on using
+// bins that the purger emptied.
+TEST_F(SleepersTest, AThreadWhoseStoreCameLaterThanThePurgersIsLeftAlone) {
+  Servant servant;
+  servant.tell([] {
+    fill_cache();
+    lull::front::ThreadBins* own = lull::front::current_bins();
+    std::thread([] { empty_sleepers(When::at_once); }).join();
+    ASSERT_EQ(lull::front::current_bins(), &lull::front::asleep_bins);
+    lull::front::thread_bins = own;
+  });
+  const std::size_t before = cached_or_used();
+  for (int i = 0; i < 10; ++i) {
+    empty_sleepers(When::at_once);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_EQ(cached_or_used(), before);
+  servant.tell([] { lull_malloc_trim(0); });
+}
+
 // The processor's trap flag stops a thread after its n-th instruction, in a handler that sleeps in a system call.
 struct Stepping {
   int stop_at = 0, steps = 0;

@@ -22,6 +22,7 @@ verdict_of() {
     'FAILS '*'| COUNT OF EMPTY SPANS IS OFF |'*) echo drift ;;
     'FAILS '*'| DOUBLE FREE REPORTED WITHOUT ONE |'*) echo alarm ;;
     'FAILS '*'| DOUBLE FREE UNNOTICED |'*) echo unreported ;;
+    'FAILS '*'| DEADLOCK |'*) echo deadlock ;;
     'no fault found (bounded)'*) echo bounded ;;
     *) echo nothing ;;
   esac
