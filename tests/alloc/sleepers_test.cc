@@ -186,7 +186,14 @@ TEST_F(SleepersTest, AThreadWhoseStoreCameLaterThanThePurgersIsLeftAlone) {
   servant.tell([] {
     fill_cache();
     lull::front::ThreadBins* own = lull::front::current_bins();
-    std::thread([] { empty_sleepers(When::at_once); }).join();
+    std::atomic<bool> asked{false};
+    std::thread asker([&] {
+      empty_sleepers(When::at_once);
+      asked = true;
+    });
+    while (!asked) {  // awake: nothing can be proved
+    }
+    asker.join();
     ASSERT_EQ(lull::front::current_bins(), &lull::front::asleep_bins);
     lull::front::thread_bins = own;
   });
