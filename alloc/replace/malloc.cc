@@ -1,5 +1,6 @@
 // malloc's family under the C library's names: what liblull-malloc.so and the target lull::malloc put in its place.
 #include <cerrno>
+#include <climits>
 #include <malloc.h>
 #include <unistd.h>
 
@@ -75,10 +76,12 @@ LULL_EXPORT struct mallinfo2 mallinfo2() noexcept {
 }
 LULL_EXPORT struct mallinfo mallinfo() noexcept {
   const struct mallinfo2 wide = mallinfo2();
+  // glibc's wraps around; the largest number says at least that there is much.
+  const auto narrow = [](size_t bytes) { return static_cast<int>(bytes < INT_MAX ? bytes : INT_MAX); };
   struct mallinfo info = {};
-  info.arena = static_cast<int>(wide.arena);
-  info.uordblks = static_cast<int>(wide.uordblks);
-  info.fordblks = static_cast<int>(wide.fordblks);
-  info.keepcost = static_cast<int>(wide.keepcost);
+  info.arena = narrow(wide.arena);
+  info.uordblks = narrow(wide.uordblks);
+  info.fordblks = narrow(wide.fordblks);
+  info.keepcost = narrow(wide.keepcost);
   return info;
 }

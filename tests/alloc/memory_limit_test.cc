@@ -3,10 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 #include <vector>
 
+#include "alloc/front/secure.h"
+#include "alloc/front/thread_bins.h"
 #include "alloc/pages/page_heap.h"
 #include "lull/malloc.h"
 #include "tests/alloc/support.h"
@@ -81,6 +84,45 @@ TEST(MemoryLimit, TheCallerIsToldByHowMuchItIsExceeded) {
   lull_set_memory_limit(0);
   EXPECT_EQ(lull::pages::note_held(83 * kMiB), 0u);
   EXPECT_FALSE(lull::pages::memory_is_short());
+}
+
+std::uint32_t room_after_turns() {
+  for (int turn = 0; turn < 50; ++turn) {
+    std::vector<void*> blocks(200);
+    for (void*& block : blocks) block = lull_malloc(1000);
+    for (void* block : blocks) lull_free(block);
+  }
+  return lull::front::current_bins()->reserve[lull::front::bin_of(1000)].capacity;
+}
+
+TEST(MemoryLimit, CachesOfThreadsDoNotGrowNearIt) {
+  if (lull::front::is_secure()) GTEST_SKIP() << "no thread caches anything";
+  lull::testing::expect_success_in_new_process([] {
+    void* held = lull_malloc(16 * kMiB);  // below 8 MiB nobody looks at limits
+    lull_set_memory_limit(kMiB);
+    lull_free(lull_malloc(100'000));
+    LULL_CHILD_EXPECT(lull::pages::memory_is_short());
+    const std::uint32_t near = room_after_turns();
+    lull_set_memory_limit(0);
+    lull_free(lull_malloc(100'000));
+    LULL_CHILD_EXPECT(!lull::pages::memory_is_short());
+    LULL_CHILD_EXPECT(room_after_turns() > 2 * near);
+    lull_free(held);
+  });
+}
+
+TEST(MemoryLimit, SmallHeapsReadNothing) {
+  lull::testing::expect_success_in_new_process([] {
+    lull_free(lull_malloc(kMiB));
+    ::setenv("LULL_MEMORY_LIMIT", "30M", 1);  // what is read from now on is this
+    void* small = lull_malloc(4 * kMiB);
+    ::setenv("LULL_MEMORY_LIMIT", "20M", 1);
+    void* large = lull_malloc(9 * kMiB);
+    ::setenv("LULL_MEMORY_LIMIT", "10M", 1);
+    LULL_CHILD_EXPECT(lull_memory_limit() == 20 * kMiB);
+    lull_free(small);
+    lull_free(large);
+  });
 }
 
 TEST(Trim, KeepsThePad) {

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <wchar.h>
 
+#include <atomic>
 #include <cerrno>
 #include <climits>
 #include <cstring>
@@ -284,6 +285,71 @@ TEST(Rules, TheFiguresAddUp) {
   free(block);
   malloc_trim(0);
 }
+
+struct Blocks {
+  std::vector<void*> all;
+  std::size_t usable = 0;
+  void make(std::size_t count, std::size_t bytes) {
+    for (std::size_t i = 0; i < count; ++i) {
+      all.push_back(hide(malloc(bytes)));
+      usable += malloc_usable_size(all.back());
+    }
+  }
+  void drop() {
+    for (void* block : all) free(block);
+    all.clear();
+  }
+};
+constexpr std::size_t kCached = 4 << 20;  // a thread's bins, and a quarantine, may hold so much
+
+TEST(Figures, FollowWhatTheProgramHas) {
+  const std::size_t before = mallinfo2().uordblks;
+  Blocks blocks;
+  blocks.make(20'000, 100);
+  blocks.make(2000, 5000);
+  blocks.make(50, 500'000);
+  const std::size_t with = mallinfo2().uordblks;
+  EXPECT_GE(with + kCached, before + blocks.usable);
+  EXPECT_LE(with, before + blocks.usable / 16 * 17 + kCached) << "spans waste a sixteenth at most";
+  blocks.drop();
+  EXPECT_LE(mallinfo2().uordblks, before + kCached);
+  malloc_trim(0);
+  EXPECT_LE(mallinfo2().keepcost, std::size_t{1} << 20) << "idle pages were given back";
+  EXPECT_LE(mallinfo2().arena, before + 2 * kCached);
+}
+
+void expect_sum(const struct mallinfo2& info) {
+  EXPECT_EQ(info.arena, info.uordblks + info.fordblks);
+  EXPECT_LE(info.keepcost, info.fordblks);
+  EXPECT_LT(info.arena, std::size_t{1} << 32);
+}
+
+TEST(Figures, AddUpWhileThreadsWork) {
+  std::atomic<unsigned> working{3};
+  lull::testing::run_together(4, [&](unsigned t) {
+    while (t == 0 && working > 0) expect_sum(mallinfo2());
+    for (int i = 0; t != 0 && i < 300; ++i) {
+      Blocks blocks;
+      blocks.make(100, 40 * t);
+      blocks.make(20, 9000 * t);
+      blocks.make(2, 400'000);
+      blocks.drop();
+    }
+    if (t != 0) --working;
+  });
+}
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+TEST(Figures, OfMallinfoAreAsLargeAsAnIntMayBe) {
+  if (void* block = malloc(std::size_t{3} << 30)) {
+    EXPECT_EQ(INT_MAX, mallinfo().uordblks);
+    EXPECT_EQ(INT_MAX, mallinfo().arena);
+    free(block);
+  }
+  EXPECT_LT(mallinfo().uordblks, INT_MAX);
+}
+#pragma GCC diagnostic pop
 
 // Running out, in C++.
 
