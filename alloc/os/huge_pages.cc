@@ -63,9 +63,13 @@ bool can_collapse(std::size_t bytes) {
   return std::strtoull(size.text, nullptr, 10) == bytes && ::madvise(nullptr, 0, MADV_COLLAPSE) == 0;
 }
 
+// EAGAIN: the kernel itself had a page in hand, in reclaim or compaction.
 bool collapse(void* at, std::size_t bytes) {
   const KeepErrno keep;
-  return ::madvise(at, bytes, MADV_COLLAPSE) == 0;
+  constexpr int kMostAttempts = 3;
+  for (int attempt = 1; ::madvise(at, bytes, MADV_COLLAPSE) != 0; ++attempt)
+    if (errno != EAGAIN || attempt == kMostAttempts) return false;
+  return true;
 }
 
 // "Cold" is about pages, so of a huge page that is only cold in part the kernel makes small ones.
