@@ -15,6 +15,7 @@ RANKS = [
     ["include/lull"],
     ["alloc/base"],
     ["alloc/os"],
+    ["alloc/trace"],
     ["alloc/pages"],
     ["alloc/cache", "alloc/sample"],
     ["alloc/front"],

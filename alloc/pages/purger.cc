@@ -9,6 +9,8 @@
 #include "alloc/pages/huge_pages.h"
 #include "alloc/pages/memory_limit.h"
 #include "alloc/pages/page_heap.h"
+#include "alloc/trace/probes.h"
+#include "alloc/trace/timeline.h"
 
 namespace lull::pages {
 namespace {
@@ -30,7 +32,13 @@ bool tick() {
   constinit static std::atomic<std::uint32_t> never{0};
   os::futex_wait_for(never, std::uint32_t{0}, kTickNs);
   page_heap.tick();
-  page_heap.purge(memory_is_short() ? 0 : kIdleTicks, kMostPerTick);
+  {
+    trace::Span span(trace::What::purge);
+    const std::size_t given_back = page_heap.purge(memory_is_short() ? 0 : kIdleTicks, kMostPerTick);
+    if (given_back == 0) span.drop();
+    else LULL_PROBE1(purge, given_back);
+    span.set_argument(given_back);
+  }
   constinit static unsigned ticks = 0;
   if (++ticks % kLimitTicks == 0) refresh_memory_limit();
   bool (*extra)() = hook.load(std::memory_order_acquire);

@@ -7,6 +7,7 @@
 #include "alloc/os/lock.h"
 #include "alloc/pages/page_heap.h"
 #include "alloc/pages/span_geometry.h"
+#include "alloc/trace/probes.h"
 
 namespace lull::pages {
 namespace {
@@ -136,6 +137,7 @@ Span* create_span(const SpanGeometry& g, const SpanOwner& owner) {
   span->bitmaps = owner.bitmaps & 7;
   span->secure = owner.secure;
   publish(*span, run.first, owner);
+  LULL_PROBE2(span_create, span->base, g.pages.value);
   return span;
 }
 
@@ -154,6 +156,7 @@ void release_descriptor(Span* span) {
 void destroy_span(Span* span) {
   const PageIndex first = span->first_page();
   const PageCount pages{span->page_count};
+  LULL_PROBE2(span_destroy, span->base, pages.value);
   // The descriptor first: the pages' next user may need one.
   release_descriptor(span);
   release_pages(first, pages);

@@ -5,6 +5,7 @@
 #include "alloc/os/clock.h"
 #include "alloc/os/futex.h"
 #include "alloc/os/thread.h"
+#include "alloc/trace/timeline.h"
 #include "gc/mark/assist.h"
 #include "gc/mark/marker.h"
 
@@ -62,12 +63,16 @@ void Crew::help() {
 
 void Crew::mark_until_dry() {
   const std::uint64_t start = os::thread_cpu_ns();
+  trace::Span span(trace::What::mark);
+  std::uint64_t scanned = 0;
   Marker marker;
   while (!marker.drain(kSliceBytes) && marking_.load(std::memory_order_relaxed) != 0) {
     assists.credit.fetch_add(static_cast<std::int64_t>(marker.scanned_bytes()), std::memory_order_relaxed);
+    scanned += marker.scanned_bytes();
     publish_counts(marker);
   }
   marker.hand_over_rest();
+  span.set_argument(scanned + marker.scanned_bytes());
   publish_counts(marker);
   helper_ns_.fetch_add(os::thread_cpu_ns() - start, std::memory_order_relaxed);
 }

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "alloc/os/clock.h"
+#include "alloc/trace/probes.h"
 #include "gc/cycle/crew.h"
 #include "gc/cycle/events.h"
 #include "gc/cycle/pacing.h"
@@ -57,6 +58,7 @@ void Cycle::begin() {
   times_.begin = os::monotonic_ns();
   reach(Step::cycle_begins);
   tell(Event::cycle_begins, kind_);
+  LULL_PROBE1(cycle_begin, kind_ == CycleKind::young);
   close_sweep();
   reach(Step::sweep_closed);
   goal_ = pacing.goal();

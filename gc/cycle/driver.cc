@@ -7,6 +7,7 @@
 #include "alloc/os/futex.h"
 #include "alloc/os/thread.h"
 #include "alloc/pages/memory_limit.h"
+#include "alloc/trace/timeline.h"
 #include "alloc/pages/reservation.h"
 #include "gc/cycle/crew.h"
 #include "gc/cycle/cycle.h"
@@ -137,6 +138,7 @@ void request_up_to(std::uint32_t number) {
 }
 
 void wait_until(std::uint32_t number) {
+  const trace::Span span(trace::What::wait);
   Mutator& m = self();
   enter_blocked(m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
   for (;;) {
@@ -156,6 +158,7 @@ void start() {
   install_signal_handler();
   pacing.set_gc_percent(static_cast<int>(options.gc_percent));
   note_program_start();
+  start_timeline_from_environment();
   install_fork_handlers();
 }
 

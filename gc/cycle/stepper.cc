@@ -4,6 +4,8 @@
 
 #include "alloc/os/clock.h"
 #include "alloc/os/futex.h"
+#include "alloc/trace/probes.h"
+#include "alloc/trace/timeline.h"
 #include "gc/cycle/driver.h"
 #include "gc/model/options.h"
 #include "lull/collect.h"
@@ -33,11 +35,30 @@ void delay_at_random() {
 
 }  // namespace
 
+namespace {
+
+// Steps as spans: each ends what the driver has done since the one before. Between cycles it sleeps.
+void note_step(Step step) {
+  constinit static std::uint64_t last_ns = 0;
+  if (!trace::is_on()) {
+    last_ns = 0;
+    return;
+  }
+  const std::uint64_t now = os::monotonic_ns();
+  const bool in_cycle = step != Step::cycle_begins && step != Step::cycle_ends;
+  if (last_ns != 0 && in_cycle) trace::record(trace::What::step, last_ns, now, static_cast<std::uint64_t>(step));
+  last_ns = now;
+}
+
+}  // namespace
+
 const char* name_of(Step step) { return kNames[static_cast<std::uint32_t>(step)]; }
 
 void reach(Step step) {
   if (options.rage != 0) delay_at_random();
+  note_step(step);
   const auto here = static_cast<std::uint32_t>(step);
+  LULL_PROBE1(step, here);
   if (hold_at.load(std::memory_order_acquire) != here) [[likely]] return;
   held_at.store(here, std::memory_order_release);
   os::futex_wake_all(held_at);

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "alloc/os/clock.h"
+#include "alloc/trace/probes.h"
+#include "alloc/trace/timeline.h"
 #include "gc/mark/marker.h"
 
 namespace lull::gc {
@@ -39,7 +41,11 @@ std::int64_t scan_for_a_quantum(std::int64_t debt) {
   publish_counts(marker);
   assists.work.fetch_add(static_cast<std::uint64_t>(scanned), std::memory_order_relaxed);
   assists.time_ns.fetch_add(os::thread_cpu_ns() - cpu, std::memory_order_relaxed);
-  if (scanned > 0) assists.duration.record(now - start);
+  LULL_PROBE2(assist, scanned, now - start);
+  if (scanned > 0) {
+    assists.duration.record(now - start);
+    trace::record(trace::What::assist, start, now, static_cast<std::uint64_t>(scanned));
+  }
   return scanned;
 }
 

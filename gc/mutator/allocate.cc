@@ -3,6 +3,7 @@
 
 #include "alloc/os/clock.h"
 #include "alloc/os/futex.h"
+#include "alloc/trace/timeline.h"
 #include "gc/model/colour.h"
 #include "gc/model/kinds.h"
 #include "gc/model/options.h"
@@ -28,6 +29,7 @@ void nap(Mutator& m) {
   constinit static std::atomic<std::uint32_t> never{0};
   constexpr std::uint64_t kNapNs = 200'000;  // longer hurts latency, shorter lets the heap outgrow its goal
   m.nap_due = false;
+  const trace::Span span(trace::What::nap);
   enter_blocked(m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
   os::futex_wait_for(never, std::uint32_t{0}, kNapNs);
   leave_blocked(m);

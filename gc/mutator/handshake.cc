@@ -3,6 +3,8 @@
 #include "alloc/base/check.h"
 #include "alloc/os/clock.h"
 #include "alloc/os/futex.h"
+#include "alloc/trace/probes.h"
+#include "alloc/trace/timeline.h"
 #include "gc/model/colour.h"
 #include "gc/model/kinds.h"
 #include "gc/model/options.h"
@@ -168,7 +170,10 @@ void answer_self(Mutator& m, const Stopped& at) {
       note_answer(m);
     }
     handshake_stats.pause_cpu.record(os::thread_cpu_ns() - cpu);
-    note_pause(os::monotonic_ns() - start);
+    const std::uint64_t end = os::monotonic_ns();
+    note_pause(end - start);
+    trace::record(trace::What::answer, start, end, static_cast<std::uint64_t>(op) | (at.async ? trace::kAsync : 0));
+    LULL_PROBE3(answer, static_cast<unsigned>(op), at.async, end - start);
     if (op != HandshakeOp::park) wake_driver_if_last();
   } while (op == HandshakeOp::park);
 }
@@ -189,6 +194,7 @@ bool answer_for(Mutator& m, HandshakeOp op) {
     if (!m.state.compare_exchange_strong(expected, ThreadState::claimed, std::memory_order_acq_rel)) return false;
   }
   if (m.pending.load(std::memory_order_acquire) == op) {
+    const trace::Span span(trace::What::answer, static_cast<std::uint64_t>(op) | trace::kOnBehalf);
     perform(m, op, {m.blocked_sp, m.blocked_async, true});
     clear_poll_request(m);
     m.pending.store(HandshakeOp::none, std::memory_order_release);
@@ -212,6 +218,8 @@ void signal_stragglers() {
 }
 
 void request_and_wait_locked(HandshakeOp op) {
+  const trace::Span span(trace::What::handshake, static_cast<std::uint64_t>(op));
+  LULL_PROBE2(handshake_begin, static_cast<unsigned>(op), mutators.count_now());
   handshake_stats.rounds.fetch_add(1, std::memory_order_relaxed);
   missing.store(mutators.count_now(), std::memory_order_relaxed);
   for (Mutator* m = mutators.first; m != nullptr; m = m->next) {
@@ -223,7 +231,7 @@ void request_and_wait_locked(HandshakeOp op) {
     help_blocked(op);
     // acquire: pairs with the release in wake_driver_if_last, so that every answer's effects are visible
     const std::uint32_t seen = missing.load(std::memory_order_acquire);
-    if (seen == 0) return;
+    if (seen == 0) break;
     const std::uint64_t now = os::monotonic_ns();
     if (now >= next_signal) {
       if (options.noasync == 0) signal_stragglers();
@@ -231,6 +239,7 @@ void request_and_wait_locked(HandshakeOp op) {
     }
     os::futex_wait_for(missing, seen, next_signal - now < kSignalAfterNs ? next_signal - now : kSignalAfterNs);
   }
+  LULL_PROBE1(handshake_end, static_cast<unsigned>(op));
 }
 
 }  // namespace
@@ -253,13 +262,20 @@ void handshake(HandshakeOp op) {
 }
 
 WorldStopped::WorldStopped() {
+  LULL_PROBE1(stop_begin, mutators.count_now());
+  const trace::Span span(trace::What::world_stopped, 0);
   mutators.lock.lock();
   handshake_stats.global_stops.fetch_add(1, std::memory_order_relaxed);
   request_and_wait_locked(HandshakeOp::park);
   mutators.world_stopped = true;
+  since_ns_ = os::monotonic_ns();
+  LULL_PROBE1(stopped, mutators.count_now());
 }
 
 WorldStopped::~WorldStopped() {
+  const std::uint64_t now = os::monotonic_ns();
+  trace::record(trace::What::world_stopped, since_ns_, now, 1);
+  LULL_PROBE1(stop_end, now - since_ns_);
   mutators.world_stopped = false;
   for (Mutator* m = mutators.first; m != nullptr; m = m->next) {
     if (!m->held) continue;

@@ -24,6 +24,9 @@ class [[nodiscard]] WorldStopped {
   ~WorldStopped();
   WorldStopped(const WorldStopped&) = delete;
   WorldStopped& operator=(const WorldStopped&) = delete;
+
+ private:
+  std::uint64_t since_ns_ = 0;
 };
 
 struct HandshakeStats {

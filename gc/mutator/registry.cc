@@ -4,6 +4,7 @@
 
 #include "alloc/base/check.h"
 #include "alloc/os/meta_arena.h"
+#include "alloc/trace/timeline.h"
 #include "gc/model/kinds.h"
 #include "gc/model/options.h"
 #include "gc/model/phase.h"
@@ -133,6 +134,7 @@ void detach_self() {
   detail::thread_block = {empty_slots, detail::kBarrierAlways, 0, nullptr, nullptr, detail::no_pools, 0};
   unlink_locked(*m);
   pthread_setspecific(exit_key, nullptr);
+  trace::release_ring();
 }
 
 }  // namespace lull::gc

@@ -6,6 +6,8 @@
 #include "alloc/os/clock.h"
 #include "alloc/os/lock.h"
 #include "alloc/os/thread.h"
+#include "alloc/trace/probes.h"
+#include "alloc/trace/timeline.h"
 #include "gc/cycle/crew.h"
 #include "gc/cycle/cycle_events.h"
 #include "gc/cycle/pacing.h"
@@ -58,12 +60,25 @@ void trace_locked(const Cycle& cycle, const CycleRun& run, std::uint64_t assist_
   [[maybe_unused]] auto written = ::write(STDERR_FILENO, line, length);
 }
 
+void note_on_timeline(const Cycle& cycle) {
+  const CycleTimes& t = cycle.times();
+  LULL_PROBE3(cycle_end, cycle.kind() == CycleKind::young, cycle.heap_at_end(), t.end - t.begin);
+  if (!trace::is_on()) return;
+  trace::record(trace::What::cycle, t.begin, os::monotonic_ns(), cycle.kind() == CycleKind::young);
+  trace::record(trace::What::heap, t.begin, t.begin, cycle.heap_at_start());
+  trace::record(trace::What::heap, t.terminating, t.terminating, cycle.heap_peak());
+  trace::record(trace::What::heap, t.end, t.end, cycle.heap_at_end());
+  trace::record(trace::What::goal, t.begin, t.begin, cycle.goal());
+  trace::record(trace::What::goal, t.end, t.end, pacing.goal());
+}
+
 }  // namespace
 
 os::Lock& cycle_log_lock_for_fork() { return lock; }
 void note_program_start() { started_ns = os::monotonic_ns(); }
 
 void log_cycle(const Cycle& cycle, const CycleRun& run) {
+  note_on_timeline(cycle);
   if (cycle.kind() == CycleKind::full) note_live_by_type();
   const std::uint64_t assist_ns = assists.time_ns.load(std::memory_order_relaxed);
   os::Locked locked(lock);

@@ -10,6 +10,8 @@
 // born from now on is no candidate (rule 11).
 #include "alloc/pages/page_heap.h"
 #include "alloc/pages/span_table.h"
+#include "alloc/trace/probes.h"
+#include "alloc/trace/timeline.h"
 #include "gc/model/colour.h"
 #include "gc/model/kinds.h"
 #include "gc/model/span_index.h"
@@ -91,12 +93,26 @@ class SpanSupply final : public cache::SpanSource {
   }
 
   static Span* sweep_for_room(SpanClass& c, const SweepGenerations& now) {
-    while (Span* span = take_unswept_partial(c, now))
-      if (const Swept swept = sweep_span(*span); swept.objects < span->slots) return span;
-      else put_swept(c, span, swept, now);
+    trace::Span timed(trace::What::sweep);
+    std::uint32_t swept = 0;
+    Span* span = sweep_for_room(c, now, swept);
+    LULL_PROBE2(sweep, swept, span != nullptr);
+    if (swept == 0) timed.drop();
+    else timed.set_argument(swept);
+    return span;
+  }
+
+  static Span* sweep_for_room(SpanClass& c, const SweepGenerations& now, std::uint32_t& count) {
+    while (Span* span = take_unswept_partial(c, now)) {
+      ++count;
+      const Swept swept = sweep_span(*span);
+      if (swept.objects < span->slots) return span;
+      put_swept(c, span, swept, now);
+    }
     for (int i = 0; i < kMostFullSpansSwept; ++i) {
       Span* span = take_unswept_full(c, now);
       if (span == nullptr) return nullptr;
+      ++count;
       const Swept swept = sweep_span(*span);
       if (swept.objects < span->slots) return span;
       put_swept(c, span, swept, now);

@@ -5,6 +5,8 @@
 #include "alloc/os/futex.h"
 #include "alloc/os/meta_arena.h"
 #include "alloc/os/thread.h"
+#include "alloc/trace/probes.h"
+#include "alloc/trace/timeline.h"
 #include "gc/model/options.h"
 #include "gc/model/span_index.h"
 #include "gc/mutator/frames.h"
@@ -88,6 +90,8 @@ void run_callback(detail::Callback& callback) {
 
 void run_one(std::uintptr_t object) noexcept {
   const FrameOfOne frame(object);
+  const trace::Span span(trace::What::destructor, object & 1);
+  LULL_PROBE2(destructor, object & ~std::uintptr_t{1}, object & 1);
   if (object & 1) run_callback(*reinterpret_cast<detail::Callback*>(object & ~std::uintptr_t{1}));
   else kind_of(*resolve(object).span).destroy(reinterpret_cast<void*>(object));
   asm volatile("" ::"r"(object) : "memory");

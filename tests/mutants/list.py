@@ -322,4 +322,12 @@ MUTANTS = [
      '  if (cycle.kind() == CycleKind::full) note_live_by_type();\n', '', 'mem_stats_test', '*ByTypeCounts*'),
     ('buckets of the exposition are not cumulative', 'gc/report/metrics_snapshot.h',
      'for (std::size_t b = 0; b <=', 'for (std::size_t b = histogram::bucket_of(bound) / 2; b <=', 'export_test', '*PrometheusHistogramsAreCumulative*'),
+    # The timeline.
+    ('a reader takes an entry that is being overwritten', 'alloc/trace/timeline.cc',
+     '  return cell.number.load(std::memory_order_acquire) == number;\n', '  return true;\n', 'timeline_test', '*EntriesAreWhole*'),
+    ('rings of threads that ended are lost', 'gc/mutator/registry.cc',
+     '  trace::release_ring();\n', '', 'timeline_test', '*RingsOfThreads*'),
+    ('the driver does not record what it answers for others', 'gc/mutator/handshake.cc',
+     'const trace::Span span(trace::What::answer, static_cast<std::uint64_t>(op) | trace::kOnBehalf);', '',
+     'timeline_test', '*HasHandshakes*'),
 ]
