@@ -25,6 +25,7 @@ constexpr PageCount kHeapWorthAThread = pages_for(std::size_t{32} << 20);  // fo
 enum State : std::uint32_t { kNone, kSleeping, kWorking };
 constinit std::atomic<std::uint32_t> state{kNone};
 constinit std::atomic<bool (*)()> hook{nullptr};
+constinit std::atomic<void (*)(std::size_t)> purge_report{nullptr};
 constinit pthread_t thread{};
 
 // True: there may be more to do at the next tick.
@@ -38,6 +39,8 @@ bool tick() {
     if (given_back == 0) span.drop();
     else LULL_PROBE1(purge, given_back);
     span.set_argument(given_back);
+    const auto report = purge_report.load(std::memory_order_relaxed);
+    if (given_back != 0 && report != nullptr) report(given_back);
   }
   constinit static unsigned ticks = 0;
   if (++ticks % kLimitTicks == 0) refresh_memory_limit();
@@ -75,6 +78,8 @@ bool is_worth_a_thread() {
 }  // namespace
 
 void set_purger_hook(bool (*on_tick)()) { hook.store(on_tick, std::memory_order_release); }
+
+void set_purge_report(void (*report)(std::size_t bytes)) { purge_report.store(report, std::memory_order_relaxed); }
 
 bool nudge_purger() {
   const std::uint32_t seen = state.load(std::memory_order_seq_cst);

@@ -10,6 +10,8 @@ namespace lull::pages {
 // There may be something to give back. Starts the thread at the first call that finds enough; false: not enough, nothing
 // will be done. Cheap. Thread-safe.
 bool nudge_purger();
+// Called by the purger's thread whenever it has given back memory, with the bytes; nullptr: nobody.
+void set_purge_report(void (*report)(std::size_t bytes));
 // Extra work for the thread, done at every tick; true: there may be more at the next one.
 void set_purger_hook(bool (*on_tick)());
 // Gives all idle pages but `keep` bytes back now; returns the bytes. Thread-safe.

@@ -159,6 +159,7 @@ void start() {
   pacing.set_gc_percent(static_cast<int>(options.gc_percent));
   note_program_start();
   start_timeline_from_environment();
+  start_debug_traces();
   install_fork_handlers();
 }
 

@@ -88,6 +88,12 @@ CycleKind Pacing::next_kind() {
   return pacer_locked().next_cycle().kind;
 }
 
+PacingReport Pacing::report() {
+  os::Locked locked(lock);
+  Pacer& pacer = pacer_locked();
+  return {pacer.last_cycle(), pacer.trigger(), pacer.goal(), pacer.next_cycle()};
+}
+
 os::Lock& pacing_lock_for_fork() { return lock; }
 
 void Pacing::begin(const CycleStart& start) {

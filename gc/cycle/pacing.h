@@ -9,6 +9,12 @@
 
 namespace lull::gc {
 
+struct PacingReport {
+  PacerObservation seen;  // of the last cycle
+  std::uint64_t trigger = 0, goal = 0;
+  NextCycle next;
+};
+
 class Pacing {
  public:
   int set_gc_percent(int percent);  // previous value
@@ -19,6 +25,7 @@ class Pacing {
   std::uint64_t trigger() const { return trigger_.load(std::memory_order_relaxed); }
 
   CycleKind next_kind();
+  PacingReport report();
   // Driver.
   void begin(const CycleStart& start);
   void revise();  // during marking: publishes the assist ratio

@@ -20,6 +20,8 @@ struct DebugOption {
 
 constexpr DebugOption kDebugOptions[] = {
     {"gctrace", &Options::gctrace},   {"verify", &Options::verify},
+    {"pacertrace", &Options::pacertrace}, {"scavtrace", &Options::scavtrace},
+    {"alloctrace", &Options::alloctrace},
     {"scribble", &Options::scribble}, {"stress", &Options::stress},
     {"stw", &Options::stw},           {"noconcurrent", &Options::noconcurrent},
     {"rage", &Options::rage},         {"check_trace", &Options::check_trace},

@@ -12,6 +12,9 @@ namespace lull::gc {
 
 struct Options {
   std::int64_t gctrace = 0;             // 1: a line a cycle on standard error
+  std::int64_t pacertrace = 0;          // 1: a line a cycle: what the pacer saw and plans
+  std::int64_t scavtrace = 0;           // 1: a line whenever pages go back to the system
+  std::int64_t alloctrace = 0;          // n: a line with the stack for every n-th allocation
   std::int64_t verify = 0;              // 1: re-mark under a stop after each cycle and compare
   std::int64_t scribble = 0;            // 1: fill freed slots with 0xdb
   std::int64_t stress = 0;              // n: collect every n allocations
@@ -30,6 +33,8 @@ struct Options {
   std::int64_t poll_at_stores = 0;  // set where signals cannot be used: a loop that only stores would never answer
 
   bool barrier_always_on() const { return check_ptr_location != 0 || poll_at_stores != 0; }
+  // No allocation takes the fast path.
+  bool one_at_a_time() const { return stress != 0 || alloctrace != 0; }
   bool stops_world() const { return stw != 0 || noconcurrent != 0; }
 };
 

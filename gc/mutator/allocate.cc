@@ -22,7 +22,7 @@ namespace {
 
 constexpr int kCollectionsBeforeGivingUp = 2;  // the second finds what the first left floating
 
-std::uint32_t most_objects() { return options.stress != 0 ? 1 : ~0u; }
+std::uint32_t most_objects() { return options.one_at_a_time() ? 1 : ~0u; }
 
 // Lets the markers run. Blocked meanwhile, so that it delays no handshake.
 void nap(Mutator& m) {
@@ -46,6 +46,7 @@ void* allocate_from(Mutator& m, SpanClass* c, std::size_t bytes) {
     object = m.cache.allocate_slow(*c, span_supply(), most_objects());
   }
   if (object != nullptr) after_slow_allocation(m);
+  if (object != nullptr && options.alloctrace != 0) trace_allocation(m, *c, bytes, object);
   return object;
 }
 
@@ -56,7 +57,7 @@ void* allocate_in_cached_span(Mutator& m, FindClass&& find_class) {
   {
     RuntimeSection section(m);
     SpanClass* c = find_class();
-    if (c != nullptr && !c->large && options.stress == 0) object = m.cache.allocate_in_span(*c, span_supply(), ~0u);
+    if (c != nullptr && !c->large && !options.one_at_a_time()) object = m.cache.allocate_in_span(*c, span_supply(), ~0u);
   }
   asm volatile("" : "+r"(object)::"memory");  // see below
   return object;

@@ -15,6 +15,7 @@ void release_span_async(cache::SpanClass& c, pages::Span* span);  // async-signa
 
 // gc/cycle/driver.cc
 void after_slow_allocation(Mutator& m);       // starts a cycle, assists, stress; in the caller's runtime section
+void trace_allocation(const Mutator& m, const cache::SpanClass& c, std::size_t bytes, const void* object);  // gc/report: mode alloctrace
 void collect_for_memory();                    // memory ran out: full cycle, waits. Outside of runtime sections
 void start_runtime();                         // idempotent: options, heap, signal handler; before the first attach
 

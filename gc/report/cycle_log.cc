@@ -14,6 +14,7 @@
 #include "gc/mark/assist.h"
 #include "gc/model/options.h"
 #include "gc/mutator/handshake.h"
+#include "gc/report/debug_traces.h"
 #include "gc/report/gctrace.h"
 #include "gc/report/live_by_type.h"
 
@@ -78,6 +79,7 @@ os::Lock& cycle_log_lock_for_fork() { return lock; }
 void note_program_start() { started_ns = os::monotonic_ns(); }
 
 void log_cycle(const Cycle& cycle, const CycleRun& run) {
+  if (options.pacertrace != 0) trace_pacer(cycle_totals().cycles + 1, cycle.kind());
   note_on_timeline(cycle);
   if (cycle.kind() == CycleKind::full) note_live_by_type();
   const std::uint64_t assist_ns = assists.time_ns.load(std::memory_order_relaxed);
