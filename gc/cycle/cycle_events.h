@@ -15,6 +15,7 @@ struct CycleRun {
 
 void note_program_start();
 void start_timeline_from_environment();  // gc/report/timeline.cc
+void forget_watch_thread_after_fork();   // gc/report/watch_thread.cc
 void start_debug_traces();               // gc/report/debug_traces.cc
 os::Lock& cycle_log_lock_for_fork();
 void log_cycle(const Cycle& cycle, const CycleRun& run);  // driver, when the cycle is over

@@ -172,7 +172,10 @@ void request_cycle() {
 
 void force_kind(ForcedKind kind) { driver.kind.store(kind, std::memory_order_relaxed); }
 
-void collect_and_wait(CycleKind kind) {
+namespace {
+
+// The number of a cycle that starts after the call and is of the kind, or full; it has been asked for.
+std::uint32_t ask_for(CycleKind kind) {
   // A cycle that starts after this load has a higher number.
   const std::uint32_t number = driver.started.load(std::memory_order_seq_cst) + 1;
   std::atomic<std::uint32_t>& asked = kind == CycleKind::full ? driver.forced : driver.forced_young;
@@ -180,6 +183,15 @@ void collect_and_wait(CycleKind kind) {
   while (static_cast<std::int32_t>(number - forced) > 0 && !asked.compare_exchange_weak(forced, number)) {
   }
   request_up_to(number);
+  return number;
+}
+
+}  // namespace
+
+void request_full_cycle() { ask_for(CycleKind::full); }
+
+void collect_and_wait(CycleKind kind) {
+  const std::uint32_t number = ask_for(kind);
   if (!no_cycles.load(std::memory_order_relaxed)) wait_until(number);
 }
 

@@ -11,6 +11,8 @@ namespace lull::gc {
 // Asks for a cycle unless one runs, of the kind that the pacer finds right; does not wait. Any thread, also in runtime
 // sections.
 void request_cycle();
+// Asks for a full cycle that starts after the call; does not wait. Any thread.
+void request_full_cycle();
 // Waits, blocked, until a cycle that starts after the call has ended: a full one, or at least a young one.
 void collect_and_wait(CycleKind kind);
 // The same; run(data) is called on the driver when all threads stand still, before the call returns.

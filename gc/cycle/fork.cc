@@ -64,6 +64,7 @@ void after_fork_in_child() {
   forget_other_mutators(m);
   forget_finalizer_after_fork();
   crew.forget_threads_after_fork();
+  forget_watch_thread_after_fork();
   unlock_all();
   if (m == nullptr) return;
   m->tid = os::current_thread_id();

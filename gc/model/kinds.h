@@ -22,6 +22,7 @@ struct KindRecord {
   std::uint32_t number = 0;  // in order of registration, from 0
   // What was allocated and not freed when the last full cycle had been swept. Written by the driver.
   std::atomic<std::uint64_t> live_objects{0}, live_bytes{0};
+  bool watched = false;      // by the leak watch, under its lock
   std::uint64_t sum_objects = 0, sum_bytes = 0;  // driver: the same while it is being summed up
 };
 

@@ -16,7 +16,9 @@
 #include "gc/mutator/handshake.h"
 #include "gc/report/debug_traces.h"
 #include "gc/report/gctrace.h"
+#include "gc/report/leak_watch.h"
 #include "gc/report/live_by_type.h"
+#include "gc/report/watch_thread.h"
 
 namespace lull::gc {
 namespace {
@@ -81,7 +83,10 @@ void note_program_start() { started_ns = os::monotonic_ns(); }
 void log_cycle(const Cycle& cycle, const CycleRun& run) {
   if (options.pacertrace != 0) trace_pacer(cycle_totals().cycles + 1, cycle.kind());
   note_on_timeline(cycle);
-  if (cycle.kind() == CycleKind::full) note_live_by_type();
+  if (cycle.kind() == CycleKind::full) {
+    note_live_by_type();
+    note_for_leak_watch();
+  }
   const std::uint64_t assist_ns = assists.time_ns.load(std::memory_order_relaxed);
   os::Locked locked(lock);
   const std::size_t index = totals.cycles % totals.pause_ns.size();
@@ -97,6 +102,7 @@ void log_cycle(const Cycle& cycle, const CycleRun& run) {
   totals.pause_ns[index] = handshake_stats.longest_this_cycle.load(std::memory_order_relaxed);
   totals.pause_end[index] = totals.last_end_wall_ns;
   if (options.gctrace != 0) trace_locked(cycle, run, assist_ns);
+  wake_watchers();
 }
 
 CycleTotals cycle_totals() {

@@ -2,7 +2,6 @@
 #include "lull/mem_stats.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "alloc/os/thread.h"
 #include "gc/cycle/driver.h"
@@ -12,12 +11,12 @@
 #include "gc/model/options.h"
 #include "gc/mutator/allocation_stats.h"
 #include "gc/mutator/handshake.h"
-#include "gc/mutator/runtime_section.h"
 #include "gc/mutator/services.h"
 #include "gc/report/cycle_log.h"
 #include "gc/report/mem_stats.h"
 #include "gc/report/memory_figures.h"
 #include "gc/report/object_counts.h"
+#include "gc/report/quiet.h"
 #include "gc/weak/destructors.h"
 #include "lull/metrics.h"
 
@@ -136,11 +135,8 @@ void add_handshakes(mem_stats& out) {
 }  // namespace
 
 std::size_t gather_mem_stats(mem_stats& out, std::span<type_stats> types) {
-  std::optional<RuntimeSection> section;  // locks are taken below; a thread that is not attached gets no signal
-  if (Mutator* m = self_or_null()) {
-    section.emplace(*m);
-    m->cache.release_all(span_supply());  // so that the caller's own objects are all counted
-  }
+  const Quiet quiet;  // locks are taken below
+  if (quiet) self_or_null()->cache.release_all(span_supply());  // so that the caller's own objects are all counted
   out = {};
   std::fill(types.begin(), types.end(), type_stats{});
   const std::size_t rows = add_memory_and_objects(out, types);
@@ -162,8 +158,7 @@ void read_mem_stats(mem_stats& out) { read_mem_stats(out, {}); }
 namespace metrics {
 
 std::size_t read_types(std::span<type_stats> types) {
-  std::optional<gc::RuntimeSection> section;
-  if (gc::Mutator* m = gc::self_or_null()) section.emplace(*m);
+  const gc::Quiet quiet;
   std::fill(types.begin(), types.end(), type_stats{});
   gc::TypeRows rows(types);
   gc::for_each_class([&](const gc::SpanClass& c, const gc::ObjectCounts& counts) { rows.add(c, counts); });

@@ -11,10 +11,10 @@
 #include "gc/mark/assist.h"
 #include "gc/mutator/allocation_stats.h"
 #include "gc/mutator/handshake.h"
-#include "gc/mutator/runtime_section.h"
 #include "gc/report/cycle_log.h"
 #include "gc/report/memory_figures.h"
 #include "gc/report/object_counts.h"
+#include "gc/report/quiet.h"
 #include "gc/weak/destructors.h"
 
 namespace lull {
@@ -137,6 +137,10 @@ constexpr Metric kMetrics[] = {
     gauge("/memory/classes/metadata/other:bytes", "Page tables and cards.", [](S& s) { return s.memory().gc_sys; }),
     gauge("/memory/classes/other:bytes", "Other records of the library.", [](S& s) { return s.memory().other_sys; }),
     gauge("/memory/classes/total:bytes", "Address space that lull has committed.", [](S& s) { return s.memory().sys(); }),
+    gauge("/memory/held:bytes", "All that lull has committed and not given back to the system.",
+          [](S& s) { return s.memory().sys() - s.memory().heap_released; }),
+    gauge("/memory/inuse:bytes", "What the memory limit counts: pages in use, descriptors, tables and records.",
+          [](S& s) { return s.memory().heap_inuse + s.memory().mspan_inuse + s.memory().gc_sys + s.memory().other_sys; }),
     counter("/memory/purged:bytes", "Pages given back to the system since the start.", [](S& s) { return s.memory().purged_total; }),
     gauge("/sched/gomaxprocs:threads", "Processors that the process may use.", [](S&) { return std::uint64_t{os::processors()}; }),
     gauge("/sched/threads:threads", "Threads that use managed objects now.", [](S&) { return std::uint64_t{mutators.count_now()}; }),
@@ -185,9 +189,7 @@ const description* find(std::string_view name) {
 }
 
 void read(std::span<sample> samples) {
-  // Locks are taken below, so an attached thread refuses the signal. One that is not gets none.
-  std::optional<gc::RuntimeSection> section;
-  if (gc::Mutator* m = gc::self_or_null()) section.emplace(*m);
+  const gc::Quiet quiet;  // locks are taken below
   gc::Sources sources;
   for (sample& s : samples) gc::read_one(s, sources);
 }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <set>
 #include <string>
 #include <thread>
@@ -67,6 +68,21 @@ TEST(Metrics, ReadingDoesNotAttachTheThread) {
   });
   EXPECT_EQ(before, 1u);
   EXPECT_EQ(inside, 1u);
+}
+
+TEST(Metrics, CanBeReadInABlockingRegion) {
+  lull::attach_thread();
+  std::atomic<bool> over{false};
+  std::thread collecting([&] {
+    while (!over) lull::collect();
+  });
+  {
+    lull::blocking_region blocked;
+    for (int i = 0; i < lull::testing::scaled(2000); ++i) EXPECT_GE(value_of("/sched/threads:threads"), 1u);
+  }
+  over = true;
+  lull::blocking_region joining;
+  collecting.join();
 }
 
 TEST(Metrics, AgreeWithMemStats) {

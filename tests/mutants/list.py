@@ -330,4 +330,12 @@ MUTANTS = [
     ('the driver does not record what it answers for others', 'gc/mutator/handshake.cc',
      'const trace::Span span(trace::What::answer, static_cast<std::uint64_t>(op) | trace::kOnBehalf);', '',
      'timeline_test', '*HasHandshakes*'),
+    # Leak watch and guardian.
+    ('noise counts as growth', 'gc/report/trend.cc', 'still && growth.per_sample * (count_ - 1) > kNoises * noise', 'still', 'trend_test', '*Noise*'),
+    ('what was there before does not count', 'gc/report/trend.cc', 'bool highest = newest() > highest_before_;', 'bool highest = true;',
+     'trend_test', '*Sawtooth*'),
+    ('a rule that is over goes on', 'gc/report/guardian_engine.cc', '  else if (value <= rule.until) state.broken = false;\n', '', 'guardian_test',
+     '*MustHold*'),
+    ('rules act one after the other', 'gc/report/guardian_engine.cc',
+     '  if (acted_ && seconds - acted_at_ < options_.least_pause_seconds) return nullptr;\n', '', 'guardian_test', '*Together*'),
 ]

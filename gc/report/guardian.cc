@@ -1,0 +1,207 @@
+// lull::guardian: the engine, fed with metrics on the watch thread.
+#include "lull/guardian.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "alloc/os/clock.h"
+#include "alloc/os/lock.h"
+#include "alloc/os/vm.h"
+#include "alloc/pages/purger.h"
+#include "gc/cycle/driver.h"
+#include "gc/cycle/pacing.h"
+#include "gc/report/guardian_engine.h"
+#include "gc/report/quiet.h"
+#include "gc/report/text_writer.h"
+#include "gc/report/watch_thread.h"
+#include "lull/collect.h"
+#include "lull/metrics.h"
+
+namespace lull {
+namespace gc {
+namespace {
+
+using guardian::action;
+using guardian::entry;
+using guardian::rule;
+
+constinit os::Lock lock{os::LockRank::reports};
+constinit GuardianEngine* engine = nullptr;    // lock; made at the first start, never freed
+constinit histogram* before = nullptr;         // likewise: what histograms were at the last look, by rule
+constinit double last_value[guardian::most_rules], last_whole[guardian::most_rules];  // the watch thread's, by rule; start() under lock
+constinit histogram* scratch = nullptr;        // the watch thread's
+constinit std::uint64_t started_ns = 0;        // lock
+constinit bool running = false;                // lock
+
+bool make_engine_locked() {
+  if (engine != nullptr) return true;
+  constexpr std::size_t kHistograms = guardian::most_rules + 1;
+  const std::size_t bytes = (sizeof(GuardianEngine) + kHistograms * sizeof(histogram) + 4095) / 4096 * 4096;
+  void* memory = os::map(bytes);
+  if (memory == nullptr) return false;
+  auto* histograms = static_cast<histogram*>(memory);
+  before = histograms;
+  scratch = histograms + guardian::most_rules;
+  engine = new (histograms + kHistograms) GuardianEngine;
+  return true;
+}
+
+double number_of(std::string_view metric) {
+  metrics::sample s{metric};
+  metrics::read({&s, 1});
+  return s.f;
+}
+
+// The quantile of what was recorded since `last`, which is what it is now afterwards.
+double recent_quantile(const rule& r, histogram& last) {
+  metrics::sample s{.name = r.metric, .durations = scratch};
+  metrics::read({&s, 1});
+  histogram& now = *scratch;
+  histogram fresh;
+  for (std::size_t i = 0; i < histogram::bucket_count; ++i) {
+    fresh.buckets[i] = now.buckets[i] - last.buckets[i];
+    fresh.count += fresh.buckets[i];
+  }
+  fresh.max_ns = now.max_ns;
+  last = now;
+  return fresh.count == 0 ? 0 : static_cast<double>(fresh.quantile_ns(r.quantile)) * 1e-9;
+}
+
+// The quotient of two sums is that of what was added since the last look.
+double value_of(const rule& r, std::size_t i) {
+  if (metrics::find(r.metric)->kind == metrics::value_kind::histogram) return recent_quantile(r, before[i]);
+  const double value = number_of(r.metric);
+  if (r.per.empty()) return value;
+  const double whole = number_of(r.per);
+  const bool sums = metrics::find(r.metric)->cumulative && metrics::find(r.per)->cumulative;
+  const double part = sums ? value - last_value[i] : value, of = sums ? whole - last_whole[i] : whole;
+  last_value[i] = value;
+  last_whole[i] = whole;
+  return of > 0 ? part / of : 0;
+}
+
+void act(const entry& e) {
+  switch (e.what) {
+    case action::tell: return;
+    case action::collect: return request_full_cycle();
+    case action::return_memory: pages::purge_now(0); return;
+    case action::raise_percent:
+    case action::lower_percent: pacing.set_gc_percent(e.percent_after); return;
+  }
+}
+
+std::optional<entry> look() {
+  const Quiet quiet;
+  rule rules[guardian::most_rules];
+  std::size_t count = 0;
+  {
+    os::Locked locked(lock);
+    if (!running) return {};
+    count = static_cast<std::size_t>(std::copy(engine->rules().begin(), engine->rules().end(), rules) - rules);
+  }
+  double values[guardian::most_rules];
+  for (std::size_t i = 0; i < count; ++i) values[i] = value_of(rules[i], i);
+  const int percent = pacing.gc_percent();
+  const entry* decided = nullptr;
+  std::optional<entry> out;
+  {
+    os::Locked locked(lock);
+    if (!running || engine->rules().size() != count) return {};  // started anew meanwhile
+    decided = engine->look(static_cast<double>(os::monotonic_ns() - started_ns) * 1e-9, std::span(values).first(count), percent);
+    if (decided != nullptr) out = *decided;
+  }
+  if (out) act(*out);
+  return out;
+}
+
+void run() {
+  const std::optional<entry> done = look();
+  if (!done) return;
+  guardian::options to;
+  {
+    const Quiet quiet;
+    os::Locked locked(lock);
+    to = engine->options();
+  }
+  if (to.on_action != nullptr) to.on_action(*done, to.context);
+}
+
+bool is_valid(const rule& r) {
+  const metrics::description* metric = metrics::find(r.metric);
+  if (metric == nullptr || r.until > r.above) return false;
+  const bool is_histogram = metric->kind == metrics::value_kind::histogram;
+  if (is_histogram) return r.quantile > 0 && r.quantile <= 1 && r.per.empty();
+  return r.per.empty() || metrics::find(r.per) != nullptr;
+}
+
+constexpr rule kUsualRules[] = {
+    {.name = "heap-near-limit", .metric = "/memory/inuse:bytes", .per = "/gc/gomemlimit:bytes", .above = 0.8, .until = 0.7, .then = action::collect},
+    {.name = "idle-near-limit", .metric = "/memory/held:bytes", .per = "/gc/gomemlimit:bytes", .above = 0.9, .until = 0.8,
+     .then = action::return_memory},
+    {.name = "long-pauses", .metric = "/gc/pauses:seconds", .per = {}, .quantile = 0.99, .above = 1e-3, .until = 5e-4, .for_seconds = 60,
+     .every_seconds = 60, .then = action::tell},
+    {.name = "long-assists", .metric = "/gc/assists:seconds", .per = {}, .quantile = 0.99, .above = 1e-3, .until = 5e-4, .for_seconds = 30,
+     .every_seconds = 30, .then = action::raise_percent},
+    {.name = "much-collecting", .metric = "/cpu/classes/gc/total:cpu-seconds", .per = "/cpu/classes/total:cpu-seconds", .above = 0.5,
+     .until = 0.3, .for_seconds = 30, .every_seconds = 60, .then = action::raise_percent},
+};
+
+}  // namespace
+}  // namespace gc
+
+namespace guardian {
+
+const char* name_of(action what) {
+  constexpr const char* kNames[] = {"tell", "collect", "return_memory", "raise_percent", "lower_percent"};
+  return kNames[static_cast<std::size_t>(what)];
+}
+
+std::span<const rule> usual_rules() { return gc::kUsualRules; }
+
+bool start(std::span<const rule> rules, const options& with) {
+  if (rules.size() > most_rules || !std::all_of(rules.begin(), rules.end(), gc::is_valid)) return false;
+  {
+    const gc::Quiet quiet;
+    os::Locked locked(gc::lock);
+    if (!gc::make_engine_locked()) return false;
+    gc::engine->start(rules, with);
+    for (std::size_t i = 0; i < most_rules; ++i) {
+      gc::before[i] = {};
+      gc::last_value[i] = gc::last_whole[i] = 0;
+    }
+    gc::started_ns = os::monotonic_ns();
+    gc::running = true;
+  }
+  return gc::set_watcher(gc::WatcherSlot::guardian, {gc::run, static_cast<std::uint64_t>(std::max(with.period_seconds, 1e-3) * 1e9)});
+}
+
+void stop() {
+  {
+    const gc::Quiet quiet;
+    os::Locked locked(gc::lock);
+    gc::running = false;
+  }
+  static_cast<void>(gc::set_watcher(gc::WatcherSlot::guardian, {}));
+}
+
+std::size_t read_log(std::span<entry> out) {
+  const gc::Quiet quiet;
+  os::Locked locked(gc::lock);
+  return gc::engine == nullptr ? 0 : gc::engine->read_log(out);
+}
+
+std::size_t format(const entry& e, char* buffer, std::size_t size) {
+  return write_to_buffer(buffer, size, [&](const text_sink& to) {
+    gc::TextWriter out(to);
+    char digits[32];
+    const std::to_chars_result end = std::to_chars(digits, digits + sizeof digits, e.value, std::chars_format::general, 4);
+    const auto ms = static_cast<std::uint64_t>(e.seconds * 1e3 + 0.5);
+    out << '@' << ms / 1000 << '.' << (ms % 1000 < 100 ? "0" : "") << (ms % 1000 < 10 ? "0" : "") << ms % 1000 << "s " << e.rule << ": "
+        << std::string_view(digits, static_cast<std::size_t>(end.ptr - digits)) << ": " << name_of(e.what);
+    if (e.percent_before != e.percent_after)
+      out << ' ' << std::int64_t{e.percent_before} << " -> " << std::int64_t{e.percent_after};
+  });
+}
+
+}  // namespace guardian
+}  // namespace lull

@@ -1,0 +1,148 @@
+// lull/guardian.h: scripted metrics give exact logs; in a running program it acts.
+#include "lull/guardian.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gc/report/guardian_engine.h"
+#include "lull/lull.h"
+
+namespace lull::guardian {
+namespace {
+
+using Log = std::vector<std::string>;
+
+std::string line_of(const entry& e) {
+  char text[200];
+  format(e, text, sizeof text);
+  return text;
+}
+
+// Plays a script of values, one row a second, from second 0 on; the percentage is what the engine makes it.
+Log play(std::span<const rule> rules, const options& with, unsigned seconds, const std::function<std::vector<double>(unsigned)>& script,
+         int percent = 100) {
+  gc::GuardianEngine engine;
+  engine.start(rules, with);
+  Log log;
+  for (unsigned s = 0; s < seconds; ++s) {
+    const std::vector<double> values = script(s);
+    const entry* e = engine.look(s, values, percent);
+    if (e == nullptr) continue;
+    log.push_back(line_of(*e));
+    if (e->percent_after != e->percent_before) percent = e->percent_after;
+  }
+  return log;
+}
+
+std::uint64_t cycles() {
+  metrics::sample s{"/gc/cycles/total:gc-cycles"};
+  metrics::read({&s, 1});
+  return s.u;
+}
+
+constexpr rule kHeap = {.name = "heap", .metric = "", .above = 0.8, .until = 0.6, .every_seconds = 10, .then = action::collect};
+
+TEST(Guardian, ActsAtOnceAndAgainWhileItLasts) {
+  const Log log = play({&kHeap, 1}, {}, 60, [](unsigned s) { return std::vector{s >= 5 && s < 30 ? 0.85 : 0.5}; });
+  EXPECT_EQ(log, (Log{"@5.000s heap: 0.85: collect", "@15.000s heap: 0.85: collect", "@25.000s heap: 0.85: collect"}));
+}
+
+TEST(Guardian, IsStillBrokenBetweenTheBounds) {
+  // Down to 0.7 and up again is one stretch, down to 0.6 ends it; between the bounds nothing is done.
+  const double script[] = {0.9, 0.7, 0.9, 0.9, 0.6, 0.9};
+  rule r = kHeap;
+  r.every_seconds = 0;
+  r.for_seconds = 2;
+  const Log log = play({&r, 1}, {.least_pause_seconds = 0}, 6, [&](unsigned s) { return std::vector{script[s]}; });
+  EXPECT_EQ(log, (Log{"@2.000s heap: 0.9: collect", "@3.000s heap: 0.9: collect"}));
+}
+
+TEST(Guardian, AConditionMustHoldForItsTime) {
+  rule r = {.name = "pause", .metric = "", .above = 0.001, .until = 0.0005, .for_seconds = 60, .every_seconds = 60, .then = action::tell};
+  // 59 seconds too long, a good second, then for ever.
+  const Log log = play({&r, 1}, {}, 200, [](unsigned s) { return std::vector{s == 60 ? 0.0001 : 0.002}; });
+  EXPECT_EQ(log, (Log{"@121.000s pause: 0.002: tell", "@181.000s pause: 0.002: tell"}));
+}
+
+TEST(Guardian, FlappingIsRateLimited) {
+  const Log log = play({&kHeap, 1}, {}, 35, [](unsigned s) { return std::vector{s % 2 == 0 ? 0.9 : 0.1}; });
+  EXPECT_EQ(log, (Log{"@0.000s heap: 0.9: collect", "@10.000s heap: 0.9: collect", "@20.000s heap: 0.9: collect", "@30.000s heap: 0.9: collect"}));
+}
+
+TEST(Guardian, RulesTogetherActRarely) {
+  const rule rules[] = {{.name = "a", .metric = "", .above = 1, .every_seconds = 1, .then = action::raise_percent},
+                        {.name = "b", .metric = "", .above = 1, .every_seconds = 1, .then = action::lower_percent}};
+  const Log log = play(rules, {.least_pause_seconds = 10, .least_percent = 50, .most_percent = 200}, 50,
+                       [](unsigned s) { return std::vector{s < 25 ? 2.0 : 0.0, 3.0}; });
+  EXPECT_EQ(log, (Log{"@0.000s a: 2: raise_percent 100 -> 151", "@10.000s a: 2: raise_percent 151 -> 200", "@20.000s b: 3: lower_percent 200 -> 133",
+                      "@30.000s b: 3: lower_percent 133 -> 88", "@40.000s b: 3: lower_percent 88 -> 58"}));
+}
+
+TEST(Guardian, LeavesAPercentageThatIsOff) {
+  const rule r = {.name = "a", .metric = "", .above = 1, .then = action::raise_percent};
+  EXPECT_EQ(play({&r, 1}, {}, 20, [](unsigned) { return std::vector{2.0}; }, -1), Log{});
+}
+
+TEST(Guardian, KeepsTheNewestOfItsLog) {
+  gc::GuardianEngine engine;
+  rule r = kHeap;
+  r.every_seconds = 0;
+  engine.start({&r, 1}, {.least_pause_seconds = 0});
+  const double value = 1;
+  for (int s = 0; s < 300; ++s) engine.look(s, {&value, 1}, 100);
+  std::vector<entry> log(200);
+  ASSERT_EQ(engine.read_log(log), gc::GuardianEngine::kLog);
+  EXPECT_EQ(log.front().seconds, 300 - 128);
+  EXPECT_EQ(log[127].seconds, 299);
+  ASSERT_EQ(engine.read_log(std::span(log).first(2)), 2u);
+  EXPECT_EQ(log[1].seconds, 299);
+}
+
+TEST(Guardian, RefusesRulesThatMakeNoSense) {
+  const auto accepts = [](const rule& r) { return start({&r, 1}); };
+  EXPECT_FALSE(accepts({.name = "x", .metric = "/no/such:metric"}));
+  EXPECT_FALSE(accepts({.name = "x", .metric = "/gc/heap/live:bytes", .per = "/no/such:metric"}));
+  EXPECT_FALSE(accepts({.name = "x", .metric = "/gc/heap/live:bytes", .above = 1, .until = 2}));
+  EXPECT_FALSE(accepts({.name = "x", .metric = "/gc/pauses:seconds", .above = 1}));  // which quantile?
+  const std::vector<rule> many(most_rules + 1, {.name = "x", .metric = "/gc/heap/live:bytes"});
+  EXPECT_FALSE(start(many));
+  EXPECT_TRUE(start(usual_rules()));
+  stop();
+}
+
+TEST(Guardian, ActsInARunningProgram) {
+  set_gc_percent(-1);
+  for (int i = 0; i < 30; ++i) make_array<char>(100'000);
+  const rule rules[] = {
+      {.name = "objects", .metric = "/gc/heap/objects:objects", .above = 5, .every_seconds = 1000, .then = action::collect},
+      {.name = "slow", .metric = "/gc/allocs/slow:seconds", .quantile = 0.5, .above = 1e-9, .every_seconds = 1000, .then = action::tell}};
+  static std::atomic<int> told{0};
+  static std::atomic<bool> attached{false};
+  ASSERT_TRUE(start(rules, {.period_seconds = 0.005, .least_pause_seconds = 0, .on_action = [](const entry&, void*) {
+                              attached = make_array<char>(10) != nullptr;  // a callback may use managed objects
+                              ++told;
+                            }}));
+  entry log[4];
+  {
+    blocking_region waiting;
+    for (int i = 0; read_log(log) == 0 || told < 2 || cycles() == 0; ++i) {
+      ASSERT_LT(i, 10'000);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+  stop();
+  EXPECT_EQ(log[0].rule, "objects");
+  EXPECT_EQ(log[0].what, action::collect);
+  EXPECT_GE(log[0].value, 30);
+  EXPECT_TRUE(attached);
+  EXPECT_EQ(read_mem_stats().num_forced_gc, 1u);
+}
+
+}  // namespace
+}  // namespace lull::guardian
