@@ -54,17 +54,17 @@ def tree_cases():
 
 def program_cases():
     for program, arguments, quick, stresses in (
-            ("gcbench", "20", "8", "trees built from the root down, where every new object is stored into, and from the leaves up"),
-            ("splay", "40000 800000", "200 500", "stores into old objects; objects die in another order than they were made"),
-            ("graph", "1000000 40", "1000 0", "a large cyclic heap whose edges move: the barrier and marking beside it"),
-            ("lru", "300000 16", "1000 0", "objects die in the order of their last use: the worst case for generations"),
-            ("messages", "3 8000", "3 1", "every object dies on another thread than the one that made it"),
-            ("arrays", "20 20", "1 0", "large arrays of pointers: stores all over them, arrays of 800 KB made and dropped"),
-            ("json", "600", f"1 {ROOT}", "documents of real text parsed and dropped: strings, small values, documents of all ages"),
+            ("gcbench", "19", "8", "trees built from the root down, where every new object is stored into, and from the leaves up"),
+            ("splay", "40000 400000", "200 500", "stores into old objects; objects die in another order than they were made"),
+            ("graph", "1000000 20", "1000 0", "a large cyclic heap whose edges move: the barrier and marking beside it"),
+            ("lru", "300000 8", "1000 0", "objects die in the order of their last use: the worst case for generations"),
+            ("messages", "3 4000", "3 1", "every object dies on another thread than the one that made it"),
+            ("arrays", "20 10", "1 0", "large arrays of pointers: stores all over them, arrays of 800 KB made and dropped"),
+            ("json", "300", f"1 {ROOT}", "documents of real text parsed and dropped: strings, small values, documents of all ages"),
             ("finalizers", "3000", "2", "objects with destructors made flat out, until all have run"),
-            ("storm", "4 80", "4 0", "four threads that only allocate, all sizes up to 1 KiB")):
+            ("storm", "4 40", "4 0", "four threads that only allocate, all sizes up to 1 KiB")):
         yield Case(program, arguments, quick, EVERYWHERE, COST, stresses)
-    yield Case("weak", "500 10", "1 0", ("lull", "shared_ptr+mimalloc", "bdwgc", "java-g1", "java-zgc"), COST, "a million weak references, replaced and locked")
+    yield Case("weak", "500 5", "1 0", ("lull", "shared_ptr+mimalloc", "bdwgc", "java-g1", "java-zgc"), COST, "a million weak references, replaced and locked")
 
 
 def collector_cases():

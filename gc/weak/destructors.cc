@@ -35,6 +35,7 @@ constinit Batch* free_batches = nullptr;  // lock
 constinit std::atomic<std::uint64_t> queued{0}, run{0};
 constinit std::atomic<std::uint32_t> wake{0};      // finalizer thread sleeps on it
 constinit std::atomic<std::uint32_t> progress{0};  // waiters for it sleep on this one
+constinit std::atomic<std::uint32_t> waiters{0};   // without any, nobody is woken: a system call costs more than most destructors
 constinit std::atomic<bool> thread_started{false};
 constinit pthread_t finalizer_thread{};
 
@@ -96,8 +97,9 @@ void run_one(std::uintptr_t object) noexcept {
   else kind_of(*resolve(object).span).destroy(reinterpret_cast<void*>(object));
   asm volatile("" ::"r"(object) : "memory");
   run.fetch_add(1, std::memory_order_release);
-  progress.fetch_add(1, std::memory_order_release);
-  os::futex_wake_all(progress);
+  // seq_cst: Dekker with wait_for_finalizers. Either this load sees the waiter, or the waiter sees the progress.
+  progress.fetch_add(1, std::memory_order_seq_cst);
+  if (waiters.load(std::memory_order_seq_cst) != 0) os::futex_wake_all(progress);
 }
 
 // Not inlined: the frame that waits for work must not hold the address of the object that was destroyed last, or whatever is
@@ -200,12 +202,14 @@ std::size_t run_finalizers() {
 
 void wait_for_finalizers() {
   const std::uint64_t due = gc::queued.load(std::memory_order_acquire);
+  gc::waiters.fetch_add(1, std::memory_order_seq_cst);  // seq_cst, and the load of progress too: Dekker with run_one
   for (;;) {
-    const std::uint32_t seen = gc::progress.load(std::memory_order_acquire);
-    if (gc::run.load(std::memory_order_acquire) >= due) return;
+    const std::uint32_t seen = gc::progress.load(std::memory_order_seq_cst);
+    if (gc::run.load(std::memory_order_acquire) >= due) break;
     blocking_region waiting;
     os::futex_wait(gc::progress, seen);
   }
+  gc::waiters.fetch_sub(1, std::memory_order_relaxed);
 }
 
 }  // namespace lull

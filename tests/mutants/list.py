@@ -70,6 +70,8 @@ MUTANTS = [
      'precise_roots_test', '*TheVerifierWalksFrames*'),
     ('a range copy does not shade', 'gc/api/c_memory.cc', 'return options.precise_roots != 0 && detail::thread_block.barrier_on == detail::kBarrierOff;',
      'return options.precise_roots != 0;', 'precise_roots_test', '*DeletionsByRanges*'),
+    ('nobody wakes those who wait for destructors', 'gc/weak/destructors.cc', 'if (waiters.load(std::memory_order_seq_cst) != 0) os::futex_wake_all(progress);', '',
+     'destructor_test', '*IsWaitedForByWaitForFinalizers*'),
     # Young cycles: cards, rule 13, and what counts as old.
     ('a young cycle does not scan dirty cards', 'gc/cycle/cycle.cc',
      '  if (kind_ == CycleKind::young) dirty_cards.scan(marker);\n', '',
