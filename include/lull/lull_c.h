@@ -102,7 +102,8 @@ static inline __attribute__((__always_inline__)) void* lull_new_sized(lull_kind*
 /* An object of `bytes` bytes of a kind with `variable` set. As lull_new. */
 void* lull_new_bytes(lull_kind* kind, size_t bytes);
 
-/* The kind of the object that `reference` points into; NULL: into none. And the object itself, and the bytes it may use. */
+/* The kind of the object that `reference` points into; NULL: into none, or one of lull's own. And the object itself, and the bytes it may
+   use. (Of memory that was freed and not handed out again they tell what was there.) */
 lull_kind* lull_kind_of(const void* reference);
 void* lull_object_of(const void* reference);
 size_t lull_bytes_of(const void* reference);
@@ -117,8 +118,8 @@ static inline __attribute__((__always_inline__)) void lull_store(void* slot, con
   __atomic_store_n(at, (uintptr_t)value, __ATOMIC_RELEASE); /* release: pairs with lull_trace */
   lull_after_store_(slot, old_value, (uintptr_t)value);
 }
-/* Into the object that the thread has allocated last, with no safepoint, store of the object elsewhere, or allocation since, of a
-   value that it had in hands before that allocation: needs no barrier. */
+/* Into the object that the thread has allocated last, which it has stored nowhere yet, of a value that it had in hands before that
+   allocation: needs no barrier. With precise roots no safepoint may lie in between; with conservative stacks both are in variables. */
 static inline void lull_initialize(void* slot, const void* value) { __atomic_store_n((lull_word_*)slot, (uintptr_t)value, __ATOMIC_RELAXED); }
 static inline void* lull_exchange(void* slot, const void* value) {
   const uintptr_t old_value = __atomic_exchange_n((lull_word_*)slot, (uintptr_t)value, __ATOMIC_ACQ_REL);

@@ -32,7 +32,7 @@
   X(VECTOR_LENGTH)                                                                                                             \
   X(VECTOR_SET)  /* a[b] = c */                                                                                                \
   X(SET_CAR) X(SET_CDR) /* of a to b */                                                                                        \
-  X(PRIMITIVE) X(CONTINUE) X(APPLY) X(CALL_CC) X(UNDERFLOW) /* bodies of built-in procedures */
+  X(RECORD_MAKE) X(RECORD_TEST) X(RECORD_GET) X(RECORD_PUT) X(PRIMITIVE) X(CONTINUE) X(APPLY) X(CALL_CC) X(UNDERFLOW) /* bodies of built-in procedures */
 
 typedef enum {
 #define NAME(name) name,

@@ -143,7 +143,7 @@ PRIMITIVE(p_make_vector) {
 }
 PRIMITIVE(p_vector) {
   const Value v = make_vector(m, (size_t)n, fixnum(0));
-  for (int i = 0; i < n; ++i) VECTOR(v)->items[i] = a[i]; /* the newest object */
+  for (int i = 0; i < n; ++i) initialize(&VECTOR(v)->items[i], a[i]); /* the newest object */
   return v;
 }
 PRIMITIVE(p_vector_length) { WANT_VECTOR(a[0]); return fixnum((intptr_t)VECTOR(a[0])->length); }
@@ -165,7 +165,7 @@ PRIMITIVE(p_list_to_vector) {
   if (length < 0) return fail(m, "not a list", a[0]);
   const Value v = make_vector(m, (size_t)length, fixnum(0));
   Value list = a[0];
-  for (intptr_t i = 0; i < length; ++i, list = cdr(list)) VECTOR(v)->items[i] = car(list);
+  for (intptr_t i = 0; i < length; ++i, list = cdr(list)) initialize(&VECTOR(v)->items[i], car(list));
   return v;
 }
 PRIMITIVE(p_vector_to_list) {
@@ -185,25 +185,25 @@ PRIMITIVE(p_vector_copy) {
 
 /* ---- Records: the type is (name, number of fields) ---- */
 
-/* A record's procedures are made by (%record-... type index), as closures in the prelude over these. */
+/* In an object, slot 0 is the type. */
 PRIMITIVE(p_record_type) {
   (void)n;
   const Value t = make_object(m, OBJECT_RECORD_TYPE, 2);
-  OBJECT(t)->slot[0] = a[0];
-  OBJECT(t)->slot[1] = a[1];
+  initialize(&OBJECT(t)->slot[0], a[0]);
+  initialize(&OBJECT(t)->slot[1], a[1]);
   return t;
 }
-PRIMITIVE(p_make_record) { /* type; fields hold 0 */
+PRIMITIVE(p_record_constructor) { /* type, indices of the fields in reverse */
   (void)n;
-  const Value r = make_object(m, OBJECT_RECORD, (size_t)integer_of(OBJECT(a[0])->slot[1]) + 1);
-  OBJECT(r)->slot[0] = a[0];
-  return r;
+  intptr_t count = 0;
+  for (Value l = a[1]; is_pair(l); l = cdr(l)) ++count;
+  const Value slots = make_vector(m, (size_t)count, fixnum(0));
+  for (Value l = a[1]; is_pair(l); l = cdr(l)) initialize(&VECTOR(slots)->items[--count], car(l) + fixnum(1));
+  return make_record_procedure(m, RECORD_CONSTRUCTOR, a[0], slots);
 }
-PRIMITIVE(p_is_record) { UNUSED; return boolean(is_object(a[0], OBJECT_RECORD) && OBJECT(a[0])->slot[0] == a[1]); }
-#define WANT_RECORD(v, type) \
-  if (!is_object(v, OBJECT_RECORD) || OBJECT(v)->slot[0] != (type)) return (void)n, fail(m, "not a record of the type", v)
-PRIMITIVE(p_record_ref) { WANT_RECORD(a[0], a[1]); return OBJECT(a[0])->slot[1 + integer_of(a[2])]; }
-PRIMITIVE(p_record_set) { WANT_RECORD(a[0], a[1]); store(&OBJECT(a[0])->slot[1 + integer_of(a[2])], a[3]); return UNSPECIFIED; }
+PRIMITIVE(p_record_predicate) { return (void)n, make_record_procedure(m, RECORD_PREDICATE, a[0], FALSE); }
+PRIMITIVE(p_record_accessor) { return (void)n, make_record_procedure(m, RECORD_ACCESSOR, a[0], a[1] + fixnum(1)); }
+PRIMITIVE(p_record_modifier) { return (void)n, make_record_procedure(m, RECORD_MODIFIER, a[0], a[1] + fixnum(1)); }
 
 void define_lists(Machine* m) {
   static const struct { const char* name; Primitive f; int least, most; } all[] = {
@@ -218,7 +218,8 @@ void define_lists(Machine* m) {
       {"assoc", p_assoc, 2, 2}, {"make-vector", p_make_vector, 1, 2}, {"vector", p_vector, 0, -1}, {"vector-length", p_vector_length, 1, 1},
       {"vector-ref", p_vector_ref, 2, 2}, {"vector-set!", p_vector_set, 3, 3}, {"vector-fill!", p_vector_fill, 2, 2},
       {"list->vector", p_list_to_vector, 1, 1}, {"vector->list", p_vector_to_list, 1, 1}, {"vector-copy", p_vector_copy, 1, 3},
-      {"%record-type", p_record_type, 2, 2}, {"%make-record", p_make_record, 1, 1}, {"%record?", p_is_record, 2, 2},
-      {"%record-ref", p_record_ref, 3, 3}, {"%record-set!", p_record_set, 4, 4}};
+      {"%record-type", p_record_type, 2, 2}, {"%record-constructor", p_record_constructor, 2, 2},
+      {"%record-predicate", p_record_predicate, 1, 1}, {"%record-accessor", p_record_accessor, 2, 2},
+      {"%record-modifier", p_record_modifier, 2, 2}};
   for (size_t i = 0; i < sizeof all / sizeof *all; ++i) define(m, all[i].name, all[i].f, all[i].least, all[i].most);
 }

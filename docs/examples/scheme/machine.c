@@ -11,7 +11,7 @@
    continuation can be entered many times: copies are never written.
 
    Precise roots: m->top is set before every safepoint, from the instruction's `live`. Between safepoints values are in C variables. */
-#include "scheme.h"
+#include "machine.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,141 +20,12 @@
 
 extern lull_kind pair_kind;
 
-enum { FRAMES_BACK = 256, LARGEST_FRAME = 300 }; /* words brought back at once: more copy for nothing, fewer underflow more often */
-
-static Code *primitive_code, *continuation_code;
-static Instruction underflow_code[2];
-static Value raise_symbol, rewind_symbol, call_cc_name;
+enum { LARGEST_FRAME = 300 }; /* more than the compiler allows */
 
 Value fail(Machine* m, const char* message, Value irritant) {
   m->error = message;
   m->irritant = irritant;
   return UNSPECIFIED;
-}
-
-static Instruction* after_underflow(void) { return &underflow_code[1]; }
-static Value raw(const void* p) { return (Value)p; }
-
-/* ---- Code and built-in procedures ---- */
-
-Code* make_code(Machine* m, const Instruction* instructions, size_t count, const Value* constants, size_t constant_count, int free_count, int link, Value name) {
-  size_t mark;
-  keep_from(m, &mark);
-  Value vector = make_vector(m, constant_count, FALSE); /* kept */
-  for (size_t i = 0; i < constant_count; ++i) store(&VECTOR(vector)->items[i], constants[i]);
-  Instruction* copy = new_bytes(count * sizeof *copy);
-  memcpy(copy, instructions, count * sizeof *copy);
-  m->temporary[TEMPORARIES - 1] = raw(copy);
-  Code* code = (Code*)new_words(sizeof(Code) / sizeof(Value));
-  code->instructions = (Instruction*)m->temporary[TEMPORARIES - 1];
-  code->constants = vector;
-  code->name = name;
-  code->free_count = fixnum(free_count);
-  code->link = fixnum(link);
-  keep_until(m, mark);
-  if (m->keeping) keep(m, raw(code));
-  return code;
-}
-
-static Value make_procedure(Code* code, size_t free_count) { /* `code` is kept, or a root */
-  Procedure* p = (Procedure*)new_words(free_count + 1);
-  p->code = code;
-  return (Value)p + TAG_PROC;
-}
-
-/* Free variables of a primitive: the function, twice its address so that it looks like a fixnum; least and most arguments; name. */
-enum { P_FUNCTION, P_LEAST, P_MOST, P_NAME, P_SLOTS };
-
-Value make_primitive(Machine* m, const char* name, Primitive function, int least, int most) {
-  m->temporary[TEMPORARIES - 1] = intern(m, name);
-  Value v = make_procedure(primitive_code, P_SLOTS);
-  Procedure* p = PROC(v);
-  p->free[P_FUNCTION] = (Value)function << 1;
-  p->free[P_LEAST] = fixnum(least);
-  p->free[P_MOST] = fixnum(most);
-  p->free[P_NAME] = m->temporary[TEMPORARIES - 1];
-  return v;
-}
-
-static Code* one_instruction(Machine* m, Op op, const char* name) {
-  const Instruction i = {(uint8_t)op, 0, 0, 0, 0};
-  Code* code = make_code(m, &i, 1, NULL, 0, 0, 0, intern(m, name));
-  lull_root_new(code); /* for ever */
-  return code;
-}
-
-static void define_special(Machine* m, Op op, const char* name) {
-  m->temporary[0] = make_procedure(one_instruction(m, op, name), 0);
-  store(&SYMBOL(intern(m, name))->value, m->temporary[0]);
-}
-
-void make_special_procedures(Machine* m) {
-  underflow_code[0].op = underflow_code[1].op = UNDERFLOW;
-  primitive_code = one_instruction(m, PRIMITIVE, "primitive");
-  continuation_code = one_instruction(m, CONTINUE, "continuation");
-  define_special(m, APPLY, "apply");
-  define_special(m, CALL_CC, "call-with-current-continuation");
-  raise_symbol = intern(m, "%raise");
-  rewind_symbol = intern(m, "%rewind");
-  call_cc_name = intern(m, "call/cc");
-  store(&SYMBOL(call_cc_name)->value, SYMBOL(intern(m, "call-with-current-continuation"))->value);
-}
-
-/* ---- Continuations ---- */
-
-static Value make_continuation(Machine* m, Value words, size_t size, Value pc, size_t base) {
-  m->temporary[TEMPORARIES - 1] = words;
-  m->temporary[TEMPORARIES - 2] = pc;
-  Value k = make_procedure(continuation_code, KONT_SLOTS);
-  Value* f = PROC(k)->free;
-  f[KONT_WORDS] = m->temporary[TEMPORARIES - 1];
-  f[KONT_SIZE] = fixnum((intptr_t)size);
-  f[KONT_PC] = m->temporary[TEMPORARIES - 2];
-  f[KONT_BASE] = fixnum((intptr_t)base);
-  f[KONT_PARENT] = m->under;
-  f[KONT_WINDERS] = m->winders;
-  m->temporary[TEMPORARIES - 1] = m->temporary[TEMPORARIES - 2] = 0;
-  return k;
-}
-
-/* The frames below the one at `base`, whose link is (pc, delta), as a continuation; m->under afterwards. m->top is above all that lives. */
-static void capture(Machine* m, Value* base, Instruction* pc, size_t delta) {
-  const size_t size = (size_t)(base - 1 - m->stack);
-  if (size == 0 && m->under != 0 && PROC(m->under)->free[KONT_WINDERS] == m->winders) return;
-  Value* words = size == 0 ? NULL : new_words(size);
-  if (size != 0) memcpy(words, m->stack, size * sizeof(Value)); /* the newest object, from live slots: no barrier */
-  m->under = make_continuation(m, raw(words), size, raw(pc), (size_t)(base - delta - m->stack));
-}
-
-/* Brings the uppermost frames of m->under back. The result is the base to go on with; *pc where. NULL: there is nothing under it. */
-static Value* reinstate(Machine* m, Instruction** pc) {
-  while (m->under != 0 && PROC(m->under)->free[KONT_SIZE] == 0) m->under = PROC(m->under)->free[KONT_PARENT];
-  if (m->under == 0) return NULL;
-  const Value* f = PROC(m->under)->free;
-  const Value* words = (const Value*)f[KONT_WORDS];
-  const size_t size = (size_t)integer_of(f[KONT_SIZE]), top = (size_t)integer_of(f[KONT_BASE]);
-  size_t low = top; /* base of the lowest frame to bring back */
-  size_t link;
-  for (;;) {
-    link = low + (size_t)integer_of(PROC(words[low - 1])->code->link);
-    if (low == 1 || size - low >= FRAMES_BACK) break;
-    low -= (size_t)integer_of(words[link + 1]);
-  }
-  memcpy(m->stack, words + low - 1, (size - low + 1) * sizeof(Value));
-  m->top = m->stack + (size - low + 1);
-  *pc = (Instruction*)f[KONT_PC];
-  if (low == 1) {
-    m->under = f[KONT_PARENT];
-  } else {
-    m->stack[link - low + 1] = raw(after_underflow());
-    m->stack[link - low + 2] = fixnum(0);
-    const Value rest = make_continuation(m, f[KONT_WORDS], low - 1, words[link], low - (size_t)integer_of(words[link + 1]));
-    f = PROC(m->under)->free;
-    store(&PROC(rest)->free[KONT_PARENT], f[KONT_PARENT]);
-    store(&PROC(rest)->free[KONT_WINDERS], f[KONT_WINDERS]);
-    m->under = rest;
-  }
-  return m->stack + 1 + (top - low);
 }
 
 /* ---- Errors ---- */
@@ -166,8 +37,8 @@ static Value error_object(Machine* m) {
   m->result = cons(m, m->result, NIL);
   m->temporary[TEMPORARIES - 1] = make_string(m, text, strlen(text));
   Value e = make_object(m, OBJECT_ERROR, 2);
-  OBJECT(e)->slot[0] = m->temporary[TEMPORARIES - 1];
-  OBJECT(e)->slot[1] = m->result;
+  initialize(&OBJECT(e)->slot[0], m->temporary[TEMPORARIES - 1]);
+  initialize(&OBJECT(e)->slot[1], m->result);
   return e;
 }
 
@@ -187,7 +58,8 @@ static Value error_object(Machine* m) {
   } while (0)
 #define OFFSET (pc += i.c)
 #define FREE_OF(n) (PROC(base[-1])->free[n])
-#define CONSTANT_OF(n) (VECTOR(PROC(base[-1])->code->constants)->items[n])
+#define CONSTANT_OF(n) (constants[n])
+#define LOAD_CONSTANTS() (constants = VECTOR(PROC(base[-1])->code->constants)->items)
 #define BOX_OF(v) (OBJECT(v)->slot[0])
 #define BOTH_FIXNUMS(x, y) ((((x) | (y)) & 1) == 0)
 
@@ -198,6 +70,7 @@ Value run(Machine* m, Value procedure) {
 #undef LABEL
   };
   Value *base = m->stack + 1, v;
+  const Value* constants = NULL; /* of the procedure at base[-1]: nothing moves, so a bare pointer stays good */
   Instruction *pc, *link_pc = after_underflow();
   Instruction i;
   size_t link_delta = 0;
@@ -218,8 +91,13 @@ enter:
     fail(m, "not a procedure", base[-1]);
     goto raise_in_callee;
   }
-  pc = PROC(base[-1])->code->instructions;
-  NEXT;
+  {
+    Code* code = PROC(base[-1])->code;
+    pc = code->instructions;
+    constants = VECTOR(code->constants)->items;
+  }
+  i = *pc++;
+  if (__builtin_expect(i.op != ENTER, 0)) goto* labels[i.op];
 
 L_ENTER:
   if (count != i.a) goto wrong_count;
@@ -275,8 +153,8 @@ L_GLOBAL_DEF: store(&SYMBOL(CONSTANT_OF(i.a))->value, base[i.b]); NEXT;
 L_CLOSURE: {
   m->top = base + i.live;
   Procedure* p = (Procedure*)new_words((size_t)i.c + 1);
-  p->code = (Code*)CONSTANT_OF(i.b);
-  for (unsigned n = 0; n < i.c; ++n, ++pc) p->free[n] = pc->a == 0 ? base[pc->b] : FREE_OF(pc->b); /* the newest object */
+  lull_initialize(&p->code, (void*)CONSTANT_OF(i.b));
+  for (unsigned n = 0; n < i.c; ++n, ++pc) initialize(&p->free[n], pc->a == 0 ? base[pc->b] : FREE_OF(pc->b)); /* the newest object */
   base[i.a] = (Value)p + TAG_PROC;
   NEXT;
 }
@@ -300,6 +178,7 @@ L_RETURN:
   pc = (Instruction*)base[i.b];
   base -= integer_of(base[i.b + 1]);
   base[pc[-1].a] = v;
+  LOAD_CONSTANTS();
   NEXT;
 
 L_JUMP: OFFSET; NEXT;
@@ -348,8 +227,8 @@ L_CONS: {
   m->top = base + i.live;
   Pair* p = lull_new_sized(&pair_kind, sizeof(Pair));
   if (__builtin_expect(p == NULL, 0)) out_of_memory();
-  p->car = base[i.b];
-  p->cdr = base[i.c];
+  initialize(&p->car, base[i.b]);
+  initialize(&p->cdr, base[i.c]);
   base[i.a] = (Value)p + TAG_PAIR;
   NEXT;
 }
@@ -420,6 +299,45 @@ L_PRIMITIVE: {
   base -= link_delta;
   pc = link_pc;
   base[pc[-1].a] = v;
+  LOAD_CONSTANTS();
+  NEXT;
+}
+
+#define RETURN_TO_LINK(result) \
+  do {                         \
+    v = (result);              \
+    base -= link_delta;        \
+    pc = link_pc;              \
+    base[pc[-1].a] = v;        \
+    LOAD_CONSTANTS();          \
+  } while (0)
+#define WANT_RECORD(arguments)                                                                \
+  if (count != (arguments)) goto wrong_count;                                                 \
+  if (__builtin_expect(!is_object(base[0], OBJECT_RECORD) || OBJECT(base[0])->slot[0] != FREE_OF(0), 0)) { \
+    fail(m, "not a record of the type", base[0]);                                             \
+    goto raise_in_callee;                                                                     \
+  }
+L_RECORD_GET:
+  WANT_RECORD(1);
+  RETURN_TO_LINK(OBJECT(base[0])->slot[integer_of(FREE_OF(1))]);
+  NEXT;
+L_RECORD_PUT:
+  WANT_RECORD(2);
+  store(&OBJECT(base[0])->slot[integer_of(FREE_OF(1))], base[1]);
+  RETURN_TO_LINK(UNSPECIFIED);
+  NEXT;
+L_RECORD_TEST:
+  if (count != 1) goto wrong_count;
+  RETURN_TO_LINK(boolean(is_object(base[0], OBJECT_RECORD) && OBJECT(base[0])->slot[0] == FREE_OF(0)));
+  NEXT;
+L_RECORD_MAKE: {
+  if (count != (int)VECTOR(FREE_OF(1))->length) goto wrong_count;
+  m->top = base + count;
+  Object* o = (Object*)new_words((size_t)integer_of(OBJECT(FREE_OF(0))->slot[1]) + 2);
+  initialize(&o->header, fixnum(OBJECT_RECORD));
+  initialize(&o->slot[0], FREE_OF(0));
+  for (int n = 0; n < count; ++n) initialize(&o->slot[integer_of(VECTOR(FREE_OF(1))->items[n])], base[n]); /* the newest object */
+  RETURN_TO_LINK((Value)o + TAG_OBJECT);
   NEXT;
 }
 
@@ -471,7 +389,7 @@ L_CONTINUE:
     m->result = NIL;
     for (int n = count; n > 0; --n) m->result = cons(m, base[n - 1], m->result);
     v = make_object(m, OBJECT_VALUES, 1);
-    OBJECT(v)->slot[0] = m->result;
+    initialize(&OBJECT(v)->slot[0], m->result);
   }
   m->under = base[-1];
   m->top = m->stack;
@@ -485,6 +403,7 @@ L_UNDERFLOW: /* the value is where a frame at the bottom would have it */
   base = reinstate(m, &pc);
   if (base == NULL) return m->result;
   base[pc[-1].a] = m->result;
+  LOAD_CONSTANTS();
   NEXT;
 
 wrong_count:

@@ -38,7 +38,7 @@ static Value next_procedure(Machine* m, Reader* r, const char* path) {
   if (code == NULL) return UNBOUND;
   m->temporary[0] = (Value)code;
   Procedure* p = (Procedure*)new_words(1);
-  p->code = (Code*)m->temporary[0];
+  lull_initialize(&p->code, (void*)m->temporary[0]);
   return (Value)p + TAG_PROC;
 }
 

@@ -9,7 +9,7 @@
    Objects of 2, 4, ... 16 words that are all references have a kind for each size, whose allocation is inlined; larger ones share one of
    variable size. */
 enum { SMALL_WORDS = 16 };
-static lull_kind small_kind[SMALL_WORDS / 2 + 1], words_kind, vector_kind, bytes_kind, flonum_kind;
+static lull_kind small_kind[SMALL_WORDS / 2 + 1], words_kind, vector_kind, bytes_kind, flonum_kind, code_kind;
 lull_kind pair_kind;
 
 static void describe(lull_kind* kind, lull_kind_info info) {
@@ -25,6 +25,7 @@ void make_kinds(void) {
   /* The length is no reference. Words behind the last item are zero, so that no size function is needed. */
   describe(&vector_kind, (lull_kind_info){.name = "vector", .bytes = sizeof(Vector), .variable = 1, .scan = LULL_BITMAP, .tail_bytes = sizeof(Value), .tail_bits = 1});
   describe(&bytes_kind, (lull_kind_info){.name = "bytes", .variable = 1, .scan = LULL_NO_POINTERS});
+  describe(&code_kind, (lull_kind_info){.name = "code", .bytes = sizeof(Code), .variable = 1, .scan = LULL_BITMAP, .pointer_bits = 3});
   describe(&flonum_kind, (lull_kind_info){.name = "flonum", .bytes = sizeof(Flonum), .scan = LULL_NO_POINTERS});
 }
 
@@ -102,12 +103,14 @@ Value* new_words(size_t count) {
 }
 void* new_bytes(size_t count) { return or_out_of_memory(lull_new_bytes(&bytes_kind, count)); }
 
+Code* new_code(size_t instructions) { return or_out_of_memory(lull_new_bytes(&code_kind, sizeof(Code) + instructions * sizeof(Instruction))); }
+
 Value cons(Machine* m, Value a, Value d) {
   m->argument[0] = a;
   m->argument[1] = d;
   Pair* p = or_out_of_memory(lull_new_sized(&pair_kind, sizeof(Pair)));
-  p->car = m->argument[0]; /* into the newest object: no barrier */
-  p->cdr = m->argument[1];
+  initialize(&p->car, m->argument[0]); /* into the newest object: no barrier */
+  initialize(&p->cdr, m->argument[1]);
   return kept(m, (Value)p + TAG_PAIR);
 }
 
@@ -133,20 +136,20 @@ Value make_vector(Machine* m, size_t length, Value fill) {
   v->length = length;
   fill = m->argument[0];
   if (fill != 0)
-    for (size_t i = 0; i < length; ++i) v->items[i] = fill;
+    for (size_t i = 0; i < length; ++i) initialize(&v->items[i], fill);
   return kept(m, (Value)v + TAG_VECTOR);
 }
 
 Value make_object(Machine* m, ObjectType type, size_t slots) {
   Object* o = (Object*)new_words(slots + 1);
-  o->header = fixnum(type);
+  initialize(&o->header, fixnum(type));
   return kept(m, (Value)o + TAG_OBJECT);
 }
 
 Value make_box(Machine* m, Value content) {
   m->argument[0] = content;
   Value box = make_object(m, OBJECT_BOX, 1);
-  OBJECT(box)->slot[0] = m->argument[0];
+  initialize(&OBJECT(box)->slot[0], m->argument[0]);
   return box;
 }
 
@@ -184,9 +187,9 @@ Value intern_bytes(Machine* m, const char* name, size_t length) {
   }
   m->result = make_string(m, name, length);
   Symbol* symbol = (Symbol*)new_words(3);
-  symbol->value = UNBOUND;
-  symbol->name = m->result;
-  symbol->syntax = FALSE;
+  initialize(&symbol->value, UNBOUND);
+  initialize(&symbol->name, m->result);
+  initialize(&symbol->syntax, FALSE);
   m->result = cons(m, (Value)symbol + TAG_SYMBOL, NIL);
   pthread_mutex_lock(&lock);
   found = find_locked(name, length); /* meanwhile? */

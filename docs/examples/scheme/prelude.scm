@@ -77,18 +77,6 @@
         (%promise-value p))))
 (define (make-promise v) (let ((p (%make-promise v))) (%fulfil! p v) p))
 
-; Records
-(define (%record-constructor type indices)
-  (lambda values
-    (let ((r (%make-record type)))
-      (let loop ((i (reverse indices)) (v values))
-        (if (pair? i)
-            (begin (%record-set! r type (car i) (car v)) (loop (cdr i) (cdr v)))
-            r)))))
-(define (%record-predicate type) (lambda (x) (%record? x type)))
-(define (%record-accessor type index) (lambda (r) (%record-ref r type index)))
-(define (%record-modifier type index) (lambda (r v) (%record-set! r type index v)))
-
 ; dynamic-wind: a list of (before . after), innermost first. Every continuation knows the list it was captured in.
 (define (dynamic-wind before thunk after)
   (before)

@@ -17,10 +17,10 @@ Value make_macro(Compiler* c, Value rules, Scope* scope) {
   if (is_identifier(car(rest))) ellipsis = car(rest), rest = cdr(rest);
   Value macro = make_object(c->m, OBJECT_MACRO, 4);
   Object* o = OBJECT(macro);
-  o->slot[ELLIPSIS] = ellipsis;
-  o->slot[LITERALS] = car(rest);
-  o->slot[RULES] = cdr(rest);
-  o->slot[SCOPE] = pointer_value(scope);
+  initialize(&o->slot[ELLIPSIS], ellipsis);
+  initialize(&o->slot[LITERALS], car(rest));
+  initialize(&o->slot[RULES], cdr(rest));
+  initialize(&o->slot[SCOPE], pointer_value(scope));
   return macro;
 }
 
@@ -128,8 +128,8 @@ static Value rename_name(const Expansion* e, Value name, Renamed** renamed) {
   for (Renamed* r = *renamed; r != NULL; r = r->next)
     if (r->name == name) return r->alias;
   Value alias = make_object(e->c->m, OBJECT_ALIAS, 2);
-  OBJECT(alias)->slot[0] = name;
-  OBJECT(alias)->slot[1] = OBJECT(e->macro)->slot[SCOPE];
+  initialize(&OBJECT(alias)->slot[0], name);
+  initialize(&OBJECT(alias)->slot[1], OBJECT(e->macro)->slot[SCOPE]);
   Renamed* r = arena(e->c, sizeof *r);
   *r = (Renamed){name, alias, *renamed};
   *renamed = r;

@@ -52,11 +52,11 @@ typedef struct { Code* code; Value free[]; } Procedure;
 
 /* live: how many slots of the frame hold values when the instruction runs; what lies above is stale, and no root. */
 typedef struct { uint8_t op, live; uint16_t a, b, c; } Instruction;
-struct Code {
-  Instruction* instructions; /* an object without references */
-  Value constants;           /* a vector */
+struct Code { /* one object, so that a call needs one load to find its first instruction */
+  Value constants;        /* a vector */
   Value name;
   Value free_count, link; /* fixnums; link: the slot where a frame keeps what it returns to */
+  Instruction instructions[];
 };
 
 typedef enum {
@@ -77,6 +77,9 @@ static inline Value cdr(Value v) { return PAIR(v)->cdr; }
 
 /* Every store of a reference into an object that may be older than the last safepoint. */
 static inline void store(Value* slot, Value v) { lull_store(slot, (const void*)v); }
+
+/* Into the newest object, of a value that was there before it: no barrier. */
+static inline void initialize(Value* slot, Value v) { lull_initialize(slot, (const void*)v); }
 
 /* A continuation is a procedure with these free variables. It owns a copy of stack words, shared by the views that are cut
    from it; see machine.c. */
@@ -111,6 +114,7 @@ void start_machine(Machine* m);
 void end_machine(Machine* m);
 Value* new_words(size_t count); /* an object of references; at least one word */
 void* new_bytes(size_t count);  /* an object without */
+Code* new_code(size_t instructions);
 Value cons(Machine* m, Value a, Value d);
 Value flonum(double d);
 Value make_string(Machine* m, const char* bytes, size_t length);
@@ -139,6 +143,8 @@ Code* compile(Machine* m, Value datum);
 /* machine.c: runs a procedure of no arguments. UNBOUND: an exception that nobody has handled; it was printed. */
 Value run(Machine* m, Value procedure);
 Value make_primitive(Machine* m, const char* name, Primitive function, int least, int most); /* most < 0: any */
+typedef enum { RECORD_CONSTRUCTOR, RECORD_PREDICATE, RECORD_ACCESSOR, RECORD_MODIFIER } RecordOperation;
+Value make_record_procedure(Machine* m, RecordOperation operation, Value type, Value slots);
 void make_special_procedures(Machine* m);
 /* `constants`: an array of values, kept or reachable from what is kept. */
 Code* make_code(Machine* m, const Instruction* instructions, size_t count, const Value* constants, size_t constant_count, int free_count, int link, Value name);

@@ -51,7 +51,7 @@ PRIMITIVE(p_compile) { /* a datum to a procedure without arguments; eval is (lam
   if (code == NULL) return UNSPECIFIED;
   m->temporary[0] = (Value)code;
   Procedure* p = (Procedure*)new_words(1);
-  p->code = (Code*)m->temporary[0];
+  lull_initialize(&p->code, (void*)m->temporary[0]);
   return (Value)p + TAG_PROC;
 }
 

@@ -40,8 +40,8 @@ static Value entry_of(Value table, Value key) {
 static Value make_table(Machine* m, bool by_equal) {
   m->temporary[0] = make_vector(m, 16, NIL);
   const Value t = make_object(m, OBJECT_TABLE, 3);
-  OBJECT(t)->slot[BUCKETS] = m->temporary[0];
-  OBJECT(t)->slot[BY_EQUAL] = boolean(by_equal);
+  initialize(&OBJECT(t)->slot[BUCKETS], m->temporary[0]);
+  initialize(&OBJECT(t)->slot[BY_EQUAL], boolean(by_equal));
   return t;
 }
 PRIMITIVE(p_make_table) { UNUSED; return make_table(m, true); }
@@ -114,9 +114,9 @@ PRIMITIVE(p_weak_cons) {
   (void)n;
   m->temporary[0] = is_fixnum(a[0]) || tag_of(a[0]) == TAG_IMMEDIATE ? 0 : (Value)lull_weak_new((void*)a[0]);
   const Value w = make_object(m, OBJECT_WEAK_PAIR, 3);
-  OBJECT(w)->slot[0] = m->temporary[0]; /* a raw pointer */
-  OBJECT(w)->slot[1] = a[1];
-  OBJECT(w)->slot[2] = m->temporary[0] == 0 ? a[0] : FALSE; /* what is no object never goes */
+  initialize(&OBJECT(w)->slot[0], m->temporary[0]); /* a raw pointer */
+  initialize(&OBJECT(w)->slot[1], a[1]);
+  initialize(&OBJECT(w)->slot[2], m->temporary[0] == 0 ? a[0] : FALSE); /* what is no object never goes */
   return w;
 }
 #define WANT_WEAK(v) \
@@ -138,15 +138,15 @@ PRIMITIVE(p_values) {
   m->temporary[0] = NIL;
   for (int i = n; i > 0; --i) m->temporary[0] = cons(m, a[i - 1], m->temporary[0]);
   const Value v = make_object(m, OBJECT_VALUES, 1);
-  OBJECT(v)->slot[0] = m->temporary[0];
+  initialize(&OBJECT(v)->slot[0], m->temporary[0]);
   return v;
 }
 PRIMITIVE(p_values_to_list) { return (void)n, is_object(a[0], OBJECT_VALUES) ? OBJECT(a[0])->slot[0] : cons(m, a[0], NIL); }
 PRIMITIVE(p_make_promise) {
   (void)n;
   const Value p = make_object(m, OBJECT_PROMISE, 2);
-  OBJECT(p)->slot[0] = FALSE;
-  OBJECT(p)->slot[1] = a[0];
+  initialize(&OBJECT(p)->slot[0], FALSE);
+  initialize(&OBJECT(p)->slot[1], a[0]);
   return p;
 }
 #define WANT_PROMISE(v) \
@@ -163,8 +163,8 @@ PRIMITIVE(p_make_error) {
   m->temporary[0] = NIL;
   for (int i = n; i > 1; --i) m->temporary[0] = cons(m, a[i - 1], m->temporary[0]);
   const Value e = make_object(m, OBJECT_ERROR, 2);
-  OBJECT(e)->slot[0] = a[0];
-  OBJECT(e)->slot[1] = m->temporary[0];
+  initialize(&OBJECT(e)->slot[0], a[0]);
+  initialize(&OBJECT(e)->slot[1], m->temporary[0]);
   return e;
 }
 PRIMITIVE(p_is_error) { UNUSED; return boolean(is_object(a[0], OBJECT_ERROR)); }

@@ -34,8 +34,8 @@ PRIMITIVE(p_make_thread) {
   const Value t = make_object(m, OBJECT_THREAD, 2);
   Control* control = calloc(1, sizeof *control);
   if (control == NULL) out_of_memory();
-  OBJECT(t)->slot[RESULT] = a[0];
-  OBJECT(t)->slot[CONTROL] = fixnum((intptr_t)control);
+  initialize(&OBJECT(t)->slot[RESULT], a[0]);
+  initialize(&OBJECT(t)->slot[CONTROL], fixnum((intptr_t)control));
   return t;
 }
 #define WANT_THREAD(v) \
@@ -68,7 +68,7 @@ PRIMITIVE(p_make_mutex) {
   pthread_mutex_t* mutex = malloc(sizeof *mutex);
   if (mutex == NULL || pthread_mutex_init(mutex, NULL) != 0) out_of_memory();
   const Value v = make_object(m, OBJECT_MUTEX, 1);
-  OBJECT(v)->slot[0] = fixnum((intptr_t)mutex);
+  initialize(&OBJECT(v)->slot[0], fixnum((intptr_t)mutex));
   return v;
 }
 #define WANT_MUTEX(v) \

@@ -1,0 +1,64 @@
+/* Continuations: frames of the stack in the heap. What machine.c says about frames holds for the copies; they are never written. */
+#include <string.h>
+
+#include "instructions.h"
+#include "machine.h"
+
+enum { FRAMES_BACK = 256 }; /* words brought back at once: more copy for nothing, fewer underflow more often */
+
+/* Where the lowest frame of the stack returns to. Twice, since the instruction before names the slot of the result: 0. */
+static Instruction underflow_code[2] = {{.op = UNDERFLOW}, {.op = UNDERFLOW}};
+Instruction* after_underflow(void) { return &underflow_code[1]; }
+
+static Value make_continuation(Machine* m, Value words, size_t size, Value pc, size_t base) {
+  m->temporary[TEMPORARIES - 1] = words;
+  m->temporary[TEMPORARIES - 2] = pc;
+  Value k = make_procedure(continuation_code, KONT_SLOTS);
+  Value* f = PROC(k)->free;
+  initialize(&f[KONT_WORDS], m->temporary[TEMPORARIES - 1]);
+  initialize(&f[KONT_SIZE], fixnum((intptr_t)size));
+  initialize(&f[KONT_PC], m->temporary[TEMPORARIES - 2]);
+  initialize(&f[KONT_BASE], fixnum((intptr_t)base));
+  initialize(&f[KONT_PARENT], m->under);
+  initialize(&f[KONT_WINDERS], m->winders);
+  m->temporary[TEMPORARIES - 1] = m->temporary[TEMPORARIES - 2] = 0;
+  return k;
+}
+
+void capture(Machine* m, Value* base, Instruction* pc, size_t delta) {
+  const size_t size = (size_t)(base - 1 - m->stack);
+  if (size == 0 && m->under != 0 && PROC(m->under)->free[KONT_WINDERS] == m->winders) return;
+  Value* words = size == 0 ? NULL : new_words(size);
+  for (size_t i = 0; i < size; ++i) initialize(&words[i], m->stack[i]);
+  m->under = make_continuation(m, raw(words), size, raw(pc), (size_t)(base - delta - m->stack));
+}
+
+Value* reinstate(Machine* m, Instruction** pc) {
+  while (m->under != 0 && PROC(m->under)->free[KONT_SIZE] == 0) m->under = PROC(m->under)->free[KONT_PARENT];
+  if (m->under == 0) return NULL;
+  const Value* f = PROC(m->under)->free;
+  const Value* words = (const Value*)f[KONT_WORDS];
+  const size_t size = (size_t)integer_of(f[KONT_SIZE]), top = (size_t)integer_of(f[KONT_BASE]);
+  size_t low = top; /* base of the lowest frame to bring back */
+  size_t link;
+  for (;;) {
+    link = low + (size_t)integer_of(PROC(words[low - 1])->code->link);
+    if (low == 1 || size - low >= FRAMES_BACK) break;
+    low -= (size_t)integer_of(words[link + 1]);
+  }
+  memcpy(m->stack, words + low - 1, (size - low + 1) * sizeof(Value));
+  m->top = m->stack + (size - low + 1);
+  *pc = (Instruction*)f[KONT_PC];
+  if (low == 1) {
+    m->under = f[KONT_PARENT];
+  } else {
+    m->stack[link - low + 1] = raw(after_underflow());
+    m->stack[link - low + 2] = fixnum(0);
+    const Value rest = make_continuation(m, f[KONT_WORDS], low - 1, words[link], low - (size_t)integer_of(words[link + 1]));
+    f = PROC(m->under)->free;
+    store(&PROC(rest)->free[KONT_PARENT], f[KONT_PARENT]);
+    store(&PROC(rest)->free[KONT_WINDERS], f[KONT_WINDERS]);
+    m->under = rest;
+  }
+  return m->stack + 1 + (top - low);
+}

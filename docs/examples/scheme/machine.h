@@ -1,0 +1,23 @@
+/* What the machine shares with the built-in procedures and continuations. */
+#ifndef SCHEME_MACHINE_H
+#define SCHEME_MACHINE_H
+
+#include "scheme.h"
+
+static inline Value raw(const void* p) { return (Value)p; } /* of an aligned pointer: a fixnum to the program, a reference to lull */
+
+/* Free variables of a primitive: the function, twice its address so that it looks like a fixnum; least and most arguments; name. */
+enum { P_FUNCTION, P_LEAST, P_MOST, P_NAME, P_SLOTS };
+
+Value make_procedure(Code* code, size_t free_count); /* `code` is kept, or a root */
+
+extern Code* continuation_code;
+extern Value raise_symbol, rewind_symbol; /* symbols live for ever */
+
+/* The frames below the one at `base`, whose link is (pc, delta), as a continuation; m->under afterwards. m->top is above all that lives. */
+void capture(Machine* m, Value* base, Instruction* pc, size_t delta);
+/* Brings the uppermost frames of m->under back. The result is the base to go on with; *pc where. NULL: there is nothing under it. */
+Value* reinstate(Machine* m, Instruction** pc);
+Instruction* after_underflow(void);
+
+#endif

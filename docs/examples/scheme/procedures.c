@@ -1,0 +1,78 @@
+/* Code objects and built-in procedures: each of these has a code of one instruction, so that a call does not ask what it calls. */
+#include <string.h>
+
+#include "instructions.h"
+#include "machine.h"
+
+static Code *primitive_code, *record_code[4]; /* make, test, get, put */
+Code* continuation_code;
+Value raise_symbol, rewind_symbol;
+
+Code* make_code(Machine* m, const Instruction* instructions, size_t count, const Value* constants, size_t constant_count, int free_count, int link, Value name) {
+  size_t mark;
+  keep_from(m, &mark);
+  Value vector = make_vector(m, constant_count, FALSE); /* kept */
+  for (size_t i = 0; i < constant_count; ++i) store(&VECTOR(vector)->items[i], constants[i]);
+  Code* code = new_code(count);
+  memcpy(code->instructions, instructions, count * sizeof *instructions);
+  code->constants = vector;
+  initialize(&code->name, name);
+  initialize(&code->free_count, fixnum(free_count));
+  initialize(&code->link, fixnum(link));
+  keep_until(m, mark);
+  if (m->keeping) keep(m, raw(code));
+  return code;
+}
+
+Value make_procedure(Code* code, size_t free_count) {
+  Procedure* p = (Procedure*)new_words(free_count + 1);
+  lull_initialize(&p->code, code);
+  return (Value)p + TAG_PROC;
+}
+
+Value make_primitive(Machine* m, const char* name, Primitive function, int least, int most) {
+  m->temporary[TEMPORARIES - 1] = intern(m, name);
+  Value v = make_procedure(primitive_code, P_SLOTS);
+  Procedure* p = PROC(v);
+  initialize(&p->free[P_FUNCTION], (Value)function << 1);
+  initialize(&p->free[P_LEAST], fixnum(least));
+  initialize(&p->free[P_MOST], fixnum(most));
+  initialize(&p->free[P_NAME], m->temporary[TEMPORARIES - 1]);
+  return v;
+}
+
+static Code* one_instruction(Machine* m, Op op, const char* name) {
+  const Instruction i = {(uint8_t)op, 0, 0, 0, 0};
+  Code* code = make_code(m, &i, 1, NULL, 0, 0, 0, intern(m, name));
+  lull_root_new(code); /* for ever */
+  return code;
+}
+
+/* Procedures of a record type. Free variables: the type, and a fixnum or, of the constructor, a vector of them: the slots. */
+Value make_record_procedure(Machine* m, RecordOperation operation, Value type, Value slots) {
+  m->temporary[TEMPORARIES - 1] = type;
+  m->temporary[TEMPORARIES - 2] = slots;
+  const Value v = make_procedure(record_code[operation], 2);
+  initialize(&PROC(v)->free[0], m->temporary[TEMPORARIES - 1]);
+  initialize(&PROC(v)->free[1], m->temporary[TEMPORARIES - 2]);
+  return v;
+}
+
+static void define_special(Machine* m, Op op, const char* name) {
+  m->temporary[0] = make_procedure(one_instruction(m, op, name), 0);
+  store(&SYMBOL(intern(m, name))->value, m->temporary[0]);
+}
+
+void make_special_procedures(Machine* m) {
+  primitive_code = one_instruction(m, PRIMITIVE, "primitive");
+  continuation_code = one_instruction(m, CONTINUE, "continuation");
+  record_code[RECORD_CONSTRUCTOR] = one_instruction(m, RECORD_MAKE, "record-constructor");
+  record_code[RECORD_PREDICATE] = one_instruction(m, RECORD_TEST, "record-predicate");
+  record_code[RECORD_ACCESSOR] = one_instruction(m, RECORD_GET, "record-accessor");
+  record_code[RECORD_MODIFIER] = one_instruction(m, RECORD_PUT, "record-modifier");
+  define_special(m, APPLY, "apply");
+  define_special(m, CALL_CC, "call-with-current-continuation");
+  raise_symbol = intern(m, "%raise");
+  rewind_symbol = intern(m, "%rewind");
+  store(&SYMBOL(intern(m, "call/cc"))->value, SYMBOL(intern(m, "call-with-current-continuation"))->value);
+}
