@@ -2,8 +2,10 @@
 #include "gc/api/c_kind.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <new>
+#include <utility>
 
 #include "gc/model/colour.h"
 #include "gc/model/kinds.h"
@@ -50,6 +52,24 @@ void trace_bitmap_part(const void* object, std::size_t from, std::size_t to, tra
 }
 void trace_bitmap(const void* object, tracer& t) { trace_bitmap_part(object, 0, ~std::size_t{0} / 2, t); }
 
+// Objects that begin with N references and have no others, the most usual ones: no look at the kind.
+template <std::size_t N>
+void trace_first(const void* object, tracer& t) {
+  for (std::size_t i = 0; i < N; ++i) t.visit(static_cast<const std::uintptr_t*>(object) + i);
+}
+using TraceFunction = void (*)(const void* object, tracer& t);
+template <std::size_t... N>
+constexpr std::array<TraceFunction, sizeof...(N)> trace_first_table(std::index_sequence<N...>) {
+  return {trace_first<N>...};
+}
+constexpr auto kTraceFirst = trace_first_table(std::make_index_sequence<17>());
+
+TraceFunction trace_of_bitmap(const lull_kind_info& info) {
+  const auto references = static_cast<std::size_t>(std::countr_one(info.pointer_bits));
+  const bool only_first = references < kTraceFirst.size() && info.pointer_bits >> references == 0;
+  return only_first && info.tail_bits == 0 && references * kWord <= info.bytes ? kTraceFirst[references] : trace_bitmap;
+}
+
 bool is_sensible(const lull_kind_info& info) {
   const bool variable = info.variable != 0, tail = info.tail_bytes != 0;
   if (!variable && (info.bytes == 0 || tail || info.size != nullptr)) return false;
@@ -89,7 +109,7 @@ extern "C" int lull_kind_init(lull_kind* storage, const lull_kind_info* info) {
     kind.trace = as_function<decltype(kind.trace)>(info->trace);
     if (info->trace_part != nullptr) kind.trace_part = as_function<decltype(kind.trace_part)>(info->trace_part);
   } else if (info->scan == LULL_BITMAP) {
-    kind.trace = lull::gc::trace_bitmap;
+    kind.trace = lull::gc::trace_of_bitmap(*info);
     kind.trace_part = lull::gc::trace_bitmap_part;
   }
   kind.destroy = info->finalize;

@@ -15,7 +15,7 @@ using gc::CKind;
 static_assert(sizeof(CKind) <= sizeof(lull_kind) && alignof(CKind) <= alignof(lull_kind));
 static_assert(offsetof(detail::Kind, slot_offset) == offsetof(lull_kind, slot_offset_));
 static_assert(offsetof(detail::Kind, object_bytes) == offsetof(lull_kind, bytes_));
-static_assert(static_cast<detail::Kind*>(static_cast<CKind*>(nullptr)) == nullptr);
+static_assert(offsetof(CKind, slot_offset) == 0, "a CKind begins with its Kind");
 
 static_assert(sizeof(detail::AllocSlot) == sizeof(lull_alloc_slot_));
 static_assert(offsetof(detail::AllocSlot, cursor) == offsetof(lull_alloc_slot_, cursor));

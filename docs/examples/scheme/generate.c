@@ -165,7 +165,10 @@ static void branch(Generator* g, Node* n, int free, bool sense, Patches** taken)
   }
   if (n->type == IF || is_or(n)) {
     Patches *otherwise = NULL, *end = NULL;
-    if (n->type == IF) {
+    if (n->type == IF && n->child[2]->type == CONSTANT) { /* (and x y) */
+      branch(g, n->child[0], free, false, (n->child[2]->value != FALSE) == sense ? taken : &end);
+      branch(g, n->child[1], free, sense, taken);
+    } else if (n->type == IF) {
       branch(g, n->child[0], free, false, &otherwise);
       branch(g, n->child[1], free, sense, taken);
       add_patch(g, &end, emit(g, JUMP, free, 0, 0, 0));
@@ -353,7 +356,10 @@ static void value(Generator* g, Node* n, int to, int free, bool tail) {
       free = letrec(g, n, free);
       return value(g, n->child[n->count - 1], to, free, tail);
     case CONSTANT: emit(g, CONST, free, to, constant_index(g, n->value), 0); break;
-    case LOCAL: reference(g, n, to, free); break;
+    case LOCAL:
+      if (tail) to = operand(g, n, free);
+      else reference(g, n, to, free);
+      break;
     case GLOBAL: emit(g, GLOBAL_REF, free, to, constant_index(g, n->value), 0); break;
     case LAMBDA: closure(g, n->lambda, to, free); break;
     case SET_LOCAL:
