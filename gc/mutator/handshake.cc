@@ -35,11 +35,22 @@ struct Stopped {
   bool on_behalf;  // by the collector: the thread is blocked
 };
 
+// The calling thread's, which the pointer must lie on. On any other stack, a fiber's say, references would not be seen.
+os::StackBounds signal_stack_with(std::uintptr_t sp) {
+  const os::StackBounds alternate = os::active_signal_stack();
+  if (!alternate.contains(sp)) fatal("this thread runs on a stack that is not its own (%p): fibers' stacks are not scanned", reinterpret_cast<void*>(sp));
+  return alternate;
+}
+
+void note_blocked_at(Mutator& m, std::uintptr_t sp) {
+  m.blocked_sp = sp;
+  if (options.precise_roots == 0 && !m.stack.contains(sp)) m.blocked_signal_stack = signal_stack_with(sp);
+}
+
 [[gnu::no_sanitize_address, gnu::no_sanitize_thread]] void scan_signal_stack(Mutator& m, const Stopped& at, bool& complete) {
   // The thread runs a handler of the program on its alternate stack. That stack holds the interrupted registers, the
   // main stack pointer among them, so the lowest word on it that points into the main stack bounds the live part.
-  const os::StackBounds alternate = os::active_signal_stack();
-  if (!alternate.contains(at.sp)) return;
+  const os::StackBounds alternate = at.on_behalf ? m.blocked_signal_stack : signal_stack_with(at.sp);
   complete &= m.words.copy_range(at.sp, alternate.high);
   std::uintptr_t lowest = m.stack.high;
   for (std::uintptr_t a = at.sp & ~std::uintptr_t{7}; a < alternate.high; a += 8) {
@@ -143,7 +154,7 @@ void become_running(Mutator& m) {
 
 void park(Mutator& m, const Stopped& at) {
   const std::uint32_t epoch = resumed.load(std::memory_order_acquire);
-  m.blocked_sp = at.sp;
+  note_blocked_at(m, at.sp);
   m.saved_count = 0;
   m.blocked_async = at.async;
   note_answer(m);  // before the thread counts as blocked: the driver must not answer for it as well
@@ -307,7 +318,7 @@ namespace {
 void enter_blocked(Mutator& m, std::uintptr_t caller_sp) {
   m.blocked_depth = m.blocked_depth + 1;
   if (m.blocked_depth > 1) return;
-  m.blocked_sp = caller_sp;
+  note_blocked_at(m, caller_sp);
   lull_with_registers(publish_stack, &m);
   // Publishes stack, registers and cache to answer_for; seq_cst, a locked instruction: drains the store buffer.
   m.state.store(ThreadState::blocked, std::memory_order_seq_cst);

@@ -60,6 +60,7 @@ struct Mutator {
   std::uintptr_t blocked_sp = 0;
   std::uintptr_t saved[kSavedWords] = {};  // registers and the frames that are gone after enter_blocked()
   std::uint32_t saved_count = 0;
+  os::StackBounds blocked_signal_stack;  // where blocked_sp lies if not on `stack`
   bool blocked_async = false;  // parked by the signal handler: at any instruction of the program
   bool held = false;           // claimed until the world is resumed; collector only
 

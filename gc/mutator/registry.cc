@@ -76,6 +76,18 @@ void join_cycle(Mutator& m, std::uint32_t cycle) {
   m.scanned_cycle = cycle;
 }
 
+// What it has answered and the driver has not taken yet. The words are those of a stack that has ended, but the thread may have
+// stored their objects into the heap since, counting on its own answer to keep them.
+void leave_answers(Mutator& m) {
+  if (Segment* late = m.handed_over) grey_pool.hand_over(late);
+  m.handed_over = nullptr;
+  if (!m.has_words) return;
+  for (std::uintptr_t word : m.words) m.grey.push(raw_entry(word));
+  m.words.clear();
+  m.has_words = false;
+  if (Segment* grey = m.grey.detach()) grey_pool.hand_over(grey);
+}
+
 }  // namespace
 
 Mutator* attach_slow() {
@@ -128,8 +140,7 @@ void detach_self() {
   if (Segment* grey = m->grey.detach()) grey_pool.hand_over(grey);
   enter_blocked(*m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));  // the collector answers for it until it is unlinked; no lock is held while waiting for it
   os::Locked locked(mutators.lock);
-  if (Segment* late = m->handed_over) grey_pool.hand_over(late);
-  m->handed_over = nullptr;
+  leave_answers(*m);
   m->blocked_depth = 0;
   detail::thread_block = {empty_slots, detail::kBarrierAlways, 0, nullptr, nullptr, detail::no_pools, 0};
   unlink_locked(*m);

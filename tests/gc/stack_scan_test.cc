@@ -5,6 +5,7 @@
 #include <atomic>
 #include <csignal>
 #include <thread>
+#include <ucontext.h>
 
 #include "gc/model/options.h"
 #include "tests/support/hidden.h"
@@ -136,6 +137,46 @@ TEST_F(StackScanTest, AHandlerOnAnAlternateStackHidesNothing) {
   }).detach();
   raise_holding(object);
   EXPECT_TRUE(is_allocated(object));
+}
+
+// The collector answered for such a thread as if its handler ran on the collector's own alternate stack, which it does not
+// have: both of the thread's stacks were left out.
+[[gnu::noinline]] void collect_in_handler(int) { lull_test_collect_blocked(); }
+
+TEST_F(StackScanTest, AThreadThatIsBlockedInAHandlerOnAnAlternateStackHidesNothing) {
+  static char alternate[64 * 1024];
+  stack_t stack{};
+  stack.ss_sp = alternate;
+  stack.ss_size = sizeof alternate;
+  ASSERT_EQ(sigaltstack(&stack, nullptr), 0);
+  struct sigaction action {};
+  action.sa_handler = collect_in_handler;
+  action.sa_flags = SA_ONSTACK;
+  ASSERT_EQ(sigaction(SIGUSR1, &action, nullptr), 0);
+  const Hidden object = make_elsewhere();
+  clear_stack_below();
+  raise_holding(object);
+  EXPECT_TRUE(is_allocated(object));
+}
+
+// A stack that nobody told the collector of: references on it would be missed, so it says so.
+ucontext_t main_context, fiber_context;
+void collect_on_fiber() {
+  lull::collect();
+  setcontext(&main_context);
+}
+
+TEST(StackScanDeathTest, AnUnknownStackIsRefused) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH({
+    static char stack[64 * 1024];
+    lull::make<Node>();
+    getcontext(&fiber_context);
+    fiber_context.uc_stack.ss_sp = stack;
+    fiber_context.uc_stack.ss_size = sizeof stack;
+    makecontext(&fiber_context, collect_on_fiber, 0);
+    swapcontext(&main_context, &fiber_context);
+  }, "lull: this thread runs on a stack that is not its own");
 }
 
 [[gnu::noinline]] bool hold_deep_down(const Hidden& object, int depth) {
