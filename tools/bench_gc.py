@@ -76,6 +76,10 @@ def collector_cases():
     for threads in (1, 4):
         yield Case("limit", f"50 64 10 {threads}", f"5 32 0.02 {threads}", ("lull",), ("gc_share", "heap_over_goal_max", "heap_sys_mib", "rss_mib"),
                    "50 MiB live under a limit of 64 MiB")
+    for arguments in ("50 10 4", "2 10 4", "50 10 4 4"):
+        yield Case("overshoot", arguments, "1 0.05 4 1", ("lull",),
+                   ("over_goal_max", "held", "hold_max_ms", "alloc_slow_p999_us", "gc_cpu_s", "rss_mib"),
+                   "four threads that only allocate: how far the heap passes its goal, and who waits")
     yield Case("pause", "100 10 1", "1 0.05 1", ("lull",), PAUSES, "what one handshake operation takes of a busy thread")
     for arguments in ("100 10 2", "100 10 1 alone", "4000 30 1"):
         yield Case("pause", arguments, "1 0.05 1", ("lull",), PAUSES, "the same: more threads, no bystanders, a larger heap")

@@ -5,6 +5,7 @@
 
 #include "gc/mark/marker.h"
 #include "gc/model/phase.h"
+#include "gc/pace/generations.h"
 
 namespace lull::gc {
 
@@ -16,10 +17,11 @@ struct CycleTimes {  // nanoseconds, monotonic
 
 class Cycle {
  public:
-  explicit Cycle(CycleKind kind) : kind_(kind) {}
+  explicit Cycle(NextCycle what) : kind_(what.kind), reason_(what.reason) {}
   CycleResult run();
 
   CycleKind kind() const { return kind_; }
+  CycleReason reason() const { return reason_; }
   const CycleTimes& times() const { return times_; }
   std::uint64_t heap_at_start() const { return heap_at_start_; }
   std::uint64_t heap_at_end() const { return heap_at_end_; }
@@ -47,6 +49,7 @@ class Cycle {
   void report_to_pacer();
 
   CycleKind kind_;
+  CycleReason reason_;
   CycleTimes times_;
   std::uint64_t heap_at_start_ = 0, heap_at_end_ = 0, heap_peak_ = 0, goal_ = 0, marked_objects_ = 0, handed_at_start_ = 0, handed_at_snapshot_ = 0;
   std::uint64_t stack_bytes_ = 0, stack_words_ = 0, root_bytes_ = 0, background_ns_ = 0;

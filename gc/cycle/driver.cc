@@ -58,20 +58,22 @@ CycleKind kind_at_random() {
   return state >> 30 == 0 ? CycleKind::full : CycleKind::young;
 }
 
-CycleKind kind_of_cycle(std::uint32_t number) {
-  const bool possible = options.generational != 0 && mark_epoch.load(std::memory_order_relaxed) != 0;
-  if (!possible || was_asked_for(driver.forced, number)) return CycleKind::full;
-  if (was_asked_for(driver.forced_young, number)) return CycleKind::young;
+NextCycle cycle_to_run(std::uint32_t number) {
+  if (was_asked_for(driver.forced, number)) return {CycleKind::full, CycleReason::asked_for};
+  if (options.generational == 0) return {CycleKind::full, CycleReason::generations_off};
+  if (mark_epoch.load(std::memory_order_relaxed) == 0) return {CycleKind::full, CycleReason::nothing_is_old};
+  if (was_asked_for(driver.forced_young, number)) return {CycleKind::young, CycleReason::asked_for};
   const ForcedKind forced = driver.kind.load(std::memory_order_relaxed);
-  if (forced != ForcedKind::pacer_decides) return forced == ForcedKind::full ? CycleKind::full : CycleKind::young;
-  return options.rage != 0 ? kind_at_random() : pacing.next_kind();
+  if (forced == ForcedKind::full) return {CycleKind::full, CycleReason::test_asked_for};
+  if (forced == ForcedKind::young) return {CycleKind::young, CycleReason::test_asked_for};
+  return options.rage != 0 ? NextCycle{kind_at_random(), CycleReason::test_asked_for} : pacing.next_cycle();
 }
 
 void run_cycle(std::uint32_t number) {
   os::Locked running(gate);
   for (int attempt = 0; attempt < kTriesAfterAbort; ++attempt) {
     // Rule 16: after an aborted cycle a full one.
-    Cycle cycle(attempt > 0 || last_was_aborted ? CycleKind::full : kind_of_cycle(number));
+    Cycle cycle(attempt > 0 || last_was_aborted ? NextCycle{CycleKind::full, CycleReason::last_was_aborted} : cycle_to_run(number));
     const std::uint64_t cpu = os::thread_cpu_ns() + crew.helper_ns();
     const CycleResult result = cycle.run();
     tell(Event::cycle_ends, cycle.kind());
@@ -170,6 +172,8 @@ void request_cycle() {
   request_up_to(done + 1);
 }
 
+bool can_collect() { return !no_cycles.load(std::memory_order_relaxed); }
+
 void force_kind(ForcedKind kind) { driver.kind.store(kind, std::memory_order_relaxed); }
 
 namespace {
@@ -228,11 +232,15 @@ void forget_driver_after_fork(bool usable) {
 void start_runtime() { pthread_once(&start_once, start); }
 
 void after_slow_allocation(Mutator& m) {
+  publish_handed(m);  // with the span just taken: four spans that nobody knows of are much beside a small goal
   if (m.block->barrier_on != 0 && mark_state.load(std::memory_order_acquire) == MarkState::marking) assist(m);
   else m.handed_bytes = 0;
   if (options.rage != 0) return request_cycle();
   if (options.stress != 0 && ++m.slow_allocations % static_cast<std::uint64_t>(options.stress) == 0) m.stress_due = true;
-  if (heap_counters.live.load(std::memory_order_relaxed) >= pacing.trigger()) request_cycle();
+  const std::uint64_t live = heap_counters.live.load(std::memory_order_relaxed);
+  if (live < pacing.trigger()) return;
+  request_cycle();
+  m.hold_due = pacing.hold_ns(live) != 0 && can_collect();
 }
 
 void collect_for_memory() { collect_and_wait(CycleKind::full); }

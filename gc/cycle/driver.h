@@ -13,6 +13,7 @@ namespace lull::gc {
 void request_cycle();
 // Asks for a full cycle that starts after the call; does not wait. Any thread.
 void request_full_cycle();
+bool can_collect();  // false in a forked child that lost threads in the middle of what they did
 // Waits, blocked, until a cycle that starts after the call has ended: a full one, or at least a young one.
 void collect_and_wait(CycleKind kind);
 // The same; run(data) is called on the driver when all threads stand still, before the call returns.

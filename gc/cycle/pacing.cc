@@ -1,8 +1,11 @@
 #include "gc/cycle/pacing.h"
 
+#include <algorithm>
 #include <new>
+#include <utility>
 
 #include "alloc/os/clock.h"
+#include "alloc/os/futex.h"
 #include "alloc/os/lock.h"
 #include "alloc/os/meta_arena.h"
 #include "alloc/os/thread.h"
@@ -14,6 +17,7 @@
 #include "gc/mark/marker.h"
 #include "gc/model/options.h"
 #include "gc/mutator/allocation_stats.h"
+#include "gc/mutator/handshake.h"
 #include "gc/pace/cpu_limiter.h"
 
 namespace lull::gc {
@@ -25,6 +29,7 @@ namespace {
 constinit os::Lock lock{os::LockRank::reports};
 constinit CpuLimiter limiter;              // lock
 constinit std::uint64_t past_assists_ns = 0;  // lock: of cycles that are over
+constinit std::uint64_t seen_naps_ns = 0, lost_ns = 0;  // lock: see lost_in_naps_locked()
 
 // Made at first use, when the options are known; never destroyed.
 Pacer& pacer_locked() {
@@ -51,26 +56,50 @@ std::uint64_t non_heap_bytes(std::uint64_t live) {
 
 }  // namespace
 
+// What held threads lost, for the limiter: time that the program did not get, of which there is no more than processors.
+// Only where the memory limit sets the goal: one of the percentage leaves room for a program to go on in after every cycle.
+std::uint64_t Pacing::lost_in_naps_locked() {
+  const std::uint64_t napped = holds.napped_ns.load(std::memory_order_relaxed);
+  const std::uint64_t fresh = napped - std::exchange(seen_naps_ns, napped);
+  if (pacer_locked().is_limited()) lost_ns += fresh * os::processors() / std::max(os::processors(), mutators.count_now());
+  return lost_ns;
+}
+
 // Driver: its own processor time is the clock's.
 void Pacing::watch_cpu_locked() {
-  const std::uint64_t gc = os::thread_cpu_ns() + crew.helper_ns() + past_assists_ns + assists.time_ns.load(std::memory_order_relaxed);
+  const std::uint64_t gc = os::thread_cpu_ns() + crew.helper_ns() + past_assists_ns + assists.time_ns.load(std::memory_order_relaxed) +
+                           lost_in_naps_locked();
   limiter.update(os::monotonic_ns(), gc, os::processors());
 }
 
-void Pacing::publish_trigger_locked() { trigger_.store(pacer_locked().trigger(), std::memory_order_relaxed); }
+void Pacing::publish_locked() {
+  trigger_.store(pacer_locked().trigger(), std::memory_order_relaxed);
+  publish_brake_locked();
+}
+
+void Pacing::publish_brake_locked() {
+  const Brake brake = limiter.is_limiting() ? Brake{} : pacer_locked().brake();
+  brake_from_.store(brake.from, std::memory_order_relaxed);
+  brake_full_.store(brake.full, std::memory_order_relaxed);
+}
+
+void Pacing::relieve() {
+  relief_.fetch_add(1, std::memory_order_release);  // release: pairs with the acquire in hold.cc, which then sees the smaller heap
+  os::futex_wake_all(relief_);
+}
 
 int Pacing::set_gc_percent(int percent) {
   os::Locked locked(lock);
   const int previous = pacer_locked().gc_percent();
   pacer_locked().set_gc_percent(percent);
-  publish_trigger_locked();
+  publish_locked();
   return previous;
 }
 
 void Pacing::memory_limit_changed() {
   os::Locked locked(lock);
   pacer_locked().set_memory_limit(pages::memory_limit());
-  publish_trigger_locked();
+  publish_locked();
 }
 
 int Pacing::gc_percent() {
@@ -83,9 +112,9 @@ std::uint64_t Pacing::goal() {
   return pacer_locked().goal();
 }
 
-CycleKind Pacing::next_kind() {
+NextCycle Pacing::next_cycle() {
   os::Locked locked(lock);
-  return pacer_locked().next_cycle().kind;
+  return pacer_locked().next_cycle();
 }
 
 PacingReport Pacing::report() {
@@ -101,6 +130,7 @@ void Pacing::begin(const CycleStart& start) {
   pacer_locked().set_memory_limit(pages::memory_limit());
   pacer_locked().set_non_heap_bytes(non_heap_bytes(start.heap_live));
   pacer_locked().begin_cycle(start);
+  publish_brake_locked();
 }
 
 void Pacing::revise() {
@@ -109,24 +139,31 @@ void Pacing::revise() {
   const double ratio = pacer_locked().assist_ratio(heap_counters.live.load(std::memory_order_relaxed),
                                                    mark_totals.scanned_bytes.load(std::memory_order_relaxed));
   assists.ratio.store(limiter.is_limiting() ? 0 : ratio, std::memory_order_relaxed);
+  publish_brake_locked();
 }
 
 void Pacing::end(const CycleEnd& end) {
-  os::Locked locked(lock);
-  watch_cpu_locked();
-  past_assists_ns += assists.time_ns.load(std::memory_order_relaxed);
-  pacer_locked().set_non_heap_bytes(non_heap_bytes(end.heap_live_at_end));
-  pacer_locked().end_cycle(end);
-  assists.ratio.store(0, std::memory_order_relaxed);
-  publish_trigger_locked();
+  {
+    os::Locked locked(lock);
+    watch_cpu_locked();
+    past_assists_ns += assists.time_ns.load(std::memory_order_relaxed);
+    pacer_locked().set_non_heap_bytes(non_heap_bytes(end.heap_live_at_end));
+    pacer_locked().end_cycle(end);
+    assists.ratio.store(0, std::memory_order_relaxed);
+    publish_locked();
+  }
+  relieve();
 }
 
 void Pacing::abort() {
-  os::Locked locked(lock);
-  past_assists_ns += assists.time_ns.load(std::memory_order_relaxed);
-  pacer_locked().abort_cycle();
-  assists.ratio.store(0, std::memory_order_relaxed);
-  publish_trigger_locked();
+  {
+    os::Locked locked(lock);
+    past_assists_ns += assists.time_ns.load(std::memory_order_relaxed);
+    pacer_locked().abort_cycle();
+    assists.ratio.store(0, std::memory_order_relaxed);
+    publish_locked();
+  }
+  relieve();
 }
 
 }  // namespace lull::gc

@@ -24,8 +24,16 @@ class Pacing {
   // Bytes of live heap at which the next cycle starts. One relaxed load.
   std::uint64_t trigger() const { return trigger_.load(std::memory_order_relaxed); }
 
-  CycleKind next_kind();
   PacingReport report();
+  // How long an allocation is held at this size of the heap, gc/pace/brake.h; 0 while the collector has had its share of the
+  // processors. Two relaxed loads that may belong to two cycles: the next look sees both.
+  std::uint64_t hold_ns(std::uint64_t heap_live) const {
+    return Brake{brake_from_.load(std::memory_order_relaxed), brake_full_.load(std::memory_order_relaxed)}.hold_ns(heap_live);
+  }
+  // A held thread waits for a change of this word: a cycle has ended. Futex word.
+  const std::atomic<std::uint32_t>& relief() const { return relief_; }
+
+  NextCycle next_cycle();
   // Driver.
   void begin(const CycleStart& start);
   void revise();  // during marking: publishes the assist ratio
@@ -33,9 +41,14 @@ class Pacing {
   void abort();
 
  private:
-  void publish_trigger_locked();
+  void publish_locked();
+  void publish_brake_locked();
+  void relieve();
   void watch_cpu_locked();
+  std::uint64_t lost_in_naps_locked();
   std::atomic<std::uint64_t> trigger_{0};  // 0: before the first use, replaced at start-up
+  std::atomic<std::uint64_t> brake_from_{~0ull}, brake_full_{~0ull};
+  std::atomic<std::uint32_t> relief_{0};
 };
 
 extern Pacing pacing;

@@ -70,4 +70,11 @@ void assist(Mutator& m) {
   m.nap_due = m.assist_debt >= kMostDebt;
 }
 
+bool assist_for_a_quantum(Mutator& m) {
+  if (grey_pool.empty()) return false;
+  const std::int64_t scanned = scan_for_a_quantum(kMostDebt);
+  m.assist_debt -= scanned;
+  return scanned > 0;
+}
+
 }  // namespace lull::gc

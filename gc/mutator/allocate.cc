@@ -65,6 +65,7 @@ void* allocate_in_cached_span(Mutator& m, FindClass&& find_class) {
 
 void nap_and_stress(Mutator& m) {
   if (m.nap_due) nap(m);
+  if (m.hold_due) hold_allocation(m);
   if (!m.stress_due) return;
   m.stress_due = false;
   collect_for_memory();
@@ -86,6 +87,7 @@ void* try_allocate(FindClass&& find_class, std::size_t bytes) {
   if (void* object = allocate_in_cached_span(m, find_class)) return object;
   if (precise && may_collect) nap_and_stress(m);
   const std::uint64_t start = os::monotonic_ns();
+  if (bytes > detail::kLargestSmallObject && may_collect) hold_before_large(m, bytes);
   for (int attempt = 0;; ++attempt) {
     void* object;
     {

@@ -79,6 +79,7 @@ struct Mutator {
   std::atomic<std::uint32_t> sweeping{0};  // Dekker with sweep_open: see gc/sweep/sweeper.h
   std::int64_t assist_debt = 0;            // bytes of scan work owed
   bool nap_due = false;                    // outran the markers: see allocate.cc
+  bool hold_due = false;                   // the heap has passed its goal: see gc/cycle/hold.cc
   std::uint64_t handed_bytes = 0;          // holes opened since the last assist
   std::uint64_t unpublished_bytes = 0;     // ... since publish_handed() in allocation_stats.h
   std::uint64_t slow_allocations = 0;      // checking mode stress

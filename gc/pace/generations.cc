@@ -6,7 +6,8 @@ namespace lull::gc {
 
 const char* name_of(CycleReason reason) {
   constexpr const char* kNames[] = {"generations off", "nothing is old",    "last was aborted",
-                                    "old has grown",   "young did not pay", "young is enough"};
+                                    "old has grown",   "young did not pay", "young is enough",
+                                    "asked for",       "by a test"};
   return kNames[static_cast<unsigned>(reason)];
 }
 

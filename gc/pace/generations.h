@@ -18,6 +18,8 @@ enum class CycleReason : std::uint8_t {
   old_has_grown,      // full: three quarters of the room that the last full cycle made are taken by what was promoted since
   young_did_not_pay,  // full: the last young cycle freed too little; the oftener so, the more full cycles follow it
   young_is_enough,    // young
+  asked_for,          // collect(), collect_young(), or memory ran out
+  test_asked_for,     // force_kind() or the mode rage
 };
 
 struct NextCycle {

@@ -172,15 +172,26 @@ void Pacer::set_gc_percent(int percent) { config_.gc_percent = percent < 0 ? -1 
 void Pacer::set_memory_limit(std::uint64_t bytes) { config_.memory_limit = bytes; }
 void Pacer::set_non_heap_bytes(std::uint64_t bytes) { non_heap_bytes_ = bytes; }
 
+// By what the last full cycle left: what young cycles promote since then may be garbage, and makes no room.
+std::uint64_t Pacer::wanted_goal() const {
+  if (config_.gc_percent < 0) return kNever;
+  return std::max(percent_goal(config_, generations_.old_at_full(), stack_bytes_, root_bytes_), saturating_add(marked_, kMinRunway));
+}
+
+bool Pacer::is_limited() const { return memory_limit_goal(config_.memory_limit, non_heap_bytes_, marked_) < wanted_goal(); }
+
 // The lower of the two goals. If it is that of the percentage, a cycle that started late still gets a minimum
 // runway; under the limit we rather assist hard than go past it. Go: heapGoalInternal().
 std::uint64_t Pacer::goal() const {
   const Bytes limited = memory_limit_goal(config_.memory_limit, non_heap_bytes_, marked_);
-  // By what the last full cycle left: what young cycles promote since then may be garbage, and makes no room.
-  const Bytes wanted = std::max(percent_goal(config_, generations_.old_at_full(), stack_bytes_, root_bytes_),
-                                config_.gc_percent < 0 ? kNever : saturating_add(marked_, kMinRunway));
+  const Bytes wanted = wanted_goal();
   if (limited < wanted || !in_cycle_) return std::min(limited, wanted);
   return std::max(wanted, std::min(saturating_add(started_at_, kMinRunway), limited));
+}
+
+Brake Pacer::brake() const {
+  const Bytes end = goal();
+  return end == kNever ? Brake{} : brake_for(end, hard_goal(end, config_.memory_limit, non_heap_bytes_));
 }
 
 // Without history the next cycle is taken to need all the runway there is (Go: none).

@@ -16,12 +16,14 @@
 //   2. Without history the trigger is the earliest allowed, not the latest.
 //   3. A cycle that finds more live data than expected may move its goal by 10 %, not to the double.
 //   4. The assist ratio is bounded.
+//   5. Allocations that pass the goal all the same are held, each for a bounded time: brake().
 // Young cycles end at the same goal, and have a history of their own; gc/pace/generations.h says which kind is next.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
+#include "gc/pace/brake.h"
 #include "gc/pace/generations.h"
 
 namespace lull::gc {
@@ -102,10 +104,14 @@ class Pacer {
 
   // Heap size at which the cycle should end. UINT64_MAX: collection is off and no limit set.
   std::uint64_t goal() const;
+  bool is_limited() const;  // the goal is that of the memory limit
   // heap_live at which the next cycle starts; marked <= trigger <= goal whenever marked <= goal, UINT64_MAX:
   // never. Equal to marked when the limit leaves no room: whoever drives the cycles must then bound their
   // CPU.
   std::uint64_t trigger() const;
+
+  // From where on allocations are held, in a cycle or before one: gc/pace/brake.h.
+  Brake brake() const;
 
   void begin_cycle(const CycleStart& start);
   // Scan work owed per byte allocated, given progress now; in [0, kMaxAssistRatio], 0 outside a cycle.
@@ -125,6 +131,7 @@ class Pacer {
  private:
   const CycleHistory& history_of(CycleKind kind) const { return kind == CycleKind::young ? young_ : full_; }
   CycleKind kind() const { return in_cycle_ ? kind_ : next_cycle().kind; }
+  std::uint64_t wanted_goal() const;  // that of the percentage
   std::uint64_t expected_scan_work() const;
   std::uint64_t worst_case_scan_work() const;
 

@@ -1,6 +1,7 @@
 // Remembers what cycles did (gc/cycle/cycle_events.h), for mem_stats and gctrace.
 #include "gc/report/cycle_log.h"
 
+#include <algorithm>
 #include <unistd.h>
 
 #include "alloc/os/clock.h"
@@ -57,7 +58,8 @@ void trace_locked(const Cycle& cycle, const CycleRun& run, std::uint64_t assist_
                      .handshake_max_ns = handshake_stats.longest_this_cycle.load(std::memory_order_relaxed),
                      .flush_rounds = cycle.flush_rounds(),
                      .global_stops = handshake_stats.global_stops.load(std::memory_order_relaxed),
-                     .young = cycle.kind() == CycleKind::young};
+                     .young = cycle.kind() == CycleKind::young,
+                     .reason = name_of(cycle.reason())};
   char line[kGctraceLineSize];
   const std::size_t length = format_gctrace(report, line, sizeof line);
   [[maybe_unused]] auto written = ::write(STDERR_FILENO, line, length);
@@ -97,6 +99,8 @@ void log_cycle(const Cycle& cycle, const CycleRun& run) {
   totals.flush_rounds += cycle.flush_rounds();
   totals.heap_live = cycle.heap_at_end();
   totals.marked_objects = cycle.marked_objects();
+  if (cycle.goal() != ~std::uint64_t{0})
+    totals.over_goal_max = std::max(totals.over_goal_max, static_cast<double>(cycle.heap_peak()) / static_cast<double>(cycle.goal()));
   totals.gc_cpu_ns += run.driver_ns;
   totals.assist_cpu_ns += assist_ns;
   totals.pause_ns[index] = handshake_stats.longest_this_cycle.load(std::memory_order_relaxed);

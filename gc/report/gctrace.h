@@ -2,7 +2,7 @@
 // work:
 //
 //   gc 12 @3.456s 2%: 0.018+1.3+0.076 ms clock, 0.054+0.35/1.2/0+0.23 ms cpu, 4->5->2 MB, 5 MB goal,
-//     0 MB stacks, 0 MB globals, 2 P | hs p99.9 12us max 20us, 1 flush, 0 stops          (all on one line)
+//     0 MB stacks, 0 MB globals, 2 P | full (old has grown), hs p99.9 12us max 20us, 1 flush, 0 stops          (all on one line)
 //
 // Up to " | " the numbers are Go's, with our handshakes in the place of Go's stops of the world. Format: Go's
 // src/runtime/mgc.go (gcMarkTermination) and extern.go.
@@ -40,6 +40,7 @@ struct CycleReport {
   std::uint64_t flush_rounds = 0;  // until termination held
   std::uint64_t global_stops = 0;  // 0 in a normal cycle
   bool young = false;
+  const char* reason = "";  // why the cycle is of its kind: name_of(CycleReason)
 };
 
 inline constexpr std::size_t kGctraceLineSize = 640;  // fits any report

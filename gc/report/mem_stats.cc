@@ -111,6 +111,9 @@ void add_cycles(mem_stats& out) {
   out.assist_cpu_seconds = static_cast<double>(totals.assist_cpu_ns) * 1e-9;
   const double available = static_cast<double>(totals.uptime_ns) * 1e-9 * os::processors();
   if (available > 0) out.gc_cpu_fraction = (out.gc_cpu_seconds + out.assist_cpu_seconds) / available;
+  out.heap_over_goal_max = totals.over_goal_max;
+  out.held_allocations = holds.count.load(std::memory_order_relaxed);
+  out.hold_max_ns = holds.longest_ns.load(std::memory_order_relaxed);
   out.aborted_cycles = cycle_counts().aborted;
   out.next_gc = pacing.goal();
   out.enable_gc = pacing.gc_percent() >= 0;

@@ -61,7 +61,6 @@ class SpanSupply final : public cache::SpanSource {
   Span* acquire(SpanClass& c) override {
     Mutator& m = *self_or_null();
     const Stage stage = stage_of(m);
-    publish_handed(m);
     Span* span = stage.fresh_only ? nullptr : take_partly_free(m, c);
     if (span == nullptr) span = make_span(c, c.geometry);
     if (span != nullptr) take_over(c, *span, stage);

@@ -72,6 +72,9 @@ struct mem_stats {
   std::uint64_t verifier_errors = 0;
   std::uint32_t threads = 0, num_young_gc = 0;
   double gc_cpu_seconds = 0, assist_cpu_seconds = 0;
+  double heap_over_goal_max = 0;       // the largest heap at the end of a cycle by the goal it had, since the start
+  std::uint64_t held_allocations = 0;  // allocations that had to wait because the heap had passed its goal
+  std::uint64_t hold_max_ns = 0;       // the longest of them
   histogram handshake;      // one handshake operation on one mutator, by the clock: its pause
   histogram handshake_cpu;  // the processor time of the same: the pause without the kernel's scheduling
   histogram assist;      // one assist of one allocation

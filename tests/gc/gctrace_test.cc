@@ -47,12 +47,13 @@ CycleReport example() {
           .workers = 2,
           .handshake_p999_ns = 12000,
           .handshake_max_ns = 19001,
-          .flush_rounds = 1};
+          .flush_rounds = 1,
+          .reason = "old has grown"};
 }
 
 const char* const kExample =
     "gc 12 @3.456s 2%: 0.018+1.3+0.076 ms clock, 0.054+0.35/1.2/0+0.23 ms cpu, 4->5->2 MB, 5 MB goal, "
-    "0 MB stacks, 0 MB globals, 2 P | hs p99.9 12us max 20us, 1 flush, 0 stops\n";
+    "0 MB stacks, 0 MB globals, 2 P | full (old has grown), hs p99.9 12us max 20us, 1 flush, 0 stops\n";
 
 // Go's part accepts real lines of Go 1.19; the rest is ours.
 const std::string kMs = "(?:0|0\\.\\d{3}|0\\.\\d{2}|\\d\\.\\d|\\d{2,})";
@@ -61,18 +62,19 @@ const std::string kGoPart =
     "/" + kMs + "/" + kMs + "\\+" + kMs +
     " ms cpu, \\d+->\\d+->\\d+ MB, \\d+ MB goal, \\d+ MB stacks, \\d+ MB globals, \\d+ P"
     "(?: \\(forced\\))?";
-const std::string kOwnPart = " \\| hs p99\\.9 \\d+us max \\d+us, \\d+ flush(?:es)?, \\d+ stops?";
+const std::string kOwnPart = " \\| (?:full|young) \\([a-z ]*\\), hs p99\\.9 \\d+us max \\d+us, \\d+ flush(?:es)?, \\d+ stops?";
 
 TEST(Gctrace, LineIsGolden) { EXPECT_EQ(kExample, format(example())); }
 
 TEST(Gctrace, ForcedCyclesSaySoWhereGoDoes) {
   CycleReport report = example();
-  report.forced = true;
+  report.forced = report.young = true;
+  report.reason = "asked for";
   report.flush_rounds = 2;
   report.global_stops = 1;
   EXPECT_EQ(
       "gc 12 @3.456s 2%: 0.018+1.3+0.076 ms clock, 0.054+0.35/1.2/0+0.23 ms cpu, 4->5->2 MB, 5 MB goal, "
-      "0 MB stacks, 0 MB globals, 2 P (forced) | hs p99.9 12us max 20us, 2 flushes, 1 stop\n",
+      "0 MB stacks, 0 MB globals, 2 P (forced) | young (asked for), hs p99.9 12us max 20us, 2 flushes, 1 stop\n",
       format(report));
 }
 
@@ -80,7 +82,7 @@ TEST(Gctrace, EmptyReportIsGolden) {
   EXPECT_EQ(
       "gc 0 @0.000s 0%: 0+0+0 ms clock, 0+0/0/0+0 ms cpu, 0->0->0 MB, 0 MB goal, 0 MB stacks, 0 MB globals, "
       "0 P"
-      " | hs p99.9 0us max 0us, 0 flushes, 0 stops\n",
+      " | full (), hs p99.9 0us max 0us, 0 flushes, 0 stops\n",
       format({}));
 }
 

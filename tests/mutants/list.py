@@ -74,6 +74,13 @@ MUTANTS = [
      'return options.precise_roots != 0;', 'precise_roots_test', '*DeletionsByRanges*'),
     ('nobody wakes those who wait for destructors', 'gc/weak/destructors.cc', 'if (waiters.load(std::memory_order_seq_cst) != 0) os::futex_wake_all(progress);', '',
      'destructor_test', '*IsWaitedForByWaitForFinalizers*'),
+    # Pacing.
+    ('allocations past the goal are not held', 'gc/cycle/driver.cc', 'm.hold_due = pacing.hold_ns(live) != 0', 'm.hold_due = false',
+     'hold_test', '*AnAllocationPastTheGoal*'),
+    ('a large object does not wait for a cycle that is due', 'gc/mutator/allocate.cc', 'may_collect) hold_before_large(m, bytes);', 'may_collect) {}',
+     'hold_test', '*ALargeObjectWaits*'),
+    ('the brake grips at the goal', 'gc/pace/brake.cc', 'return {goal + room / kFromPart,', 'return {goal,', 'brake_test', '*'),
+    ('the brake has no end', 'gc/pace/brake.cc', '  if (heap_live >= full) return kMostNs;\n', '', 'brake_test', '*NeverLonger*'),
     # Young cycles: cards, rule 13, and what counts as old.
     ('a young cycle does not scan dirty cards', 'gc/cycle/cycle.cc',
      '  if (kind_ == CycleKind::young) dirty_cards.scan(marker);\n', '',

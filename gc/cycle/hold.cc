@@ -1,0 +1,74 @@
+// Holds allocations while the heap is past its goal; how long and why: gc/pace/brake.h.
+#include <algorithm>
+
+#include "alloc/os/clock.h"
+#include "alloc/os/futex.h"
+#include "gc/cycle/driver.h"
+#include "gc/cycle/pacing.h"
+#include "gc/mark/assist.h"
+#include "gc/model/phase.h"
+#include "gc/mutator/allocation_stats.h"
+#include "gc/mutator/handshake.h"
+#include "gc/mutator/runtime_section.h"
+#include "gc/mutator/services.h"
+
+namespace lull::gc {
+
+constinit HoldCounters holds;
+
+namespace {
+
+constexpr std::uint64_t kNapNs = 200'000;  // longer: work that markers share meanwhile is seen later. Shorter: wakes more
+
+bool has_marking_work(const Mutator& m) {
+  return m.block->barrier_on != 0 && mark_state.load(std::memory_order_acquire) == MarkState::marking;
+}
+
+bool pay_a_quantum(Mutator& m) {
+  RuntimeSection section(m);
+  return has_marking_work(m) && assist_for_a_quantum(m);
+}
+
+// Until a cycle ends, at most so long.
+void nap(Mutator& m, std::uint32_t relief, std::uint64_t ns) {
+  const std::uint64_t start = os::monotonic_ns();
+  enter_blocked(m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
+  os::futex_wait_for(pacing.relief(), relief, ns);
+  leave_blocked(m);
+  poll(m);
+  holds.napped_ns.fetch_add(os::monotonic_ns() - start, std::memory_order_relaxed);
+}
+
+void note_hold(std::uint64_t ns) {
+  holds.count.fetch_add(1, std::memory_order_relaxed);
+  std::uint64_t longest = holds.longest_ns.load(std::memory_order_relaxed);
+  while (ns > longest && !holds.longest_ns.compare_exchange_weak(longest, ns, std::memory_order_relaxed)) {
+  }
+}
+
+// Until a cycle ends or the heap, with `more` bytes in it, is small enough for the time that has passed.
+void hold(Mutator& m, std::size_t more) {
+  const std::uint64_t start = os::monotonic_ns();
+  const std::uint32_t relief = pacing.relief().load(std::memory_order_acquire);  // acquire: pairs with relieve(), before the look at the heap
+  for (;;) {
+    const std::uint64_t allowed = pacing.hold_ns(heap_counters.live.load(std::memory_order_relaxed) + more);
+    const std::uint64_t held = os::monotonic_ns() - start;
+    if (held >= allowed || pacing.relief().load(std::memory_order_relaxed) != relief) return note_hold(held);
+    if (!pay_a_quantum(m)) nap(m, relief, std::min(kNapNs, allowed - held));
+  }
+}
+
+}  // namespace
+
+void hold_allocation(Mutator& m) {
+  m.hold_due = false;
+  hold(m, 0);
+}
+
+// An object of many spans pays before it is there, if a cycle is due that makes room for it.
+void hold_before_large(Mutator& m, std::size_t bytes) {
+  const std::uint64_t live = heap_counters.live.load(std::memory_order_relaxed);
+  if (live >= pacing.trigger() && pacing.hold_ns(live + bytes) != 0 && can_collect()) hold(m, bytes);
+}
+
+}  // namespace lull::gc
