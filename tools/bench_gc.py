@@ -23,7 +23,7 @@ CASE_SECONDS = 240  # no new round of a case begins after this, so that the whol
 EVERYWHERE = ("lull", "mimalloc", "shared_ptr+mimalloc", "bdwgc", "go", "java-g1", "java-zgc")
 JAVA_OPTIONS = {"java-g1": "-XX:+UseG1GC", "java-zgc": "-XX:+UseZGC", "java-shenandoah": "-XX:+UseShenandoahGC"}
 EXPLICIT_FREE = ("mimalloc", "malloc", "shared_ptr+mimalloc")  # the first of them that a case has is what ratios refer to
-PAUSES = ("handshake_p50_us", "handshake_p99_us", "handshake_p999_us", "handshake_max_us", "assist_p999_us", "alloc_slow_p999_us",
+PAUSES = ("handshake_p50_us", "handshake_p99_us", "handshake_p999_us", "handshake_max_us", "handshake_cpu_max_us", "control_p999_us", "control_max_us", "assist_p999_us", "alloc_slow_p999_us",
           "cycles", "global_stops", "broken_patches", "machine_gap_max_us", "rss_mib")
 COST = ("wall_s", "cpu_s", "rss_mib", "stop_max_us")
 
@@ -81,7 +81,7 @@ def collector_cases():
                    ("over_goal_max", "held", "hold_max_ms", "alloc_slow_p999_us", "gc_cpu_s", "rss_mib"),
                    "four threads that only allocate: how far the heap passes its goal, and who waits")
     yield Case("pause", "100 10 1", "1 0.05 1", ("lull",), PAUSES, "what one handshake operation takes of a busy thread")
-    for arguments in ("100 10 2", "100 10 1 alone", "4000 30 1"):
+    for arguments in ("100 10 2", "100 10 8", "100 10 64", "100 10 1 alone", "4000 30 1"):
         yield Case("pause", arguments, "1 0.05 1", ("lull",), PAUSES, "the same: more threads, no bystanders, a larger heap")
 
 

@@ -8,7 +8,8 @@
 // outside of a blocking_region, and one with 64 KiB of stack full of references. At the end every patch is counted.
 //
 // The figures are the collector's own (lull::mem_stats), from the moment the graph is complete; each maximum is that of
-// the whole run. machine_gap_max_us is for comparison: the longest time between two looks at the clock in a loop that does
+// the whole run. control_* is what the machine does to anybody: the same threads, now and then, read 2,000 words with no handshake in sight,
+// which takes about as long as a handshake, and take the time as it does. machine_gap_max_us is for comparison: the longest time between two looks at the clock in a loop that does
 // nothing else, for a second, with all other threads gone.
 
 #include <algorithm>
@@ -18,6 +19,9 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
+#include <memory>
+#include <mutex>
 #include <random>
 #include <string>
 #include <string_view>
@@ -98,6 +102,32 @@ bool is_whole(const Patch& patch) {
   return count(patch.tree.get()) == kTreeNodes && links == kListLength && array;
 }
 
+// The control: about the work of a handshake operation, timed like one.
+class Control {
+ public:
+  void run() {
+    const std::uint64_t start = now_ns();
+    std::uintptr_t sum = 0;
+    for (const volatile std::uintptr_t& word : words_) sum += word < 4096;
+    asm volatile("" ::"r"(sum));
+    const std::uint64_t ns = now_ns() - start;
+    ++seen_.buckets[lull::histogram::bucket_of(ns)];
+    ++seen_.count;
+    seen_.sum_ns += ns;
+    seen_.max_ns = std::max(seen_.max_ns, ns);
+  }
+  const lull::histogram& seen() const { return seen_; }
+
+ private:
+  static std::uint64_t now_ns() {
+    timespec time{};
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(time.tv_nsec);
+  }
+  std::uintptr_t words_[2000] = {};
+  lull::histogram seen_;
+};
+
 // One thread's work on its part of the table.
 class Mutator {
  public:
@@ -110,8 +140,11 @@ class Mutator {
       make_tree(5);
       exchange_parts(*any_patch(), *any_patch());
       if (round % 32 == 0) any_patch() = make_patch();
+      if (round % 8 == 1) control_.run();
     }
   }
+
+  const lull::histogram& control() const { return control_.seen(); }
 
  private:
   lull::ptr<Patch>& any_patch() { return table_[first_ + random_() % patches_]; }
@@ -126,6 +159,7 @@ class Mutator {
   const Table& table_;
   std::size_t first_, patches_;
   std::minstd_rand random_;
+  Control control_;
 };
 
 // Never polls; answers by signal only.
@@ -201,11 +235,18 @@ void add_difference(bench::Report& report, const lull::mem_stats& before, const 
   add_histogram(report, "alloc_slow", since(before.alloc_slow, after.alloc_slow));
 }
 
-void work(const Table& table, double seconds, std::size_t threads, bool bystanders) {
+lull::histogram work(const Table& table, double seconds, std::size_t threads, bool bystanders) {
   std::atomic<bool> stop{false};
   std::vector<std::thread> all;
+  std::mutex mutex;
+  lull::histogram control;
   for (std::size_t part = 0; part < threads; ++part) {
-    all.emplace_back([&, part] { Mutator(table, part, threads).run(stop); });
+    all.emplace_back([&, part] {
+      const auto mutator = std::make_unique<Mutator>(table, part, threads);  // not on the stack: its histogram is no reference
+      mutator->run(stop);
+      const std::lock_guard lock(mutex);
+      control.merge(mutator->control());
+    });
   }
   if (bystanders) {
     all.emplace_back([&] { spin(stop); });
@@ -217,6 +258,7 @@ void work(const Table& table, double seconds, std::size_t threads, bool bystande
   stop.store(true);
   stop.notify_all();
   for (auto& thread : all) thread.join();
+  return control;
 }
 
 Table make_table(std::size_t mib) {
@@ -235,7 +277,7 @@ int main(int argc, char** argv) {
   bench::Report report("pause", "lull");
   const Table table = make_table(mib);
   const lull::mem_stats before = lull::read_mem_stats();
-  work(table, seconds, threads, bystanders);
+  const lull::histogram control = work(table, seconds, threads, bystanders);
   const lull::mem_stats after = lull::read_mem_stats();
   const auto broken = std::ranges::count_if(table, [](const auto& patch) { return !is_whole(*patch); });
   report.add("live_mib", mib);
@@ -243,6 +285,8 @@ int main(int argc, char** argv) {
   report.add("bystanders", bystanders ? "yes" : "no");
   report.add("broken_patches", broken);
   add_difference(report, before, after, seconds);
+  add_histogram(report, "handshake_cpu", since(before.handshake_cpu, after.handshake_cpu));
+  add_histogram(report, "control", control);
   report.add("machine_gap_max_us", longest_gap_us(std::min(seconds, 1.0)));
   report.print();
   return broken == 0 ? 0 : 1;

@@ -1,5 +1,7 @@
 #include "gc/cycle/driver.h"
 
+#include <algorithm>
+#include <cstdio>
 #include <pthread.h>
 
 #include "alloc/base/check.h"
@@ -22,6 +24,7 @@
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/runtime_section.h"
 #include "gc/mutator/services.h"
+#include "gc/pace/idle.h"
 #include "gc/weak/destructors.h"
 #include "lull/collect.h"
 
@@ -45,6 +48,12 @@ constinit std::atomic<bool> no_cycles{false};   // a forked child that lost thre
 
 constexpr int kTriesAfterAbort = 3;
 constinit bool last_was_aborted = false;  // driver
+constinit CycleKind last_kind = CycleKind::full;  // driver
+
+// Driver, but for the period.
+constinit IdleCollection idle;
+constinit std::atomic<std::uint64_t> idle_period_ns{0};
+constinit bool idle_cycle_due = false;
 
 // True if somebody asked for cycles up to a number that `number` does not exceed.
 bool was_asked_for(const std::atomic<std::uint32_t>& up_to, std::uint32_t number) {
@@ -60,6 +69,7 @@ CycleKind kind_at_random() {
 
 NextCycle cycle_to_run(std::uint32_t number) {
   if (was_asked_for(driver.forced, number)) return {CycleKind::full, CycleReason::asked_for};
+  if (idle_cycle_due) return {CycleKind::full, CycleReason::idle};
   if (options.generational == 0) return {CycleKind::full, CycleReason::generations_off};
   if (mark_epoch.load(std::memory_order_relaxed) == 0) return {CycleKind::full, CycleReason::nothing_is_old};
   if (was_asked_for(driver.forced_young, number)) return {CycleKind::young, CycleReason::asked_for};
@@ -77,6 +87,7 @@ void run_cycle(std::uint32_t number) {
     const std::uint64_t cpu = os::thread_cpu_ns() + crew.helper_ns();
     const CycleResult result = cycle.run();
     tell(Event::cycle_ends, cycle.kind());
+    last_kind = cycle.kind();
     if (result == CycleResult::completed) {
       last_was_aborted = false;
       log_cycle(cycle, {was_asked_for(driver.forced, number) || was_asked_for(driver.forced_young, number), os::thread_cpu_ns() + crew.helper_ns() - cpu});
@@ -103,17 +114,35 @@ void run_stopped_jobs() {
   for (; job != nullptr; job = job->next) job->run(job->data);
 }
 
+IdleCollection::Activity activity() {
+  return {.allocated = heap_counters.handed.load(std::memory_order_relaxed), .destructors = destructor_counts().run};
+}
+
+// Nothing is asked for: sleeps until something is, or asks for a cycle itself because the program has been idle.
+void sleep_or_collect(std::uint32_t requested) {
+  idle.set_period_ns(pacing.gc_percent() < 0 ? 0 : idle_period_ns.load(std::memory_order_relaxed));
+  const std::uint64_t wait = idle.wait_ns(os::monotonic_ns(), activity());
+  if (wait == IdleCollection::kForever) return os::futex_wait(driver.requested, requested);
+  if (wait != 0) return static_cast<void>(os::futex_wait_for(driver.requested, requested, wait));
+  idle_cycle_due = true;
+  request_cycle();
+}
+
 void* driver_main(void*) {
   for (;;) {
     const std::uint32_t requested = driver.requested.load(std::memory_order_acquire);
     const std::uint32_t done = driver.completed.load(std::memory_order_relaxed);
     if (static_cast<std::int32_t>(requested - done) <= 0 && options.rage == 0) {
-      os::futex_wait(driver.requested, requested);
+      sleep_or_collect(requested);
       continue;
     }
     const std::uint32_t number = done + 1;
     driver.started.store(number, std::memory_order_seq_cst);
+    IdleCollection::Activity before = activity();
     run_cycle(number);
+    idle_cycle_due = false;
+    before.young = last_kind == CycleKind::young;
+    idle.end_cycle(os::monotonic_ns(), before);
     run_stopped_jobs();
     start_finalizer_if_needed();
     reach(Step::cycle_ends);
@@ -159,6 +188,8 @@ void start() {
   LULL_CHECK(pages::reserve_heap(), "cannot reserve address space for the heap");
   install_signal_handler();
   pacing.set_gc_percent(static_cast<int>(options.gc_percent));
+  idle_period_ns.store(static_cast<std::uint64_t>(options.idle_seconds) * 1'000'000'000, std::memory_order_relaxed);
+  if (!pacing.tune(options.auto_tune)) std::fputs("lull: LULL_AUTO_TUNE: bounds or a share that make no sense\n", stderr);
   note_program_start();
   start_timeline_from_environment();
   start_debug_traces();
@@ -264,6 +295,14 @@ std::uint64_t set_memory_limit(std::uint64_t bytes) {
   const std::uint64_t previous = pages::set_memory_limit(bytes);
   gc::pacing.memory_limit_changed();
   return previous;
+}
+
+std::uint64_t set_idle_period_ms(std::uint64_t milliseconds) {
+  gc::RuntimeSection section(gc::self());
+  const std::uint64_t ns = std::min(milliseconds, ~std::uint64_t{0} / 1'000'000 - 1) * 1'000'000;
+  const std::uint64_t previous = gc::idle_period_ns.exchange(ns, std::memory_order_relaxed);
+  os::futex_wake_all(gc::driver.requested);  // the driver looks at the new period
+  return previous / 1'000'000;
 }
 
 int set_gc_percent(int percent) {

@@ -19,6 +19,7 @@
 #include "gc/mutator/allocation_stats.h"
 #include "gc/mutator/handshake.h"
 #include "gc/pace/cpu_limiter.h"
+#include "gc/pace/tuner.h"
 
 namespace lull::gc {
 
@@ -28,6 +29,7 @@ namespace {
 
 constinit os::Lock lock{os::LockRank::reports};
 constinit CpuLimiter limiter;              // lock
+constinit Tuner tuner;                     // lock
 constinit std::uint64_t past_assists_ns = 0;  // lock: of cycles that are over
 constinit std::uint64_t seen_naps_ns = 0, lost_ns = 0;  // lock: see lost_in_naps_locked()
 
@@ -54,6 +56,26 @@ std::uint64_t non_heap_bytes(std::uint64_t live) {
   return (pages.used > live ? pages.used - live : 0) + tables + pages::span_stats().descriptor_bytes_used + os::meta_bytes();
 }
 
+struct LastCycle {  // lock: where the tuner's last sample ended
+  std::uint64_t end_ns = 0, gc_ns = 0;
+  histogram slow;  // only while a latency is asked for
+};
+constinit LastCycle last;
+
+// Driver: its own processor time is the clock's.
+std::uint64_t gc_ns_locked() {
+  return os::thread_cpu_ns() + crew.helper_ns() + past_assists_ns + assists.time_ns.load(std::memory_order_relaxed);
+}
+
+// What recorders have counted since `before`, which becomes what they count now.
+histogram exchange_difference(histogram& before, const histogram& now) {
+  histogram since = now;
+  since.count -= before.count;
+  for (std::size_t i = 0; i < since.buckets.size(); ++i) since.buckets[i] -= before.buckets[i];
+  before = now;
+  return since;
+}
+
 }  // namespace
 
 // What held threads lost, for the limiter: time that the program did not get, of which there is no more than processors.
@@ -65,11 +87,35 @@ std::uint64_t Pacing::lost_in_naps_locked() {
   return lost_ns;
 }
 
-// Driver: its own processor time is the clock's.
-void Pacing::watch_cpu_locked() {
-  const std::uint64_t gc = os::thread_cpu_ns() + crew.helper_ns() + past_assists_ns + assists.time_ns.load(std::memory_order_relaxed) +
-                           lost_in_naps_locked();
-  limiter.update(os::monotonic_ns(), gc, os::processors());
+void Pacing::watch_cpu_locked() { limiter.update(os::monotonic_ns(), gc_ns_locked() + lost_in_naps_locked(), os::processors()); }
+
+// `gc_ns`: before the cycle's counts of assists were added to the past ones.
+void Pacing::tune_locked(std::uint64_t gc_ns) {
+  const std::uint64_t now = os::monotonic_ns();
+  if (tuner.is_on()) {
+    TuneSample sample{.full = pacer_locked().last_cycle().kind == CycleKind::full,
+                      .live = pacer_locked().heap_marked(),
+                      .elapsed_ns = now - last.end_ns,
+                      .gc_ns = gc_ns > last.gc_ns ? gc_ns - last.gc_ns : 0,
+                      .processors = os::processors()};
+    if (tuner.targets().latency_ns != 0) sample.latency_ns = exchange_difference(last.slow, slow_allocations.snapshot()).quantile_ns(0.99);
+    if (const auto action = tuner.add(sample, pacer_locked().gc_percent())) pacer_locked().set_gc_percent(action->to);
+  }
+  last.end_ns = now;
+  last.gc_ns = gc_ns;
+}
+
+bool Pacing::tune(const tune_targets& targets) {
+  if (targets.min_percent <= 0 || targets.min_percent > targets.max_percent || !(targets.cpu_share >= 0 && targets.cpu_share <= 1)) return false;
+  os::Locked locked(lock);
+  tuner = Tuner(targets, pacer_locked().gc_percent());
+  last.slow = slow_allocations.snapshot();
+  return true;
+}
+
+std::size_t Pacing::tune_log(tune_action* out, std::size_t most) {
+  os::Locked locked(lock);
+  return tuner.copy_log(out, most);
 }
 
 void Pacing::publish_locked() {
@@ -146,9 +192,11 @@ void Pacing::end(const CycleEnd& end) {
   {
     os::Locked locked(lock);
     watch_cpu_locked();
+    const std::uint64_t gc_ns = gc_ns_locked();
     past_assists_ns += assists.time_ns.load(std::memory_order_relaxed);
     pacer_locked().set_non_heap_bytes(non_heap_bytes(end.heap_live_at_end));
     pacer_locked().end_cycle(end);
+    tune_locked(gc_ns);
     assists.ratio.store(0, std::memory_order_relaxed);
     publish_locked();
   }

@@ -5,7 +5,9 @@
 #include <cstdint>
 
 #include "alloc/os/lock.h"
+#include "gc/model/phase.h"
 #include "gc/pace/pacer.h"
+#include "lull/tune.h"
 
 namespace lull::gc {
 
@@ -34,6 +36,11 @@ class Pacing {
   const std::atomic<std::uint32_t>& relief() const { return relief_; }
 
   NextCycle next_cycle();
+
+  // lull::auto_tune, lull::read_tune_log. False: nonsense, and nothing has changed.
+  bool tune(const tune_targets& targets);
+  std::size_t tune_log(tune_action* out, std::size_t most);
+
   // Driver.
   void begin(const CycleStart& start);
   void revise();  // during marking: publishes the assist ratio
@@ -45,6 +52,7 @@ class Pacing {
   void publish_brake_locked();
   void relieve();
   void watch_cpu_locked();
+  void tune_locked(std::uint64_t gc_ns);
   std::uint64_t lost_in_naps_locked();
   std::atomic<std::uint64_t> trigger_{0};  // 0: before the first use, replaced at start-up
   std::atomic<std::uint64_t> brake_from_{~0ull}, brake_full_{~0ull};

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "alloc/os/cgroup.h"
 #include "alloc/os/lock.h"
 
 namespace lull::gc {
@@ -59,11 +60,41 @@ void read_generational() {
   else if (std::strcmp(text, "1") != 0) std::fprintf(stderr, "lull: LULL_GENERATIONAL: '%s' is neither '0' nor '1'\n", text);
 }
 
+void read_idle_seconds() {
+  const char* text = std::getenv("LULL_IDLE_SECONDS");
+  if (text == nullptr) return;
+  char* end = nullptr;
+  const long value = std::strtol(text, &end, 10);
+  if (end != text && *end == '\0' && value >= 0 && value <= 1'000'000'000) options.idle_seconds = value;
+  else std::fprintf(stderr, "lull: LULL_IDLE_SECONDS: '%s' is no number of seconds\n", text);
+}
+
 void read_finalizers() {
   const char* text = std::getenv("LULL_FINALIZERS");
   if (text == nullptr || std::strcmp(text, "thread") == 0) return;
   if (std::strcmp(text, "manual") == 0) options.manual_finalizers = 1;
   else std::fprintf(stderr, "lull: LULL_FINALIZERS: '%s' is neither 'thread' nor 'manual'\n", text);
+}
+
+// "cpu=10" of LULL_AUTO_TUNE. `value` ends with the item.
+bool set_tune_target(std::string_view name, const char* value, tune_targets& into) {
+  char* end = nullptr;
+  if (name == "memory") {
+    std::size_t bytes = 0;
+    if (!os::parse_bytes(value, bytes)) return false;
+    into.memory_bytes = bytes;
+    return true;
+  }
+  const double number = std::strtod(value, &end);
+  const std::string_view unit(end);
+  if (end == value || !(number >= 0) || number > 1e9) return false;
+  if (name == "cpu") into.cpu_share = number / 100;
+  else if (name == "latency" && unit == "ms") into.latency_ns = static_cast<std::uint64_t>(number * 1e6);
+  else if (name == "latency" && unit == "us") into.latency_ns = static_cast<std::uint64_t>(number * 1e3);
+  else if (name == "min") into.min_percent = static_cast<int>(number);
+  else if (name == "max") into.max_percent = static_cast<int>(number);
+  else return false;
+  return name == "latency" || unit.empty() || (name == "cpu" && unit == "%");
 }
 
 constinit os::Lock once_lock{os::LockRank::kinds};
@@ -83,13 +114,33 @@ bool parse_debug_options(const char* text, Options& into) {
   return known;
 }
 
+bool parse_tune_targets(const char* text, tune_targets& into) {
+  while (*text != '\0') {
+    char item[64];
+    const std::size_t length = std::strcspn(text, ",");
+    const std::size_t copied = length < sizeof item ? length : sizeof item - 1;
+    std::memcpy(item, text, copied);
+    item[copied] = '\0';
+    const char* value = std::strchr(item, '=');
+    if (length > 0 && (value == nullptr || !set_tune_target({item, static_cast<std::size_t>(value - item)}, value + 1, into))) {
+      std::fprintf(stderr, "lull: LULL_AUTO_TUNE: '%s' is no target\n", item);
+      return false;
+    }
+    text += length;
+    if (*text == ',') ++text;
+  }
+  return true;
+}
+
 void read_options() {
   os::Locked locked(once_lock);
   if (was_read) return;
   was_read = true;
   if (const char* text = std::getenv("LULL_DEBUG")) parse_debug_options(text, options);
+  if (const char* text = std::getenv("LULL_AUTO_TUNE")) parse_tune_targets(text, options.auto_tune);
   read_percent();
   read_generational();
+  read_idle_seconds();
   read_finalizers();
 }
 

@@ -2,11 +2,15 @@
 //   LULL_DEBUG=name[=value],...   checking modes and traces, see kDebugOptions in options.cc
 //   LULL_GC_PERCENT=n|off         heap growth goal
 //   LULL_GENERATIONAL=0           full cycles only (LULL_DEBUG=nogen is the same)
+//   LULL_IDLE_SECONDS=n           a full cycle when nothing was collected for so long; 0: none
 //   LULL_FINALIZERS=thread|manual who runs destructors
+//   LULL_AUTO_TUNE=target,...     cpu=PERCENT, latency=TIME, memory=BYTES, min=PERCENT, max=PERCENT: lull/tune.h
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+
+#include "lull/tune.h"
 
 namespace lull::gc {
 
@@ -27,6 +31,8 @@ struct Options {
   std::int64_t generational = 1;        // 0: full cycles only
   std::int64_t gc_percent = 100;        // negative: off
   std::int64_t manual_finalizers = 0;
+  std::int64_t idle_seconds = 120;      // a full cycle when nothing was collected for so long; 0: none
+  tune_targets auto_tune{};
 
   // Stacks are not scanned: frames and root functions are all a thread's roots (lull_use_precise_roots in lull/lull_c.h).
   std::int64_t precise_roots = 0;
@@ -42,5 +48,6 @@ extern Options options;
 
 void read_options();                             // idempotent, thread-safe
 bool parse_debug_options(const char* text, Options& into);  // false (and a warning) on an unknown name
+bool parse_tune_targets(const char* text, tune_targets& into);  // false (and a warning) on nonsense; what comes before it counts
 
 }  // namespace lull::gc

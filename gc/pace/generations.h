@@ -20,6 +20,7 @@ enum class CycleReason : std::uint8_t {
   young_is_enough,    // young
   asked_for,          // collect(), collect_young(), or memory ran out
   test_asked_for,     // force_kind() or the mode rage
+  idle,               // full: the program has stopped allocating, gc/pace/idle.h
 };
 
 struct NextCycle {

@@ -248,7 +248,8 @@ double Pacer::assist_ratio(std::uint64_t heap_live_now, std::uint64_t scan_work_
 void Pacer::end_cycle(const CycleEnd& end) {
   LULL_DCHECK(in_cycle_, "pacer: no cycle is running");
   const double used = utilisation(end, config_.background_utilisation);
-  last_ = {.goal = goal(),
+  last_ = {.kind = kind_,
+           .goal = goal(),
            .trigger = started_at_,
            .heap_live_at_end = end.heap_live_at_end,
            .expected_scan_work = expected_scan_work_,

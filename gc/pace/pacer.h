@@ -56,6 +56,7 @@ struct CycleEnd {
 
 // What the pacer thought of the last completed cycle; for traces and tests.
 struct PacerObservation {
+  CycleKind kind = CycleKind::full;
   std::uint64_t goal = 0;
   std::uint64_t trigger = 0;  // heap_live at begin_cycle
   std::uint64_t heap_live_at_end = 0;

@@ -20,6 +20,11 @@ void collect_young();
 // LULL_GC_PERCENT; negative: automatic collection off). Returns the previous value.
 int set_gc_percent(int percent);
 
+// A program that has allocated something since the last cycle and then none for so long gets a full cycle (120 s by default or
+// LULL_IDLE_SECONDS; 0: off; also off while the percentage is negative). It comes once: while nothing has changed no other follows.
+// Programs whose heap never came near its first goal have none. Returns the previous value.
+std::uint64_t set_idle_period_ms(std::uint64_t milliseconds);
+
 // A soft limit, in bytes, of what the heap takes (objects, the free parts of their spans, descriptors and tables; malloc's
 // blocks where the program uses lull's): near it cycles come more often, whatever the percentage, and also where that is
 // off. What the program keeps alive may pass it; then the collector takes at most half of the processors. The limit is the least of this

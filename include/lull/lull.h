@@ -25,4 +25,5 @@
 #include "lull/thread.h"
 #include "lull/timeline.h"
 #include "lull/tracer.h"
+#include "lull/tune.h"
 #include "lull/weak_ptr.h"

@@ -81,6 +81,10 @@ MUTANTS = [
      'hold_test', '*ALargeObjectWaits*'),
     ('the brake grips at the goal', 'gc/pace/brake.cc', 'return {goal + room / kFromPart,', 'return {goal,', 'brake_test', '*'),
     ('the brake has no end', 'gc/pace/brake.cc', '  if (heap_live >= full) return kMostNs;\n', '', 'brake_test', '*NeverLonger*'),
+    ('the tuner forgets growth', 'gc/pace/tuner.cc', 'memory_percent(live_ + growth_), calm', 'memory_percent(live_), calm', 'tuner_test', '*'),
+    ('the tuner turns round at once', 'gc/pace/tuner.cc', 'return ++turns_wanted_ >= kTurnsWanted;', 'return true;', 'tuner_test', 'TunerSimulation.*'),
+    ('memory waits for the window', 'gc/pace/tuner.cc', '(in_window_ < kWindow && !urgent)', '(in_window_ < kWindow)', 'tuner_test', 'TunerSimulation.*'),
+    ('idle programs are collected again and again', 'gc/pace/idle.h', '    if (!may_gain(now)) return period_ns_;\n', '', 'idle_test', '*ThenNoMore*'),
     # Young cycles: cards, rule 13, and what counts as old.
     ('a young cycle does not scan dirty cards', 'gc/cycle/cycle.cc',
      '  if (kind_ == CycleKind::young) dirty_cards.scan(marker);\n', '',
