@@ -80,6 +80,10 @@ def collector_cases():
         yield Case("overshoot", arguments, "1 0.05 4 1", ("lull",),
                    ("over_goal_max", "held", "hold_max_ms", "alloc_slow_p999_us", "gc_cpu_s", "rss_mib"),
                    "four threads that only allocate: how far the heap passes its goal, and who waits")
+    for arguments, quick, metrics in (("cells 1000000 1", "cells 1000 1 2", ("young_cpu_ms", "full_cpu_ms", "handshake_max_us", "rss_mib")),
+                                      ("threads 10000 64", "threads 20 4", ("thread_p50_us", "thread_p99_us", "thread_max_us", "handshake_p999_us", "handshake_max_us", "cycles", "rss_mib")),
+                                      ("stack 8", "stack 1 2", ("handshake_p50_us", "handshake_max_us", "cycle_cpu_ms", "rss_mib"))):
+        yield Case("roots", arguments, quick, ("lull",), metrics, "a million roots, ten thousand threads, a deep stack")
     yield Case("pause", "100 10 1", "1 0.05 1", ("lull",), PAUSES, "what one handshake operation takes of a busy thread")
     for arguments in ("100 10 2", "100 10 8", "100 10 64", "100 10 1 alone", "4000 30 1"):
         yield Case("pause", arguments, "1 0.05 1", ("lull",), PAUSES, "the same: more threads, no bystanders, a larger heap")

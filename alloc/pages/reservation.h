@@ -29,7 +29,8 @@ namespace lull::pages {
 // class in the low byte, first_small and up; four more bits are the page's place in its span, so that free() finds the start
 // of the span without its descriptor; the highest four are malloc's (alloc/front/neighbours.h).
 // Blocks of heap objects (alloc/front/heap_object.h) are told by their descriptors. A guard page belongs to the span before it.
-enum class PageClass : std::uint16_t { none = 0, managed = 1, large = 2, heap_small = 3, heap_large = 4, guard = 5, first_small = 16 };
+// Pages of root cells (gc/mutator/roots.h) belong to no span.
+enum class PageClass : std::uint16_t { none = 0, managed = 1, large = 2, heap_small = 3, heap_large = 4, guard = 5, roots = 6, first_small = 16 };
 constexpr std::uint8_t low_byte(PageClass c) { return static_cast<std::uint8_t>(c); }
 constexpr std::uint32_t place_of(std::uint32_t entry) { return entry >> 8 & 15; }  // of small blocks of malloc
 

@@ -100,11 +100,15 @@ void Cycle::scan_stacks(Marker& marker) {
   last_stack_bytes = stack_bytes_ = stack_words_ * sizeof(std::uintptr_t);
 }
 
-void Cycle::mark_roots(Marker& marker) {
+static void mark_root_cells(Marker& marker) {
   for (RootChunk* chunk = first_root_chunk(); chunk != nullptr; chunk = chunk->next)
     for (std::uintptr_t& cell : chunk->cells)
       // acquire: pairs with the release in detail::store_word
       marker.mark_word(__atomic_load_n(&cell, __ATOMIC_ACQUIRE));
+}
+
+void Cycle::mark_roots(Marker& marker) {
+  if (kind_ == CycleKind::full) mark_root_cells(marker);  // a young cycle reads those on dirty cards
   marker.mark_traced(call_root_functions);
   mark_queue(marker);
   mark_callbacks(marker, kind_);

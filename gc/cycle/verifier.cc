@@ -48,7 +48,10 @@ class Verifier : private tracer {
   void add_roots() {
     parent_ = kRootCell;
     for (RootChunk* chunk = first_root_chunk(); chunk != nullptr; chunk = chunk->next)
-      for (std::uintptr_t cell : chunk->cells) meet(cell);
+      for (std::uintptr_t& cell : chunk->cells) {
+        meet(cell);
+        check_root_card(cell);
+      }
     call_root_functions(*this);
     process();
     parent_ = kStack;
@@ -161,11 +164,25 @@ class Verifier : private tracer {
     }
   }
 
-  void check_slot(std::uintptr_t object, std::uintptr_t slot) {
-    const std::uintptr_t word = *reinterpret_cast<const std::uintptr_t*>(slot);
-    const ObjectRef o = resolve(word);
+  static bool is_forgotten(std::uintptr_t slot) {
+    const ObjectRef o = resolve(*reinterpret_cast<const std::uintptr_t*>(slot));
     // What is on a stack may be on its way through a barrier that has stored the slot and not the card yet.
-    if (!o || is_old(o) || is_white(o) || is_card_dirty(slot) || is_on_a_stack(o)) return;
+    return o && !is_old(o) && !is_white(o) && !is_card_dirty(slot) && !is_on_a_stack(o);
+  }
+
+  // The same of a root cell: what comes after the cycle's own end is looked at by the next one only if the card is dirty.
+  void check_root_card(const std::uintptr_t& cell) {
+    if (options.generational == 0 || !is_forgotten(reinterpret_cast<std::uintptr_t>(&cell))) return;
+    errors.fetch_add(1, std::memory_order_relaxed);
+    std::fprintf(stderr, "lull: verify: after cycle %u a root refers to a young object from a clean card\n",
+                 current_cycle.load(std::memory_order_relaxed));
+    describe("young:", resolve(cell).address());
+    if (options.verify == 1) fatal("verify: root of a young object on a clean card");
+  }
+
+  void check_slot(std::uintptr_t object, std::uintptr_t slot) {
+    if (!is_forgotten(slot)) return;
+    const ObjectRef o = resolve(*reinterpret_cast<const std::uintptr_t*>(slot));
     errors.fetch_add(1, std::memory_order_relaxed);
     std::fprintf(stderr, "lull: verify: after cycle %u an old object refers to a young one from a clean card\n",
                  current_cycle.load(std::memory_order_relaxed));

@@ -4,6 +4,8 @@
 #include <new>
 
 #include "alloc/os/meta_arena.h"
+#include "alloc/pages/page_heap.h"
+#include "alloc/pages/reservation.h"
 #include "gc/mutator/runtime_section.h"
 #include "lull/detail/barrier.h"
 #include "lull/root.h"
@@ -16,6 +18,16 @@ constinit std::atomic<RootChunk*> chunks{nullptr};  // written under lock
 constinit std::uintptr_t* free_cells = nullptr;     // lock; linked through the cells
 constinit std::size_t in_use = 0;                   // lock
 
+RootChunk* make_chunk() {
+  constexpr PageCount kPages{kRootChunkBytes >> kPageShift};
+  const pages::PageRun run = pages::page_heap.allocate(kPages, kPages);
+  if (!run.found) return nullptr;
+  for (std::uint32_t i = 0; i < kPages.value; ++i)
+    // release: pairs with the acquire in root_chunk_of
+    pages::reservation.classes[run.first.value + i].store(pages::PageClass::roots, std::memory_order_release);
+  return new (reinterpret_cast<void*>(pages::address_of(run.first))) RootChunk;
+}
+
 std::uintptr_t* take_cell_locked() {
   if (free_cells != nullptr) {
     std::uintptr_t* cell = free_cells;
@@ -25,9 +37,8 @@ std::uintptr_t* take_cell_locked() {
   }
   RootChunk* chunk = chunks.load(std::memory_order_relaxed);
   if (chunk == nullptr || chunk->used == kRootChunkCells) {
-    void* memory = os::allocate_meta(sizeof(RootChunk));
-    if (memory == nullptr) return nullptr;
-    auto* fresh = new (memory) RootChunk;
+    RootChunk* fresh = make_chunk();
+    if (fresh == nullptr) return nullptr;
     fresh->next = chunk;
     chunks.store(fresh, std::memory_order_release);  // release: pairs with first_root_chunk
     chunk = fresh;
@@ -88,6 +99,12 @@ bool is_root_cell(std::uintptr_t address) {
   for (RootChunk* chunk = first_root_chunk(); chunk != nullptr; chunk = chunk->next)
     if (address - reinterpret_cast<std::uintptr_t>(chunk->cells) < sizeof(chunk->cells)) return true;
   return false;
+}
+
+RootChunk* root_chunk_of(std::uintptr_t base) {
+  // acquire: pairs with the release in make_chunk
+  if (pages::reservation.classes[pages::page_of(base).value].load(std::memory_order_acquire) != pages::PageClass::roots) return nullptr;
+  return reinterpret_cast<RootChunk*>(base & ~(kRootChunkBytes - 1));
 }
 
 std::size_t root_cells_in_use() {

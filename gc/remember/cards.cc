@@ -6,6 +6,7 @@
 #include "alloc/os/vm.h"
 #include "alloc/pages/span_table.h"
 #include "gc/model/colour.h"
+#include "gc/mutator/roots.h"
 
 namespace lull::gc {
 
@@ -53,6 +54,12 @@ bool has_old_objects(const Span& span) {
          span.mark_cycle.load(std::memory_order_acquire) == mark_epoch.load(std::memory_order_relaxed);
 }
 
+void scan_root_cells(Marker& marker, RootChunk& chunk, std::uintptr_t from, std::uintptr_t to) {
+  for (std::uintptr_t at = std::max(from, reinterpret_cast<std::uintptr_t>(chunk.cells)); at < to; at += sizeof(std::uintptr_t))
+    // acquire: pairs with the release in detail::store_word
+    marker.mark_word(__atomic_load_n(reinterpret_cast<std::uintptr_t*>(at), __ATOMIC_ACQUIRE));
+}
+
 }  // namespace
 
 bool is_card_dirty(std::uintptr_t slot) {
@@ -94,11 +101,14 @@ void DirtyCards::scan(Marker& marker) {
   for (const DirtyPage* dirty = list_; dirty != list_ + count_; ++dirty) {
     const std::uintptr_t base = pages::address_of(PageIndex{dirty->page});
     Span* span = pages::managed_span_of(base);
-    if (span == nullptr || !has_old_objects(*span)) continue;
+    RootChunk* const roots = span == nullptr ? root_chunk_of(base) : nullptr;
+    if (roots == nullptr && (span == nullptr || !has_old_objects(*span))) continue;
     for (std::uint32_t cards = dirty->cards; cards != 0;) {
       const auto first = static_cast<std::uint32_t>(std::countr_zero(cards));
       const auto run = static_cast<std::uint32_t>(std::countr_one(cards >> first));
-      scan_range(marker, *span, base + first * kCardBytes, base + (first + run) * kCardBytes, last);
+      const std::uintptr_t from = base + first * kCardBytes, to = from + run * kCardBytes;
+      if (roots != nullptr) scan_root_cells(marker, *roots, from, to);
+      else scan_range(marker, *span, from, to, last);
       cards &= ~(((1u << run) - 1) << first);
     }
   }

@@ -20,7 +20,7 @@ class DirtyCards {
   // Driver, in the window: lists the dirty cards and cleans them; a full cycle only cleans, since it meets every old object
   // anyway. Without memory for the list the cycle is aborted.
   void take(CycleKind kind);
-  // Driver, after handshake 2: scans those parts of marked objects that lie on listed cards.
+  // Driver, after handshake 2: scans those parts of marked objects that lie on listed cards, and the root cells on them.
   void scan(Marker& marker);
 
   std::uint64_t listed_cards() const { return listed_cards_; }

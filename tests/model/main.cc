@@ -66,6 +66,7 @@ static const std::map<std::string, bool Config::*> kSwitches = {
     {"full", &Config::full},
     {"live", &Config::check_live},
     {"global", &Config::use_global},
+    {"root_card", &Config::root_card},
     {"peek", &Config::peek},
 };
 

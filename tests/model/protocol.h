@@ -56,6 +56,7 @@ struct Config {
   bool young = true, full = true;
   bool check_live = true;
   bool use_global = true;
+  bool root_card = false;  // young cycles scan the global cell only if its card is dirty, as if it were an old object (not with tso)
   // A thread may copy a pointer out of a local variable of the other thread into one of its own, through the barrier.
   // The variable's end is no store and has none, but it comes after the copy: the program sees to that.
   bool peek = false;
@@ -183,10 +184,13 @@ class Protocol {
     Mutator& m = s.m[t];
     if (c_.sh.tso)
       m.sb[m.sbn++] = {1, u8(o), 0, v};
+    else if (o == global_)
+      s.root_dirty = v;
     else
       s.card[card_of(o)] = v;
   }
   u8 read_card(const State& s, int t, int o) const {
+    if (o == global_) return s.root_dirty;
     const Mutator& m = s.m[t];
     for (int i = m.sbn - 1; i >= 0; --i)
       if (m.sb[i].card && card_of(m.sb[i].target) == card_of(o)) return m.sb[i].value;
@@ -237,7 +241,7 @@ class Protocol {
     return c_.order == BarrierOrder::pre_store ? first_store(m) : u8(idle);
   }
   u8 card_start(const Mutator& m) const {
-    return c_.card == Cards::none || m.slot == global_ ? after_card(m) : u8(k2() ? st_epoch : st_card);
+    return c_.card == Cards::none || (m.slot == global_ && !c_.root_card) ? after_card(m) : u8(k2() ? st_epoch : st_card);
   }
   u8 first_store(const Mutator& m) const {
     return c_.card_first && m.slot != global_ && c_.card != Cards::none ? u8(k2() ? st_epoch : st_card)
@@ -802,6 +806,8 @@ class Protocol {
       bool dirty = k2() ? x.card[card_of(o)] >= (c_.only_current_epoch ? 2 : 1) : x.card[card_of(o)] != 0;
       if (dirty) x.list |= bit(o);
     }
+    if (c_.root_card && !x.full && !x.root_dirty) x.rooted = 1;
+    if (c_.root_card && clean) x.root_dirty = 0;
     if (clean)
       for (u8& k : x.card) k = 0;
   }
@@ -926,6 +932,7 @@ class Protocol {
         }
         if (c_.lossy_clean) {
           for (u8& k : x.card) k = 0;
+          x.root_dirty = 0;
           x.hadwork = 0;
         } else
           collect_cards(x, true);

@@ -41,6 +41,7 @@ struct State {
   u8 cpc, full, term, hadwork, pend;  // collector
   // worklist, cards to scan, cards to clean late, global cell scanned, must be freed
   u8 work, list, todo, rooted, doomed;
+  u8 root_dirty;  // option root_card: the global cell has a card, and it is dirty
   u8 cur;  // object whose second field is still to be read
   u8 aborted;
   Mutator m[kThreads];
@@ -78,6 +79,7 @@ void transfer(Io&& io, State& s, const Shape& sh) {
   io(s.rooted, 1);
   io(s.doomed, n);
   io(s.aborted, 1);
+  io(s.root_dirty, 1);
   if (sh.f > 1) io(s.cur, id);
   for (int t = 0; t < kThreads; ++t) {
     Mutator& m = s.m[t];

@@ -107,6 +107,8 @@ MUTANTS = [
     ('a young cycle may follow an aborted one', 'gc/cycle/driver.cc',
      'attempt > 0 || last_was_aborted ? CycleKind::full : kind_of_cycle(number)', 'kind_of_cycle(number)',
      'young_test', '*AFullCycleFollowsAnAbortedOne*'),
+    ('a young cycle does not read root cells on dirty cards', 'gc/remember/cards.cc', '      if (roots != nullptr) scan_root_cells(marker, *roots, from, to);',
+     '      if (roots != nullptr) static_cast<void>(roots);', 'root_cards_test', '*FindsWhatARootHasBeenGiven*'),
     # Rule 9: a flush round.
     ('no flush round', 'gc/cycle/cycle.cc', '  handshake(HandshakeOp::flush);\n  reach(Step::flushed);', '  reach(Step::flushed);',
      'stepper_test', '*TerminationWaitsForWhatBarriersHaveGreyed*'),
