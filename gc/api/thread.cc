@@ -5,7 +5,7 @@
 
 namespace lull {
 
-void attach_thread() { gc::self(); }
+void attach_thread() { gc::self_or_throw(); }
 void detail::attach_calling_thread() noexcept { gc::self(); }
 void detach_thread() { gc::detach_self(); }
 

@@ -7,6 +7,7 @@
 #include "alloc/trace/probes.h"
 #include "alloc/trace/timeline.h"
 #include "gc/cycle/driver.h"
+#include "gc/model/delay.h"
 #include "gc/model/options.h"
 #include "lull/collect.h"
 #include "lull/thread.h"
@@ -23,7 +24,7 @@ constinit std::atomic<std::uint32_t> hold_at{kNoStep};  // the driver stops here
 constinit std::atomic<std::uint32_t> held_at{kNoStep};  // it has stopped here
 
 // Rage mode: up to 200 us at a step, from a cheap generator; only the driver calls it.
-void delay_at_random() {
+void rage_delay() {
   static std::uint64_t state = 0x9e3779b97f4a7c15;
   state ^= state << 13;
   state ^= state >> 7;
@@ -55,7 +56,8 @@ void note_step(Step step) {
 const char* name_of(Step step) { return kNames[static_cast<std::uint32_t>(step)]; }
 
 void reach(Step step) {
-  if (options.rage != 0) delay_at_random();
+  if (options.rage != 0) rage_delay();
+  delay_point();
   note_step(step);
   const auto here = static_cast<std::uint32_t>(step);
   LULL_PROBE1(step, here);

@@ -27,6 +27,8 @@ struct Options {
   std::int64_t check_trace = 0;         // 1: report fields that trace() forgets
   std::int64_t check_ptr_location = 0;  // 1: stop at a ptr where no one traces it
   std::int64_t rage = 0;                // 1: cycles back to back, tiny buffers
+  std::int64_t tiny = 0;                // 1: tiny buffers
+  std::int64_t delay = 0;               // n: random delays up to n us at every step of a protocol between threads
   std::int64_t noasync = 0;             // 1: no signals; threads answer at polls only
   std::int64_t generational = 1;        // 0: full cycles only
   std::int64_t gc_percent = 100;        // negative: off
@@ -41,6 +43,7 @@ struct Options {
   bool barrier_always_on() const { return check_ptr_location != 0 || poll_at_stores != 0; }
   // No allocation takes the fast path.
   bool one_at_a_time() const { return stress != 0 || alloctrace != 0; }
+  bool has_tiny_buffers() const { return (rage | tiny) != 0; }
   bool stops_world() const { return stw != 0 || noconcurrent != 0; }
 };
 

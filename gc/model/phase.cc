@@ -1,4 +1,5 @@
 #include "gc/model/phase.h"
+#include "gc/model/delay.h"
 
 #include "alloc/base/check.h"
 #include "lull/detail/barrier.h"
@@ -49,6 +50,7 @@ bool cancel_termination() {
 }
 
 bool finish_if_quiet() {
+  delay_point();
   MarkState expected = MarkState::terminating;
   return mark_state.compare_exchange_strong(expected, MarkState::done, std::memory_order_seq_cst);
 }

@@ -3,6 +3,7 @@
 #include <new>
 
 #include "alloc/os/vm.h"
+#include "gc/model/delay.h"
 #include "gc/model/phase.h"
 
 namespace lull::gc {
@@ -62,6 +63,7 @@ void GreyPool::put(Segment* segment) {
 
 void GreyPool::hand_over(Segment* segment) {
   if (segment->count != 0) cancel_termination();
+  delay_point();
   put(segment);
 }
 

@@ -17,7 +17,7 @@
 namespace lull::gc {
 
 struct Segment {
-  static constexpr std::uint32_t kRageCapacity = 4;
+  static constexpr std::uint32_t kTinyCapacity = 4;
   static constexpr std::uint32_t kCapacity = 510;  // 4 KiB a segment: larger hides work from others, smaller takes the lock oftener
   Segment* next = nullptr;
   std::uint32_t count = 0;
@@ -25,8 +25,8 @@ struct Segment {
   std::uintptr_t entries[kCapacity];
 
   bool full() const { return count >= limit(); }
-  // Rage mode hands over after a few entries.
-  static std::uint32_t limit() { return options.rage == 0 ? kCapacity : kRageCapacity; }
+  // Modes rage and tiny hand over after a few entries.
+  static std::uint32_t limit() { return options.has_tiny_buffers() ? kTinyCapacity : kCapacity; }
 };
 static_assert(sizeof(Segment) == 4096);
 

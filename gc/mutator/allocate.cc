@@ -81,7 +81,10 @@ bool program_makes_room(std::size_t bytes) {
 // section of the caller nothing is collected: he holds references that nobody sees then.
 template <class FindClass>
 void* try_allocate(FindClass&& find_class, std::size_t bytes) {
-  Mutator& m = self();
+  Mutator* attached = self_or_null();
+  if (attached == nullptr) attached = try_attach();
+  if (attached == nullptr) return nullptr;
+  Mutator& m = *attached;
   const bool precise = options.precise_roots != 0, may_collect = m.runtime_depth == 0;
   if (precise && may_collect) poll(m);
   if (void* object = allocate_in_cached_span(m, find_class)) return object;

@@ -1,5 +1,6 @@
 // The slow half of the write barrier (docs/design/barrier.md).
 #include "gc/model/colour.h"
+#include "gc/model/delay.h"
 #include "gc/model/ephemerons.h"
 #include "gc/model/kinds.h"
 #include "gc/model/options.h"
@@ -31,8 +32,10 @@ void shade(Mutator& m, std::uintptr_t word) {
   // Rule 7: first cancel, then mark, then push. A thread that has answered the last flush may find that the driver was
   // faster: only a stale word can name a white object then.
   if (!cancel_termination()) return;
+  delay_point();
   switch (try_mark(object, epoch)) {
     case MarkResult::newly:
+      delay_point();
       if (kind_of(*object.span).layout != detail::Layout::no_pointers) m.grey.push(object.address());
       if (is_awaited(kind_of(*object.span), current_cycle.load(std::memory_order_relaxed)))
         waiting_ephemerons.wake(object, [&](std::uintptr_t cell) { m.grey.push(cell); });
@@ -69,6 +72,7 @@ namespace lull::detail {
 
 void barrier_slow(const void* slot, Word old_value, Word new_value) noexcept {
   gc::Mutator& m = gc::self();
+  gc::delay_point();  // the store is done, nothing is shaded
   {
     gc::RuntimeSection refuse(m);
     if (gc::options.check_ptr_location != 0 && slot != nullptr) gc::check_location(m, reinterpret_cast<Word>(slot), new_value);

@@ -6,6 +6,7 @@
 #include "alloc/trace/probes.h"
 #include "alloc/trace/timeline.h"
 #include "gc/model/colour.h"
+#include "gc/model/delay.h"
 #include "gc/model/kinds.h"
 #include "gc/model/options.h"
 #include "gc/model/phase.h"
@@ -133,6 +134,7 @@ void clear_poll_request(Mutator& m) { __atomic_store_n(&m.block->poll_requested,
 void set_poll_request(Mutator& m) { __atomic_store_n(&m.block->poll_requested, 1u, __ATOMIC_SEQ_CST); }
 
 void note_answer(Mutator& m) {
+  delay_point();
   // acq_rel, locked: drains the store buffer; pairs with the acquire in help_blocked()
   m.pending.exchange(HandshakeOp::none, std::memory_order_acq_rel);
 }
@@ -147,6 +149,7 @@ void become_running(Mutator& m) {
     ThreadState expected = ThreadState::blocked;
     // acquire: pairs with the release in answer_for
     if (m.state.compare_exchange_strong(expected, ThreadState::running, std::memory_order_acq_rel)) return;
+    delay_point();
     if (expected == ThreadState::claimed)
       os::futex_wait(m.state, expected);
   }
@@ -204,6 +207,7 @@ bool answer_for(Mutator& m, HandshakeOp op) {
     // acquire: pairs with the release when the thread blocked; its stack and cache are visible
     if (!m.state.compare_exchange_strong(expected, ThreadState::claimed, std::memory_order_acq_rel)) return false;
   }
+  delay_point();  // the thread may be trying to leave
   if (m.pending.load(std::memory_order_acquire) == op) {
     const trace::Span span(trace::What::answer, static_cast<std::uint64_t>(op) | trace::kOnBehalf);
     perform(m, op, {m.blocked_sp, m.blocked_async, true});
@@ -316,12 +320,18 @@ namespace {
 }  // namespace
 
 void enter_blocked(Mutator& m, std::uintptr_t caller_sp) {
+  delay_point();
   m.blocked_depth = m.blocked_depth + 1;
   if (m.blocked_depth > 1) return;
+  // The handler must not park here: it would publish its own place in place of this one. Who asks meanwhile finds the thread
+  // blocked in a moment.
+  m.runtime_depth = m.runtime_depth + 1;
+  asm volatile("" ::: "memory");
   note_blocked_at(m, caller_sp);
   lull_with_registers(publish_stack, &m);
   // Publishes stack, registers and cache to answer_for; seq_cst, a locked instruction: drains the store buffer.
   m.state.store(ThreadState::blocked, std::memory_order_seq_cst);
+  m.runtime_depth = m.runtime_depth - 1;
 }
 
 void leave_blocked(Mutator& m) {

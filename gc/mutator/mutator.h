@@ -98,10 +98,18 @@ inline Mutator* self_or_null() { return static_cast<Mutator*>(detail::thread_blo
 inline std::uint8_t barrier_when_off() { return options.barrier_always_on() ? detail::kBarrierAlways : detail::kBarrierOff; }
 inline std::uint8_t barrier_when_on() { return options.barrier_always_on() ? detail::kBarrierAlways : detail::kBarrierOn; }
 
-Mutator* attach_slow();  // registers the calling thread; stops the process when there is no memory for it
+// Registers the calling thread; nullptr when there is no memory for it: nothing has changed then, it may try again.
+[[nodiscard]] Mutator* try_attach();
+Mutator* attach_slow();     // the same for callers that cannot fail: stops the process
+Mutator* attach_or_throw();  // the same for callers that may: std::bad_alloc
 inline Mutator& self() {
   Mutator* m = self_or_null();
   return m != nullptr ? *m : *attach_slow();
+}
+// For calls that report std::bad_alloc.
+inline Mutator& self_or_throw() {
+  Mutator* m = self_or_null();
+  return m != nullptr ? *m : *attach_or_throw();
 }
 void detach_self();
 

@@ -6,6 +6,7 @@
 #include "alloc/os/meta_arena.h"
 #include "alloc/trace/timeline.h"
 #include "gc/model/kinds.h"
+#include "gc/model/delay.h"
 #include "gc/model/options.h"
 #include "gc/model/phase.h"
 #include "gc/mutator/allocation_stats.h"
@@ -39,8 +40,11 @@ Mutator* make_record() {
     if (memory == nullptr) return nullptr;
     m = new (memory) Mutator;
   }
-  if (!m->cache.initialise() || !m->words.reserve()) return nullptr;
-  return m;
+  if (m->cache.initialise() && m->words.reserve()) return m;
+  os::Locked locked(mutators.lock);  // what it has got it keeps for the next try
+  m->next = free_records;
+  free_records = m;
+  return nullptr;
 }
 
 void link_locked(Mutator& m) {
@@ -90,11 +94,11 @@ void leave_answers(Mutator& m) {
 
 }  // namespace
 
-Mutator* attach_slow() {
+Mutator* try_attach() {
   start_runtime();
   pthread_once(&exit_key_once, make_exit_key);
   Mutator* m = make_record();
-  LULL_CHECK(m != nullptr, "out of memory attaching a thread");
+  if (m == nullptr) return nullptr;
   m->thread = pthread_self();
   m->tid = os::current_thread_id();
   m->stack = os::current_stack();
@@ -112,6 +116,7 @@ Mutator* attach_slow() {
   m->state.store(ThreadState::running, std::memory_order_relaxed);
   m->pending.store(HandshakeOp::none, std::memory_order_relaxed);
   pthread_setspecific(exit_key, m);
+  delay_point();
   {
     os::Locked locked(mutators.lock);
     if (empty_slots == nullptr) empty_slots = detail::thread_block.slots;
@@ -128,6 +133,18 @@ Mutator* attach_slow() {
   return m;
 }
 
+Mutator* attach_slow() {
+  Mutator* m = try_attach();
+  LULL_CHECK(m != nullptr, "out of memory attaching a thread");
+  return m;
+}
+
+Mutator* attach_or_throw() {
+  Mutator* m = try_attach();
+  if (m == nullptr) throw std::bad_alloc();
+  return m;
+}
+
 void detach_self() {
   Mutator* m = self_or_null();
   if (m == nullptr) return;
@@ -136,9 +153,11 @@ void detach_self() {
   m->runtime_depth = m->runtime_depth + 1;
   leave_pools(*m);
   m->cache.release_all(span_supply());
+  delay_point();
   publish_handed(*m);
   if (Segment* grey = m->grey.detach()) grey_pool.hand_over(grey);
   enter_blocked(*m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));  // the collector answers for it until it is unlinked; no lock is held while waiting for it
+  delay_point();
   os::Locked locked(mutators.lock);
   leave_answers(*m);
   m->blocked_depth = 0;

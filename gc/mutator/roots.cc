@@ -119,7 +119,7 @@ os::Lock& root_lock_for_fork() { return lock; }
 namespace lull::detail {
 
 Word* acquire_root_cell() {
-  gc::RuntimeSection section(gc::self());
+  gc::RuntimeSection section(gc::self_or_throw());
   os::Locked locked(gc::lock);
   std::uintptr_t* cell = gc::take_cell_locked();
   if (cell == nullptr) throw std::bad_alloc();

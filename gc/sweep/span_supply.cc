@@ -13,6 +13,7 @@
 #include "alloc/trace/probes.h"
 #include "alloc/trace/timeline.h"
 #include "gc/model/colour.h"
+#include "gc/model/delay.h"
 #include "gc/model/kinds.h"
 #include "gc/model/span_index.h"
 #include "gc/mutator/allocation_stats.h"
@@ -29,8 +30,10 @@ namespace {
 
 constexpr int kMostFullSpansSwept = 16;  // more delays the allocation, fewer grows the heap while full spans hold garbage
 
-// Of the calling thread; see above.
+// Of the calling thread; see above. All of it is about one cycle: the next one may begin while the thread is still here, up to
+// handshake 1, and is none of its business before.
 struct Stage {
+  std::uint32_t cycle;
   bool born_black;  // objects allocated now are no candidates of the running cycle
   bool fresh_only;
 };
@@ -39,7 +42,7 @@ Stage stage_of(const Mutator& m) {
   const std::uint32_t cycle = current_cycle.load(std::memory_order_relaxed);
   // acquire: pairs with open_sweep
   const bool opened = opened_cycle.load(std::memory_order_acquire) == cycle;
-  return {m.scanned_cycle == cycle && !opened, m.left_cycle == cycle && !opened};
+  return {cycle, m.scanned_cycle == cycle && !opened, m.left_cycle == cycle && !opened};
 }
 
 // nullptr when memory runs out.
@@ -53,7 +56,8 @@ Span* make_span(SpanClass& c, const pages::SpanGeometry& geometry) {
 void take_over(const SpanClass& c, Span& span, const Stage& stage) {
   pages::page_heap.note_refilled(span.first_page());
   index_taken(c, span);
-  if (stage.born_black) take_snapshot(span, current_cycle.load(std::memory_order_relaxed), 0, 0);
+  delay_point("span taken");
+  if (stage.born_black) take_snapshot(span, stage.cycle, 0, 0);
 }
 
 class SpanSupply final : public cache::SpanSource {

@@ -6,6 +6,7 @@
 #include "alloc/pages/purger.h"
 #include "alloc/pages/span_table.h"
 #include "gc/model/colour.h"
+#include "gc/model/delay.h"
 #include "gc/model/options.h"
 #include "gc/model/phase.h"
 #include "gc/model/span_index.h"
@@ -77,6 +78,7 @@ pages::Span* take_unswept_full(SpanClass& c, const SweepGenerations& now) {
 }
 
 void put_swept(SpanClass& c, pages::Span* span, const Swept& swept, const SweepGenerations& now) {
+  delay_point();
   if (swept.tenured) return c.put_tenured(span, now.full);
   index_taken(c, *span);  // somebody has allocated in it since the cycle looked at its objects
   c.put(span, now.any);
@@ -112,13 +114,16 @@ SweepingSection::SweepingSection(std::atomic<std::uint32_t>& word) : word_(word)
   // seq_cst: the thread's half of the Dekker handshake
   word_.exchange(1, std::memory_order_seq_cst);
   allowed_ = sweep_open.load(std::memory_order_seq_cst);
+  delay_point();
 }
 
 void open_sweep(CycleKind kind) {
   if (kind == CycleKind::full) full_generation.fetch_add(1, std::memory_order_relaxed);
   sweep_generation.fetch_add(1, std::memory_order_relaxed);
   // release: pairs with the acquire in span_supply.cc: whoever sees the cycle opened sees the new generations
+  delay_point();
   opened_cycle.store(current_cycle.load(std::memory_order_relaxed), std::memory_order_release);
+  delay_point();
   sweep_open.store(true, std::memory_order_seq_cst);
 }
 

@@ -174,7 +174,7 @@ namespace lull::detail {
 void register_callback(const void* object, Callback* callback) {
   const auto word = reinterpret_cast<Word>(object);
   if (!gc::resolve(word)) return;
-  gc::Mutator& m = gc::self();
+  gc::Mutator& m = gc::self_or_throw();
   {
     gc::RuntimeSection refuse(m);
     gc::lock.lock();

@@ -7,6 +7,7 @@
 #include "alloc/os/thread.h"
 #include "alloc/trace/probes.h"
 #include "alloc/trace/timeline.h"
+#include "gc/model/delay.h"
 #include "gc/model/options.h"
 #include "gc/model/span_index.h"
 #include "gc/mutator/frames.h"
@@ -75,6 +76,7 @@ std::uintptr_t take_next() {
   lock.lock();
   const std::uintptr_t object = take_locked();
   lock.unlock();
+  delay_point();
   if (object != 0 && m.block->barrier_on != 0) shade(m, object);
   return object;
 }
@@ -96,23 +98,56 @@ void run_one(std::uintptr_t object) noexcept {
   if (object & 1) run_callback(*reinterpret_cast<detail::Callback*>(object & ~std::uintptr_t{1}));
   else kind_of(*resolve(object).span).destroy(reinterpret_cast<void*>(object));
   asm volatile("" ::"r"(object) : "memory");
+}
+
+void note_run() {
   run.fetch_add(1, std::memory_order_release);
   // seq_cst: Dekker with wait_for_finalizers. Either this load sees the waiter, or the waiter sees the progress.
   progress.fetch_add(1, std::memory_order_seq_cst);
   if (waiters.load(std::memory_order_seq_cst) != 0) os::futex_wake_all(progress);
 }
 
-// Not inlined: the frame that waits for work must not hold the address of the object that was destroyed last, or whatever is
-// allocated there next would be kept until more work comes.
-[[gnu::noinline]] void run_queue() {
-  while (const std::uintptr_t object = take_next()) run_one(object);
+// Not inlined: whoever polls, counts or waits for work afterwards must not hold the address of the object that was destroyed last,
+// in a register or in its frame, or the next cycle would keep it and all it refers to, or whatever is allocated there next.
+[[gnu::noinline]] bool run_next() {
+  const std::uintptr_t object = take_next();
+  if (object == 0) return false;
+  run_one(object);
+  return true;
+}
+
+// A thread that waits, or is interrupted where it says that it is done, keeps what its frames hold: what earlier calls left in
+// their gaps among it.
+[[gnu::noinline]] void clear_dead_stack() {
+  volatile std::uint64_t dead[512];
+  for (volatile std::uint64_t& word : dead) word = 0;
+}
+
+std::size_t run_queue() {
+  std::size_t n = 0;
+  for (; run_next(); ++n) {
+    const bool was_last = queued.load(std::memory_order_relaxed) == run.load(std::memory_order_relaxed) + 1;
+    if (was_last) clear_dead_stack();  // each time would cost as much as many a destructor
+    note_run();
+  }
+  return n;
+}
+
+// Without memory for this thread the queue waits: the driver wakes it after every cycle.
+void attach_finalizer() {
+  for (;;) {
+    const std::uint32_t seen = wake.load(std::memory_order_acquire);
+    if (try_attach() != nullptr) return;
+    os::futex_wait(wake, seen);
+  }
 }
 
 void* finalizer_main(void*) {
-  attach_thread();
+  attach_finalizer();
   for (;;) {
     const std::uint32_t seen = wake.load(std::memory_order_acquire);
     run_queue();
+    clear_dead_stack();
     blocking_region waiting;
     os::futex_wait(wake, seen);
   }
@@ -191,14 +226,7 @@ DestructorCounts destructor_counts() {
 
 namespace lull {
 
-std::size_t run_finalizers() {
-  std::size_t n = 0;
-  while (const std::uintptr_t object = gc::take_next()) {
-    gc::run_one(object);
-    ++n;
-  }
-  return n;
-}
+std::size_t run_finalizers() { return gc::run_queue(); }
 
 void wait_for_finalizers() {
   const std::uint64_t due = gc::queued.load(std::memory_order_acquire);

@@ -1,6 +1,7 @@
 #include "gc/weak/weak_cells.h"
 
 #include "gc/model/colour.h"
+#include "gc/model/delay.h"
 #include "gc/model/kinds.h"
 #include "gc/model/span_index.h"
 #include "gc/mutator/runtime_section.h"
@@ -49,8 +50,10 @@ bool clear_cells_of(pages::Span& span) {
 // it must not cancel termination, or threads that look things up all the time put it off for ever.
 std::uintptr_t lock_cell(Mutator& m, const std::uintptr_t* cell) {
   const std::uintptr_t word = __atomic_load_n(cell, __ATOMIC_ACQUIRE);
+  delay_point();
   if (word == 0 || m.block->barrier_on == 0) return word;
   if (mark_state.load(std::memory_order_acquire) == MarkState::terminating && is_white(word)) cancel_termination();
+  delay_point();
   if (mark_state.load(std::memory_order_acquire) != MarkState::done) {
     shade(m, word);
     return word;
@@ -68,6 +71,7 @@ void clear_weak_cells(CycleKind kind) {
   const auto clear = [](pages::Span& span) {
     // First the bit, then the look: see make_weak_cell. Without memory for the bit the span is looked at again.
     static_cast<void>(settled_weak_spans.add(span));
+    delay_point();
     if (!clear_cells_of(span)) settled_weak_spans.remove(span);
   };
   weak_cell_spans.for_each(clear, kind == CycleKind::young ? &settled_weak_spans : nullptr);

@@ -5,7 +5,9 @@
 namespace lull {
 
 // Attaches the calling thread now. Needed only by a thread whose first contact with managed objects is through raw
-// pointers, which the collector cannot notice. Idempotent. May call malloc.
+// pointers, which the collector cannot notice. Idempotent. May call malloc. std::bad_alloc when there is no memory for it. A thread
+// that attaches by itself gets the same from a call that may throw it (lull::make above all); one that does so by a pointer
+// store, or by a look at a root, stops the process then.
 void attach_thread();
 // Detaches before the thread exits; the thread must hold no reference. It attaches again at next use.
 void detach_thread();

@@ -71,6 +71,8 @@ TEST(DebugOptions, ANameAloneMeansOne) {
   EXPECT_EQ(parsed("check_trace").check_trace, 1);
   EXPECT_EQ(parsed("check_ptr_location").check_ptr_location, 1);
   EXPECT_EQ(parsed("noasync").noasync, 1);
+  EXPECT_EQ(parsed("tiny").tiny, 1);
+  EXPECT_EQ(parsed("delay").delay, 1);
 }
 
 TEST(DebugOptions, SeveralAreSeparatedByCommas) {

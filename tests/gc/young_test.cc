@@ -2,10 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <string_view>
 #include <thread>
 
 #include "gc/cycle/driver.h"
 #include "gc/cycle/stepper.h"
+#include "gc/model/delay.h"
 #include "gc/model/options.h"
 #include "gc/model/phase.h"
 #include "gc/model/span_index.h"
@@ -339,6 +341,54 @@ TEST_F(Young, RunsTheDestructorsOfYoungGarbage) {
   lull::collect_young();
   lull::wait_for_finalizers();
   EXPECT_EQ(Counted::destroyed, before + 10);
+}
+
+// The oracle stress lost objects in young cycles, the oftener the more threads shared a processor. A thread that took a fresh
+// span after handshake 3 was held up there until the next cycle had begun, and then took the span's snapshot under the new
+// cycle's number. What it allocated in the span before its scan counted as born during the cycle, though it was older than the
+// cleaning of the cards: the reference to it lost its card, and the young cycle after that freed it.
+struct FirstOfItsKind : Node {};
+std::atomic<bool> is_overtaken{false}, may_overtake{false};
+std::uint32_t overtaken_cycle = 0;
+
+void be_overtaken(const char* where) {
+  if (std::string_view(where) != "span taken" || is_overtaken.exchange(true)) return;
+  may_overtake = true;
+  while (lull::gc::current_cycle.load() == overtaken_cycle) std::this_thread::yield();
+}
+
+[[gnu::noinline]] Hidden append_while_the_next_cycle_begins() {
+  lull::gc::RuntimeSection later(lull::gc::self());  // handshake 1 comes after the store
+  lull::gc::delay_hook_for_testing = be_overtaken;
+  lull::gc::options.delay = 1;
+  anchor->next = lull::make<FirstOfItsKind>();
+  lull::gc::options.delay = 0;
+  return Hidden(anchor->next.get());
+}
+
+TEST_F(Young, ASpanTakenWhileTheNextCycleBeginsKeepsWhatIsAllocatedInIt) {
+  lull::gc::options.verify = 0;
+  Stepper stepper;
+  stepper.use(CycleKind::young);
+  stepper.run_to(Step::barriers_off);
+  overtaken_cycle = lull::gc::current_cycle.load();
+  std::thread other([&] {
+    {
+      lull::blocking_region waiting;
+      while (!may_overtake) std::this_thread::yield();
+    }
+    stepper.finish();
+    lull::collect_young();
+  });
+  const Hidden appended = append_while_the_next_cycle_begins();
+  clear_stack_below();
+  {
+    lull::blocking_region joining;
+    other.join();
+  }
+  EXPECT_TRUE(is_overtaken);
+  elsewhere([] { lull::collect_young(); });
+  EXPECT_TRUE(is_allocated(appended));
 }
 
 // Rule 16: the cards of an aborted cycle are gone, so the next cycle is full.

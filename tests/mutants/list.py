@@ -1,6 +1,7 @@
 """Mutants: one deliberate defect each, and the test that has to notice it.
 
-Each entry: name, file, text to replace (must occur exactly once), replacement, test program, test filter.
+Each entry: name, file, text to replace (must occur exactly once), replacement, test program, test filter (or, beginning with
+--, the program's arguments).
 """
 
 MUTANTS = [
@@ -29,6 +30,19 @@ MUTANTS = [
      'arena_test', '*KeepsWhatItsObjectsReferTo*'),
     ("a container's pointer dies without a store", 'include/lull/element_ptr.h', '~MortalSlot() { clear(); }', '~MortalSlot() {}',
      'containers_test', '*OfAVariantIsShaded*'),
+    ('a fresh span is snapshot for the cycle that has begun meanwhile', 'gc/sweep/span_supply.cc',
+     'take_snapshot(span, stage.cycle, 0, 0);', 'take_snapshot(span, current_cycle.load(), 0, 0);', 'young_test', '*ASpanTakenWhile*'),
+    ('the alternate stack of a parked thread is not scanned', 'gc/mutator/handshake.cc',
+     'at.on_behalf ? m.blocked_signal_stack : signal_stack_with(at.sp)', 'signal_stack_with(at.sp)', 'stack_scan_test', '*WhereTheWorldIsStopped*'),
+    ('a thread may park while it publishes that it blocks', 'gc/mutator/handshake.cc',
+     '  m.runtime_depth = m.runtime_depth + 1;\n  asm volatile("" ::: "memory");\n  note_blocked_at', '  m.runtime_depth = m.runtime_depth + 1;\n  m.runtime_depth = 0;\n  note_blocked_at',
+     'oracle', '--mode parked --steps 20000'),
+    ('the finalizer thread ends without memory', 'gc/weak/destructors.cc', '    if (try_attach() != nullptr) return;', '    attach_slow();\n    return;',
+     'out_of_memory_test', '*DestructorsWait*'),
+    ('half a thread record is lost', 'gc/mutator/registry.cc', '  if (m->cache.initialise() && m->words.reserve()) return m;', '  if (m->cache.initialise() && m->words.reserve()) return m;\n  fatal("half");',
+     'out_of_memory_test', '*AttachingMayFail*'),
+    ('the stack words of a thread that ends are forgotten', 'gc/mutator/registry.cc', '  if (!m.has_words) return;', '  return;',
+     'step_table_test', '*ItsHolderThatEnds*'),
     ('a black thread does not shade the new value', 'gc/mutator/barrier.cc',
      'if (__atomic_load_n(&stacks_are_black, __ATOMIC_RELAXED) == 0) gc::shade(m, new_value);',
      'if (m.scanned_cycle != gc::current_cycle.load()) gc::shade(m, new_value);',

@@ -1,0 +1,85 @@
+// What happens when the system refuses memory, wherever that is: std::bad_alloc or a later try, nothing half built.
+#include <gtest/gtest.h>
+
+#include "alloc/os/vm.h"
+#include "gc/model/options.h"
+#include "tests/support/hidden.h"
+#include "tests/support/node.h"
+
+namespace {
+
+using lull::make;
+using lull::os::fail_mapping_for_testing;
+using lull::testing::clear_stack_below;
+using lull::testing::Node;
+
+// While it exists every mapping is refused.
+class NoMemory {
+ public:
+  NoMemory() { fail_mapping_for_testing(0, true); }
+  ~NoMemory() { fail_mapping_for_testing(-1); }
+};
+
+// The record of a thread that attached stopped the process when there was no memory for it, also from lull::make, which
+// reports std::bad_alloc for everything else; and the half of it that had been made was lost.
+TEST(OutOfMemory, AThreadThatCannotBeAttachedGetsBadAllocAndMayTryAgain) {
+  lull::attach_thread();
+  lull::blocking_region joining;
+  std::thread([] {
+    {
+      const NoMemory none;
+      EXPECT_THROW(lull::attach_thread(), std::bad_alloc);
+      EXPECT_THROW(make<Node>(), std::bad_alloc);
+    }
+    EXPECT_EQ(make<Node>()->value, lull::testing::kIntact);
+  }).join();
+}
+
+TEST(OutOfMemory, AttachingMayFailAtEachOfItsMappings) {
+  lull::attach_thread();
+  int refused = 0;
+  lull::blocking_region joining;
+  std::thread([&] {
+    for (std::int64_t n = 0; lull::gc::self_or_null() == nullptr; ++n) {
+      fail_mapping_for_testing(n);
+      try {
+        lull::attach_thread();
+      } catch (const std::bad_alloc&) {
+        ++refused;
+      }
+    }
+    fail_mapping_for_testing(-1);
+    EXPECT_EQ(make<Node>()->value, lull::testing::kIntact);
+  }).join();
+  EXPECT_GE(refused, 2);  // the allocation slots, and the buffer for words of the stack
+}
+
+struct Counted {
+  lull::ptr<Node> node = make<Node>();
+  ~Counted() { destroyed.fetch_add(node->value == lull::testing::kIntact ? 1 : 1000); }
+  void trace(lull::tracer& t) const { t(node); }
+  static inline std::atomic<int> destroyed{0};
+};
+[[gnu::noinline]] void make_and_drop() {
+  volatile char padding[1024] = {};
+  make<Counted>();
+  EXPECT_EQ(padding[0], 0);
+}
+
+// The oracle stress found that the finalizer thread, which starts when the first destructor is due, stopped the process if
+// there was no memory to attach it just then.
+TEST(OutOfMemory, DestructorsWaitForTheMemoryThatTheirThreadNeeds) {
+  lull::set_gc_percent(-1);
+  make_and_drop();
+  clear_stack_below();
+  {
+    const NoMemory none;
+    lull::collect();
+    lull::collect();
+  }
+  while (Counted::destroyed == 0) lull::collect();
+  lull::wait_for_finalizers();
+  EXPECT_EQ(Counted::destroyed, 1);
+}
+
+}  // namespace
