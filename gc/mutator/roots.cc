@@ -22,10 +22,12 @@ RootChunk* make_chunk() {
   constexpr PageCount kPages{kRootChunkBytes >> kPageShift};
   const pages::PageRun run = pages::page_heap.allocate(kPages, kPages);
   if (!run.found) return nullptr;
+  auto* const chunk = new (reinterpret_cast<void*>(pages::address_of(run.first))) RootChunk;
+  // The cells first: a card may be dirty since the page was something else.
   for (std::uint32_t i = 0; i < kPages.value; ++i)
     // release: pairs with the acquire in root_chunk_of
     pages::reservation.classes[run.first.value + i].store(pages::PageClass::roots, std::memory_order_release);
-  return new (reinterpret_cast<void*>(pages::address_of(run.first))) RootChunk;
+  return chunk;
 }
 
 std::uintptr_t* take_cell_locked() {
