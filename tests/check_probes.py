@@ -3,11 +3,9 @@
 
     check_probes.py PROGRAM ROOT    PROGRAM: one that uses the collector
 
-Without <sys/sdt.h> there are no probes, and without readelf nobody can tell: then it says so and passes. With bpftrace and the right
-to use it, the scripts are parsed too.
+Without <sys/sdt.h> there are no probes, and without readelf nobody can tell: then it says so and passes.
 """
 
-import os
 import pathlib
 import re
 import shutil
@@ -53,11 +51,6 @@ def main():
             failures.append(f"probes differ: {set(found.items()) ^ set(PROBES.items())}")
         else:
             print(f"{len(found)} probes")
-    if shutil.which("bpftrace") and os.geteuid() == 0 and os.environ.get("LULL_TEST_BPFTRACE"):
-        for script in scripts:
-            done = subprocess.run(["bpftrace", "-d", str(script), "0"], capture_output=True, text=True, timeout=60)
-            if done.returncode != 0 or "syntax error" in done.stderr:
-                failures.append(f"bpftrace: {script.name}: {done.stderr[-300:]}")
     for failure in failures:
         print("FAILED:", failure)
     return 1 if failures else 0

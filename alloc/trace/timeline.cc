@@ -139,6 +139,8 @@ void release_ring() {
   own_ring = nullptr;
 }
 
+void forget_thread_after_fork() { own_thread = os::current_thread_id(); }
+
 Counts for_each_entry(void (*visit)(void* context, const Entry& entry), void* context) {
   Counts counts;
   counts.lost = without_ring.load(std::memory_order_relaxed);

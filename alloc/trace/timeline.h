@@ -69,6 +69,7 @@ void start(std::size_t entries_per_thread);
 void stop();
 // The calling thread ends: its ring is for others.
 void release_ring();
+void forget_thread_after_fork();  // in the child: its thread has another number
 
 struct Entry {
   std::uint64_t start_ns = 0, duration_ns = 0, argument = 0;

@@ -18,6 +18,8 @@ void start_timeline_from_environment();  // gc/report/timeline.cc
 void forget_watch_thread_after_fork();   // gc/report/watch_thread.cc
 void start_debug_traces();               // gc/report/debug_traces.cc
 os::Lock& cycle_log_lock_for_fork();
+os::Lock& leak_watch_lock_for_fork();  // gc/report/leak_watch.cc
+os::Lock& guardian_lock_for_fork();    // gc/report/guardian.cc
 void log_cycle(const Cycle& cycle, const CycleRun& run);  // driver, when the cycle is over
 
 }  // namespace lull::gc

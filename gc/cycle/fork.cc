@@ -4,6 +4,7 @@
 
 #include "alloc/base/check.h"
 #include "alloc/front/fork_gate.h"
+#include "alloc/trace/timeline.h"
 #include "gc/cycle/crew.h"
 #include "gc/cycle/cycle_events.h"
 #include "gc/cycle/driver.h"
@@ -28,6 +29,8 @@ os::Lock* const kLocks[] = {&cycle_gate(),
                             &kinds_lock_for_fork(),
                             &pacing_lock_for_fork(),
                             &cycle_log_lock_for_fork(),
+                            &leak_watch_lock_for_fork(),
+                            &guardian_lock_for_fork(),
                             &grey_pool.lock_for_fork()};
 
 void unlock_all() {
@@ -68,6 +71,7 @@ void after_fork_in_child() {
   unlock_all();
   if (m == nullptr) return;
   m->tid = os::current_thread_id();
+  trace::forget_thread_after_fork();
   m->pending.store(HandshakeOp::none, std::memory_order_relaxed);
   leave_blocked(*m);
 }

@@ -8,6 +8,7 @@
 #include "alloc/os/lock.h"
 #include "alloc/os/vm.h"
 #include "alloc/pages/purger.h"
+#include "gc/cycle/cycle_events.h"
 #include "gc/cycle/driver.h"
 #include "gc/cycle/pacing.h"
 #include "gc/report/guardian_engine.h"
@@ -147,6 +148,9 @@ constexpr rule kUsualRules[] = {
 };
 
 }  // namespace
+
+os::Lock& guardian_lock_for_fork() { return lock; }
+
 }  // namespace gc
 
 namespace guardian {

@@ -8,6 +8,7 @@
 #include "alloc/os/clock.h"
 #include "alloc/os/lock.h"
 #include "alloc/os/meta_arena.h"
+#include "gc/cycle/cycle_events.h"
 #include "gc/report/leak_watch.h"
 #include "gc/report/live_by_type.h"
 #include "gc/report/quiet.h"
@@ -104,6 +105,8 @@ void note_for_leak_watch() {
   }
   if (news.count != before) wake_watchers();
 }
+
+os::Lock& leak_watch_lock_for_fork() { return lock; }
 
 }  // namespace gc
 

@@ -151,8 +151,10 @@ class Events {
 // LULL_TIMELINE
 constexpr std::size_t kMostPath = 4096;
 constinit char path_at_exit[kMostPath] = {};
+constinit int started_in = 0;
 
 void write_at_exit() {
+  if (::getpid() != started_in) return;  // a forked child: the file is its parent's
   timeline::stop();
   if (!timeline::write(path_at_exit)) std::fprintf(stderr, "lull: LULL_TIMELINE: cannot write %s: %s\n", path_at_exit, std::strerror(errno));
 }
@@ -173,6 +175,7 @@ void start_timeline_from_environment() {
       path_at_exit[used++] = text[i];
     }
   }
+  started_in = ::getpid();
   const std::size_t entries = comma != nullptr ? std::strtoull(comma + 1, nullptr, 10) : 0;
   timeline::start(entries != 0 ? entries : std::size_t{1} << 14);
   std::atexit(write_at_exit);
