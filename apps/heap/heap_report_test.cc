@@ -10,7 +10,7 @@
 #include <sstream>
 #include <thread>
 
-#include "apps/heap/reports.h"
+#include "apps/heap/type_tree.h"
 #include "gc/mutator/roots.h"
 #include "lull/lull.h"
 #include "tests/support/hidden.h"
@@ -368,6 +368,32 @@ TEST(HeapFolded, AddsUpToTheHeap) {
   std::uint64_t sum = 0;
   for (std::string line; std::getline(lines, line);) sum += std::stoull(line.substr(line.rfind(' ') + 1));
   EXPECT_EQ(sum, heap.dump().bytes);
+}
+
+// The Go tools may not be installed; then the profile is only written.
+TEST(HeapPprof, IsReadByPprof) {
+  root<Table> table;
+  elsewhere([&] {
+    table = make<Table>();
+    table->chains = make_array<ptr<Link>>(4);
+    for (std::size_t i = 0; i < 4; ++i) table->chains[i] = chain(500);
+  });
+  Heap heap(take_dump());
+  File file;
+  std::ofstream out(file.path(), std::ios::binary);
+  print_pprof(heap, out);
+  out.close();
+  EXPECT_TRUE(out.good());
+  if (std::system("go version > /dev/null 2>&1") != 0) GTEST_SKIP() << "go is not installed";
+  const std::string command = "go tool pprof -top -cum -unit=B " + std::string(file.path()) + " 2>/dev/null";
+  FILE* pipe = ::popen(command.c_str(), "r");
+  std::string text(10'000, '\0');
+  text.resize(std::fread(text.data(), 1, text.size(), pipe));
+  EXPECT_EQ(::pclose(pipe), 0);
+  const auto retained = heap.retained().bytes[only_object(heap.dump(), "::Table")];
+  const std::size_t row = text.find("::Table");
+  ASSERT_NE(row, text.npos) << text;
+  EXPECT_NE(text.substr(text.rfind('\n', row), row - text.rfind('\n', row)).find(std::to_string(retained) + "B"), text.npos) << text << retained;
 }
 
 }  // namespace

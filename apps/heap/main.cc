@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "apps/heap/reports.h"
+#include "apps/heap/type_tree.h"
 
 namespace {
 
@@ -32,7 +33,8 @@ int main(int argc, char** argv) {
   CLI::App& suspects = *app.add_subcommand("suspects", "what alone holds a large share of the heap");
   CLI::App& diff = *app.add_subcommand("diff", "what grew between two dumps of one program");
   CLI::App& folded = *app.add_subcommand("folded", "the dominator tree by type as folded stacks, for flamegraph.pl or speedscope");
-  for (CLI::App* c : {&summary, &top, &retainers, &dominators, &suspects, &diff, &folded}) add_file(*c, a);
+  CLI::App& pprof = *app.add_subcommand("pprof", "the same for `go tool pprof`: cum is the retained size");
+  for (CLI::App* c : {&summary, &top, &retainers, &dominators, &suspects, &diff, &folded, &pprof}) add_file(*c, a);
   for (CLI::App* c : {&summary, &top, &retainers, &dominators, &diff}) add_rows(*c, a);
   retainers.add_option("what", a.what, "the beginning of a type's name, or an address (0x...)")->required();
   suspects.add_option("--share", a.share, "of the heap")->capture_default_str()->check(CLI::Range(0.0, 1.0));
@@ -46,6 +48,7 @@ int main(int argc, char** argv) {
     if (dominators) print_dominators(heap, a.rows, std::cout);
     if (suspects) print_suspects(heap, a.share, std::cout);
     if (folded) print_folded(heap, std::cout);
+    if (pprof) print_pprof(heap, std::cout);
     if (diff) {
       Heap newer(read_dump(a.other));
       print_difference(heap, newer, a.rows, std::cout);

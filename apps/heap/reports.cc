@@ -272,39 +272,4 @@ void print_difference(Heap& older, Heap& newer, std::size_t rows, std::ostream& 
   }
 }
 
-// A line a distinct path of types, with the bytes of the objects there themselves. Chains of one type count as one.
-void print_folded(Heap& heap, std::ostream& out) {
-  const Dump& dump = heap.dump();
-  const Retained& retained = heap.retained();
-  struct Node {
-    std::uint32_t parent, type;
-    std::uint64_t bytes = 0;
-  };
-  constexpr std::uint32_t kMostDepth = 64;
-  std::vector<Node> nodes{{0, 0}};
-  std::vector<std::uint32_t> depth{0}, node_of(dump.objects());
-  std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint32_t> child;
-  for (Object o : retained.order) {
-    if (o == kRoots) continue;
-    const std::uint32_t parent = node_of[retained.dominator[o]], type = dump.types_of[o];
-    if ((nodes[parent].type == type && parent != 0) || depth[parent] == kMostDepth) {
-      node_of[o] = parent;
-    } else {
-      const auto [at, fresh] = child.try_emplace({parent, type}, static_cast<std::uint32_t>(nodes.size()));
-      if (fresh) {
-        nodes.push_back({parent, type});
-        depth.push_back(depth[parent] + 1);
-      }
-      node_of[o] = at->second;
-    }
-    nodes[node_of[o]].bytes += dump.sizes[o];
-  }
-  for (std::uint32_t n = 1; n < nodes.size(); ++n) {
-    std::vector<std::uint32_t> path;
-    for (std::uint32_t at = n; at != 0; at = nodes[at].parent) path.push_back(nodes[at].type);
-    for (auto t = path.rbegin(); t != path.rend(); ++t) out << (t == path.rbegin() ? "" : ";") << dump.types[*t].name;
-    out << ' ' << nodes[n].bytes << '\n';
-  }
-}
-
 }  // namespace lull::heap_report

@@ -43,7 +43,5 @@ void print_retainers(Heap& heap, const std::string& what, std::size_t rows, std:
 void print_dominators(Heap& heap, std::size_t rows, std::ostream& out);
 void print_suspects(Heap& heap, double share, std::ostream& out);
 void print_difference(Heap& older, Heap& newer, std::size_t rows, std::ostream& out);
-// Folded stacks of the dominator tree by type, for flame graphs: who holds the bytes.
-void print_folded(Heap& heap, std::ostream& out);
 
 }  // namespace lull::heap_report
