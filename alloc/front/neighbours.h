@@ -35,10 +35,11 @@ constexpr EntryMark foreign_to(EntryMark own) { return (kThreadMarks & ~own) | k
 inline constexpr EntryMark kForeignToAll = kSparseMark;
 constexpr bool is_marked(std::uint32_t bin) { return bytes_of_bin(bin) < kLine; }
 
-inline bool is_sparse(const pages::Span& span) {
-  const pages::PageClass entry = pages::reservation.classes[span.first_page().value].load(std::memory_order_relaxed);
+inline bool is_sparse(PageIndex first_page) {
+  const pages::PageClass entry = pages::reservation.classes[first_page.value].load(std::memory_order_relaxed);
   return (static_cast<std::uint32_t>(entry) & kSparseMark) != 0;
 }
+inline bool is_sparse(const pages::Span& span) { return is_sparse(span.first_page()); }
 // The caller holds the span, or has blocks of it.
 inline void mark_pages(const pages::Span& span, EntryMark mark) {
   auto* entries = pages::reservation.classes + span.first_page().value;

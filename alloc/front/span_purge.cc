@@ -109,10 +109,10 @@ std::size_t purge_span(Span& span) {
 }
 
 // The descriptor may become another span's at any moment: then the answer is about some span.
-bool is_worth_a_look(Span& span, bool idle_only) {
+bool is_worth_a_look(Span& span, PageIndex first_page, bool idle_only) {
   const std::uint32_t state = span.free_state().load(std::memory_order_relaxed);
   const bool has_pages = (state & kCountMask) * __atomic_load_n(&span.slot_bytes, __ATOMIC_RELAXED) >= kSystemPage;
-  if ((!has_pages && !is_sparse(span)) || (state & kDead)) return false;
+  if ((!has_pages && !is_sparse(first_page)) || (state & kDead)) return false;
   const bool is_idle = span.state_at_last_look().exchange(state & kCountMask, std::memory_order_relaxed) == (state & kCountMask);
   return !idle_only || is_idle;
 }
@@ -122,7 +122,7 @@ std::size_t purge_spans(std::size_t most, bool idle_only) {
   const PageIndex end = pages::heap_end();
   for (PageIndex at{0}; at < end && purged < most; at = at + PageCount{1}) {
     Span* span = small_span_of(pages::address_of(at));
-    if (span != nullptr && pages::page_of(__atomic_load_n(&span->base, __ATOMIC_RELAXED)) == at && is_worth_a_look(*span, idle_only)) purged += purge_span(*span);
+    if (span != nullptr && pages::page_of(__atomic_load_n(&span->base, __ATOMIC_RELAXED)) == at && is_worth_a_look(*span, at, idle_only)) purged += purge_span(*span);
   }
   return purged;
 }
