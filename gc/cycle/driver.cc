@@ -271,7 +271,7 @@ void after_slow_allocation(Mutator& m) {
   const std::uint64_t live = heap_counters.live.load(std::memory_order_relaxed);
   if (live < pacing.trigger()) return;
   request_cycle();
-  m.hold_due = pacing.hold_ns(live) != 0 && can_collect();
+  m.hold_due = pacing.hold_ns(live) != 0 && can_collect() && options.brake != 0;
 }
 
 void collect_for_memory() { collect_and_wait(CycleKind::full); }

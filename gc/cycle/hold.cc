@@ -6,6 +6,7 @@
 #include "gc/cycle/driver.h"
 #include "gc/cycle/pacing.h"
 #include "gc/mark/assist.h"
+#include "gc/model/options.h"
 #include "gc/model/phase.h"
 #include "gc/mutator/allocation_stats.h"
 #include "gc/mutator/handshake.h"
@@ -68,7 +69,7 @@ void hold_allocation(Mutator& m) {
 // An object of many spans pays before it is there, if a cycle is due that makes room for it.
 void hold_before_large(Mutator& m, std::size_t bytes) {
   const std::uint64_t live = heap_counters.live.load(std::memory_order_relaxed);
-  if (live >= pacing.trigger() && pacing.hold_ns(live + bytes) != 0 && can_collect()) hold(m, bytes);
+  if (live >= pacing.trigger() && pacing.hold_ns(live + bytes) != 0 && can_collect() && options.brake != 0) hold(m, bytes);
 }
 
 }  // namespace lull::gc

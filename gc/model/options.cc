@@ -21,7 +21,7 @@ struct DebugOption {
 
 constexpr DebugOption kDebugOptions[] = {
     {"gctrace", &Options::gctrace},   {"verify", &Options::verify},
-    {"pacertrace", &Options::pacertrace}, {"scavtrace", &Options::scavtrace},
+    {"brake", &Options::brake}, {"pacertrace", &Options::pacertrace}, {"scavtrace", &Options::scavtrace},
     {"alloctrace", &Options::alloctrace},
     {"scribble", &Options::scribble}, {"stress", &Options::stress},
     {"stw", &Options::stw},           {"noconcurrent", &Options::noconcurrent},

@@ -31,6 +31,7 @@ class Hold : public testing::Test {
  protected:
   void SetUp() override {
     lull::gc::read_options();
+    lull::gc::options.brake = 1;
     lull::attach_thread();
     lull::set_gc_percent(100);
     lull::collect();
