@@ -1,7 +1,8 @@
 // A thread's cache (mcache): for each span class a span of its own and the hole in it that is being filled.
 //
 // Allocation bumps a cursor through the hole; the alloc bits of a hole are set when it is retired, so the fast path
-// writes one word. Owner is one thread; every function runs in its runtime sections, except those named `_async`, which
+// writes one word. Memory that was used before is handed out in pieces of the hole: [cursor, limit) is zero, what is free
+// behind the limit still holds old contents. Owner is one thread; every function runs in its runtime sections, except those named `_async`, which
 // its signal handler may run at any instruction of the allocation fast path.
 #pragma once
 
@@ -53,6 +54,7 @@ class ThreadCache {
 
  private:
   void retire_hole(AllocSlot& slot, SpanClass& span_class);
+  bool extend_hole(AllocSlot& slot, SpanClass& span_class, SpanSource& source, std::uint32_t most_objects, std::size_t bytes);
   bool open_next_hole(AllocSlot& slot, SpanClass& span_class, SpanSource& source, std::uint32_t most_objects);
   void count_allocated(SpanClass& span_class);
   void activate(AllocSlot& slot, std::uint32_t index);

@@ -80,10 +80,13 @@ class SpanSupply final : public cache::SpanSource {
     m.unpublished_bytes += bytes;
     // After handshake 3 no more: nobody would forget the hole before the next cycle, to which it is old.
     const Stage stage = stage_of(m);
-    if (stage.born_black && !stage.fresh_only) {
-      m.born_begin = begin;
-      m.born_bytes = bytes;
+    if (!stage.born_black || stage.fresh_only) return;
+    if (begin == m.born_begin + m.born_bytes) {  // the next piece
+      m.born_bytes += bytes;
+      return;
     }
+    m.born_begin = begin;
+    m.born_bytes = bytes;
   }
 
  private:

@@ -58,6 +58,45 @@ TEST_F(ThreadCacheTest, FreshPagesAreThereBeforeTheProgramTouchesThem) {
   EXPECT_EQ(resident.size(), static_cast<std::size_t>(std::count_if(resident.begin(), resident.end(), [](unsigned char r) { return (r & 1) != 0; })));
 }
 
+TEST_F(ThreadCacheTest, OldMemoryIsZeroedAndHandedOutInPieces) {
+  SpanClass& c = add_class(48);
+  Span* span = source_.make(c);
+  std::memset(reinterpret_cast<void*>(span->base), kOldContents, span->page_count * kPageSize);
+  span->needs_zero = 1;
+  source_.waiting[&c] = {span};
+  source_.budget = 0;
+  const std::uint32_t last = span->slots - 1;
+  set_alloc_bits(*span, last, last + 1);  // the last piece is short of a slot
+  span->allocated = 1;
+  std::uintptr_t zeroed = span->base;
+  for (std::uint32_t slot = 0; slot < last; ++slot) {
+    const std::byte* object = allocate(c);
+    ASSERT_EQ(span->slot_address(slot), reinterpret_cast<std::uintptr_t>(object));
+    ASSERT_TRUE(is_filled_with(object, 48, 0));
+    ASSERT_EQ(owner_.slot_of(c).limit - span->base, source_.noted) << "what was handed out and no more";
+    if (owner_.slot_of(c).limit == zeroed) continue;
+    zeroed = owner_.slot_of(c).limit;
+    ASSERT_LE(zeroed, span->slot_address(slot) + 4096) << "in pieces";
+    ASSERT_TRUE(is_filled_with(reinterpret_cast<void*>(zeroed), span->end() - zeroed, kOldContents)) << "not before it is handed out";
+  }
+  EXPECT_EQ(nullptr, allocate(c));
+  EXPECT_EQ(span->slots, alloc_bits_set(*span));
+  EXPECT_EQ(span->slots, span->allocated);
+}
+
+// A handshake's answer by signal: what was not handed out stays free.
+TEST_F(ThreadCacheTest, WhatIsLeftOfAHoleBehindThePieceStaysFree) {
+  SpanClass& c = add_class(64);
+  Span* span = source_.make(c);
+  span->needs_zero = 1;
+  source_.waiting[&c] = {span};
+  allocate(c);
+  cache_.release_all_async([](SpanClass&, Span*) {});
+  EXPECT_GT(span->allocated, 0u);
+  EXPECT_LT(span->allocated, span->slots);
+  EXPECT_EQ(span->allocated, alloc_bits_set(*span));
+}
+
 TEST_F(ThreadCacheTest, AClassCountsItsObjectsWhenTheirSpanIsGivenBack) {
   SpanClass& c = add_class(64);
   for (int i = 0; i < 10; ++i) ASSERT_NE(nullptr, allocate(c, 3));  // some holes
