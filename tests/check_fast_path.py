@@ -73,7 +73,7 @@ BUDGET = {
     "c_poll": (5, 5),
 }
 # Where a path may leave for a slow half.
-SLOW = ("allocate_slow", "barrier_slow", "lull_new_slow_", "lull_poll_slow_")
+SLOW = ("allocate_slow", "barrier_slow", "overwrite_with_null_slow", "lull_new_slow_", "lull_poll_slow_")
 
 INSTRUCTION = re.compile(r"^\s+([0-9a-f]+):\t(.*?)\s*$")
 RELOCATION = re.compile(r"^\s+[0-9a-f]+: R_X86_64_\w+\s+(\S+)")

@@ -39,7 +39,7 @@ inline void shade_if_marking(const void* slot, Word old_value, Word new_value) {
   if (flag != kBarrierOff) [[unlikely]] {
     // Nothing deleted and nobody grey to hide the new value from: nothing to do.
     const bool idle = old_value == 0 && flag == kBarrierOn && __atomic_load_n(&stacks_are_black, __ATOMIC_RELAXED) != 0;
-    if (!idle) barrier_slow(slot, old_value, new_value);
+    if (!idle) return barrier_slow(slot, old_value, new_value);  // which keeps both itself: no register has to outlast it
   }
   asm volatile("" ::"r"(old_value), "r"(new_value));
 }
@@ -79,6 +79,9 @@ inline void store_word(Word* slot, Word new_value) {
   store_word(slot, new_value);
 }
 
+// Out of line, so that the constructor of a fresh object needs no frame.
+[[gnu::noinline, gnu::cold]] inline void overwrite_with_null_slow(Word* slot) noexcept { store_word(slot, 0); }
+
 // Null over null, as in a fresh object, deletes nothing and publishes nothing: there is nothing to do.
 [[gnu::always_inline]] inline void construct_null(Word* slot) {
   if (is_variable(slot)) {
@@ -86,7 +89,7 @@ inline void store_word(Word* slot, Word new_value) {
     return;
   }
   asm("" : "+r"(slot));
-  if (load_word(slot) != 0) store_word(slot, 0);
+  if (load_word(slot) != 0) [[unlikely]] overwrite_with_null_slow(slot);
 }
 
 // `object` comes from the thread's own allocation just now and is known to nobody else: no other stack can hide it, and
