@@ -90,6 +90,7 @@ void Cycle::turn_barriers_on() {
 
 // Handshake 2, apart from handshake 1: merged they lose objects (docs/design/protocol_model.md).
 void Cycle::scan_stacks(Marker& marker) {
+  stack_scan_asked.store(true, std::memory_order_seq_cst);  // before anybody can be black
   handshake(HandshakeOp::scan_stack);
   handed_at_snapshot_ = heap_counters.handed.load(std::memory_order_relaxed);
   set_mark_state(MarkState::marking);

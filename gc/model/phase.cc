@@ -19,6 +19,7 @@ constinit std::atomic<std::uint32_t> sweep_generation{0};
 constinit std::atomic<std::uint32_t> full_generation{0};
 constinit std::atomic<bool> sweep_open{true};
 constinit std::atomic<bool> cycle_must_abort{false};
+constinit std::atomic<bool> stack_scan_asked{false};
 
 namespace {
 
@@ -37,6 +38,7 @@ constexpr bool is_legal(MarkState from, MarkState to) {
 
 void set_mark_state(MarkState next) {
   LULL_CHECK(is_legal(mark_state.load(std::memory_order_relaxed), next), "collector: illegal change of phase");
+  if (next == MarkState::snapshot) stack_scan_asked.store(false, std::memory_order_seq_cst);
   mark_state.store(next, std::memory_order_seq_cst);
   // Relaxed: handshake 1 orders `false` before every thread's flag, the answers to handshake 2 order `true` behind them.
   if (next == MarkState::snapshot || next == MarkState::marking)

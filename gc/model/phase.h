@@ -46,6 +46,10 @@ extern std::atomic<bool> cycle_must_abort;
 
 void set_mark_state(MarkState next);  // driver only; checks the table above
 
+// Handshake 2 of the cycle has been asked, so some stack may be black. Until then all are grey, and nothing is born black.
+// seq_cst, which costs no load anything: a thread that has got an object from one that answered handshake 2 reads true.
+extern std::atomic<bool> stack_scan_asked;
+
 // Before a mark is set: if the driver thinks that marking may be over, tell it that it is not. False: too late, the state
 // is done. Then nothing may be marked: what is white is garbage, a stale word names it, and marked it would survive the
 // cycle while what it refers to does not. seq_cst by compare-and-swap: pairs with the driver's own one in

@@ -58,6 +58,19 @@ bool is_on_some_stack(const Mutator& self, std::uintptr_t slot) {
   return found;
 }
 
+bool is_old(const void* slot) {
+  const ObjectRef object = resolve(reinterpret_cast<std::uintptr_t>(slot));
+  return object && is_marked(object, mark_epoch.load(std::memory_order_relaxed));
+}
+
+// Only a grey stack can publish what nobody else protects, and only where marking will not look: in an object born black, which
+// takes a black stack, or in an old one whose card has been cleaned. Everything else is scanned after handshake 2, so that what a
+// program stores and drops between the first two handshakes is garbage of this cycle and not promoted.
+bool may_hide_new_value(const void* slot) {
+  if (__atomic_load_n(&detail::stacks_are_black, __ATOMIC_RELAXED) != 0) return false;
+  return stack_scan_asked.load(std::memory_order_seq_cst) || is_old(slot);
+}
+
 // Checking mode check_ptr_location: a slot must lie where somebody traces it.
 void check_location(const Mutator& m, std::uintptr_t slot, std::uintptr_t value) {
   if (!resolve(value) || detail::heap_range.contains(slot) || is_root_cell(slot) || is_on_some_stack(m, slot)) return;
@@ -80,8 +93,7 @@ void barrier_slow(const void* slot, Word old_value, Word new_value) noexcept {
     // finds mark_state off.)
     if (thread_block.barrier_on != 0) {
       gc::shade(m, old_value);
-      // Only a grey stack can publish what nobody else protects.
-      if (__atomic_load_n(&stacks_are_black, __ATOMIC_RELAXED) == 0) gc::shade(m, new_value);
+      if (gc::may_hide_new_value(slot)) gc::shade(m, new_value);
     }
   }
   asm volatile("" ::"r"(old_value), "r"(new_value));  // rule 3, up to the end of the poll

@@ -150,6 +150,23 @@ TEST_F(Young, DoesNotPromoteWhatIsBornMeanwhile) {
   EXPECT_FALSE(is_allocated(born));
 }
 
+[[gnu::noinline]] Hidden make_pair_here() {
+  auto first = lull::make<Node>();
+  first->next = lull::make<Node>();
+  return Hidden(first->next.get());
+}
+
+// All stacks are grey then, and what is stored into a young object is found there or not at all.
+TEST_F(Young, DoesNotPromoteWhatDiesBeforeStacksAreScanned) {
+  Stepper stepper;
+  stepper.use(CycleKind::young);
+  stepper.run_to(Step::barriers_on);
+  const Hidden stored = make_pair_here();
+  clear_stack_below();
+  stepper.finish();
+  EXPECT_FALSE(is_allocated(stored));
+}
+
 // Rule 13. The card of a reference to an object that is born during the cycle stays dirty, wherever in the cycle it is stored.
 class YoungStep : public Young, public testing::WithParamInterface<Step> {};
 

@@ -115,7 +115,7 @@ static bool set_option(Config& c, Limits& l, const std::string& key, const std::
     k = pick({"none", "late", "between", "early", "epoch"});
     c.card = Cards(k);
   } else if (key == "ins") {
-    k = pick({"always", "any_grey", "grey", "never"});
+    k = pick({"always", "any_grey", "scanning", "hs2", "grey", "never"});
     c.ins = Insertion(k);
   } else if (key == "writers") {
     k = pick({"exclusive", "exchange", "racy"});

@@ -13,7 +13,7 @@ enum class BarrierOrder { post_store, pre_store, flag_hoisted };
 // epoch: stamps, never cleaned.
 enum class Cards { none, cleaned_late, cleaned_between, cleaned_early, epoch };
 // Shade the new value: always, while any stack is grey, while the own stack is grey, never.
-enum class Insertion { always, any_grey_stack, grey_stack, never };
+enum class Insertion { always, any_grey_stack, scanning, hs2_only, grey_stack, never };
 // two threads storing to one slot: excluded / xchg / plain load+store
 enum class Writers { exclusive, exchange, racy };
 enum class Rounds { until_quiet_cas, until_quiet, one };
@@ -221,19 +221,33 @@ class Protocol {
   bool in_barrier(const Mutator& m) const { return m.pc >= st_slot && m.pc <= st_new_cas; }
   bool in_runtime(const Mutator& m) const { return (m.pc >= st_old && m.pc <= st_new_cas) || m.pc >= lk_act; }
 
-  // Does the slow path shade the new value? Some stack is grey from the start of a cycle until all answers to HS2 are in.
+  // From the start of a cycle until all answers to HS2 are in.
+  static bool some_stack_is_grey(const State& s) { return s.cpc >= c_hs1 && s.cpc <= c_hs2; }
+  bool is_old(const State& s, int o) const { return o != global_ && (s.mark & bit(o)); }
+
+  // Does the slow path shade the new value? Before HS2 no stack is black, and nothing is born black: only an old object, whose
+  // card may be clean already, hides a value from the cycle.
   bool inserts(const State& s, int t) const {
     switch (c_.ins) {
       case Insertion::always:
         return true;
       case Insertion::any_grey_stack:
-        return s.cpc >= c_hs1 && s.cpc <= c_hs2;
+        return some_stack_is_grey(s);
+      case Insertion::scanning:
+        return some_stack_is_grey(s) && (s.cpc == c_hs2 || is_old(s, s.m[t].slot));
+      case Insertion::hs2_only:
+        return s.cpc == c_hs2;
       case Insertion::grey_stack:
         return !s.m[t].black;
       case Insertion::never:
         return false;
     }
     return true;
+  }
+
+  // Does the fast path leave when nothing is overwritten and all stacks are black?
+  bool looks_at_stacks() const {
+    return c_.ins == Insertion::any_grey_stack || c_.ins == Insertion::scanning || c_.ins == Insertion::hs2_only;
   }
 
   // ---- the barrier as a sequence of program counters
@@ -287,7 +301,7 @@ class Protocol {
             m.tmp = m.flag;
             go(first_store(m));
           } else
-            go(!m.flag ? after_slow(m) : m.old == 0 && c_.ins == Insertion::any_grey_stack ? u8(st_phase) : u8(st_enter));
+            go(!m.flag ? after_slow(m) : m.old == 0 && looks_at_stacks() ? u8(st_phase) : u8(st_enter));
         } else if (alone && m.pc == st_test) {
           bool f = m.tmp;
           m.tmp = 0;
@@ -370,7 +384,7 @@ class Protocol {
           y.tmp = f;
           y.pc = first_store(y);
         } else
-          y.pc = !f ? after_slow(y) : y.old == 0 && c_.ins == Insertion::any_grey_stack ? u8(st_phase) : u8(st_enter);
+          y.pc = !f ? after_slow(y) : y.old == 0 && looks_at_stacks() ? u8(st_phase) : u8(st_enter);
         finish(y);
         emit(x, Step{f ? "T%d reads flag: on" : "T%d reads flag: off", t});
         return;
@@ -378,7 +392,7 @@ class Protocol {
       case st_phase: {  // nothing was overwritten: is there anything to do at all?
         State x = s;
         Mutator& y = x.m[t];
-        const bool grey = inserts(s, t);
+        const bool grey = some_stack_is_grey(s);
         y.pc = grey ? u8(st_enter) : after_slow(y);
         finish(y);
         emit(x, Step{grey ? "T%d sees that a stack may be grey" : "T%d sees that all stacks are black, leaves", t});

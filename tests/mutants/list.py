@@ -9,7 +9,7 @@ MUTANTS = [
     ('no shade of the old value', 'gc/mutator/barrier.cc', '      gc::shade(m, old_value);\n', '',
      'stepper_test', '*ABlackStackMayTakeTheLastReference*'),
     # The insertion shade (Dijkstra).
-    ('no shade of the new value', 'gc/mutator/barrier.cc', '== 0) gc::shade(m, new_value);\n', '== 0) {}\n',
+    ('no shade of the new value', 'gc/mutator/barrier.cc', '(gc::may_hide_new_value(slot)) gc::shade(m, new_value);\n', '(gc::may_hide_new_value(slot)) {}\n',
      'stepper_test', '*AGreyStackMayPublish*'),
     # ... until every stack is black.
     ('stacks count as black while they are scanned', 'gc/model/phase.cc',
@@ -44,11 +44,18 @@ MUTANTS = [
     ('the stack words of a thread that ends are forgotten', 'gc/mutator/registry.cc', '  if (!m.has_words) return;', '  return;',
      'step_table_test', '*ItsHolderThatEnds*'),
     ('a black thread does not shade the new value', 'gc/mutator/barrier.cc',
-     'if (__atomic_load_n(&stacks_are_black, __ATOMIC_RELAXED) == 0) gc::shade(m, new_value);',
+     'if (gc::may_hide_new_value(slot)) gc::shade(m, new_value);',
      'if (m.scanned_cycle != gc::current_cycle.load()) gc::shade(m, new_value);',
      'stepper_test', '*ABlackStackMayCopyFromAVariableOfAGreyOne*'),
     ('new values are shaded for ever', 'gc/model/phase.cc',
      'std::uint8_t{next == MarkState::marking}', 'std::uint8_t{0}', 'stepper_test', '*OnlyDeletionsAreShaded*'),
+    # Between handshakes 1 and 2 new values count only where marking will not look.
+    ('what is stored into old objects before handshake 2 is not shaded', 'gc/mutator/barrier.cc',
+     ' || is_old(slot);', ';', 'young_test', '*YoungStep*barriers_on*'),
+    ('a stack scan is not announced', 'gc/cycle/cycle.cc',
+     'stack_scan_asked.store(true, std::memory_order_seq_cst);', '', 'stepper_test', '*AGreyStackMayPublish*'),
+    ('everything stored before handshake 2 is promoted', 'gc/mutator/barrier.cc',
+     ' || is_old(slot);', ' || true;', 'young_test', '*DiesBeforeStacksAreScanned*'),
     # Rule 11: candidates come from the snapshot.
     ('no snapshot at the stack scan', 'gc/mutator/handshake.cc',
      'take_snapshot(span, cycle, first, end);', 'static_cast<void>(span), static_cast<void>(first), static_cast<void>(end);',
