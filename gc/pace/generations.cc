@@ -32,9 +32,20 @@ void Generations::end_cycle(const CycleYield& yield) {
     if (full_cycles_due_ > 0) --full_cycles_due_;
     return;
   }
+  adapt_young_budget(yield);
   const bool pays = yield.freed >= yield.allocated / 100 * kWorthwhilePercent;
   poor_in_a_row_ = pays ? 0 : poor_in_a_row_ + 1;
   if (!pays) full_cycles_due_ = std::min(1u << std::min(poor_in_a_row_ - 1, 4u), kMostFullCyclesInARow);
+}
+
+void Generations::adapt_young_budget(const CycleYield& yield) {
+  const std::uint64_t per_cent = yield.allocated / 100;
+  if (yield.scanned > per_cent * kMuchScannedPercent) {
+    young_budget_ = young_budget_ > kNoBudget / 2 ? kNoBudget : young_budget_ * 2;
+  } else if (yield.scanned < per_cent * kLittleScannedPercent) {
+    const std::uint64_t smallest = std::max(kSmallestYoungBudget, yield.survived / kSmallestBudgetOfHeap);
+    young_budget_ = std::max(std::min(young_budget_, yield.allocated) / 2, smallest);
+  }
 }
 
 }  // namespace lull::gc

@@ -3,6 +3,10 @@
 // Young cycles are cheap while most of what they look at is dead, and cannot free what is old. So the heap ends every cycle
 // at the goal that the last full cycle set, and a full one is due when what has been promoted since fills three quarters of
 // the room below it, or when young cycles free too little to be worth it. Memory use is that of a collector without generations.
+//
+// A young cycle starts before the heap has grown to its goal once the young budget is used up: memory that comes round sooner is
+// still in the caches. What a cycle costs bounds it from below: it has to scan what is live at the moment, however little has
+// been allocated. So the budget is halved while cycles scan next to nothing of what they look at, and doubled while they scan much.
 #pragma once
 
 #include <cstdint>
@@ -34,6 +38,7 @@ struct CycleYield {
   std::uint64_t allocated;  // since the cycle before, bytes
   std::uint64_t freed;
   std::uint64_t survived;
+  std::uint64_t scanned = 0;
 };
 
 class Generations {
@@ -43,6 +48,9 @@ class Generations {
   void end_cycle(const CycleYield& yield);
   void abort_cycle() { aborted_ = true; }
 
+  // What may be allocated between two cycles if the next one is young; kNoBudget: as much as the goal allows.
+  std::uint64_t young_budget() const { return young_budget_; }
+
   std::uint64_t old_at_full() const { return old_at_full_; }  // what survived the last full cycle
 
   // A young cycle pays if it frees this much of what was allocated since the cycle before. Higher: more full cycles in
@@ -50,8 +58,19 @@ class Generations {
   static constexpr unsigned kWorthwhilePercent = 30;
   static constexpr unsigned kMostFullCyclesInARow = 16;  // before young cycles get another chance
 
+  static constexpr std::uint64_t kNoBudget = ~std::uint64_t{0};
+  // Smaller: more in the cache, and more cycles, each with three handshakes and a look at every card.
+  static constexpr std::uint64_t kSmallestYoungBudget = 32u << 20;
+  static constexpr std::uint64_t kSmallestBudgetOfHeap = 16;  // nor less than this part of the heap: there are cards all over it
+  // A young cycle that scans less than this of what was allocated since the cycle before halves the budget, one that scans more
+  // doubles it. Further apart: slower to adapt; closer together: the budget swings.
+  static constexpr unsigned kLittleScannedPercent = 4, kMuchScannedPercent = 16;
+
  private:
+  void adapt_young_budget(const CycleYield& yield);
+
   std::uint64_t old_at_full_ = 0, survived_ = 0;
+  std::uint64_t young_budget_ = kNoBudget;
   unsigned full_cycles_due_ = 0, poor_in_a_row_ = 0;
   bool had_full_ = false, aborted_ = false;
 };

@@ -202,7 +202,8 @@ std::uint64_t Pacer::trigger() const {
   const Bytes runway = history.is_empty() ? kNever
                                           : runway_bytes(history.cons_mark(), config_.background_utilisation,
                                                          history.last_scan_work());
-  const Bytes start = place_trigger(marked_, end, runway);
+  const Bytes latest = kind() == CycleKind::young ? saturating_add(marked_, generations_.young_budget()) : kNever;
+  const Bytes start = std::min(place_trigger(marked_, end, runway), latest);
   LULL_DCHECK(start <= end, "pacer: trigger past the goal");
   return start;
 }
@@ -261,7 +262,8 @@ void Pacer::end_cycle(const CycleEnd& end) {
   generations_.end_cycle({.kind = kind_,
                           .allocated = saturating_sub(end.heap_live_at_end, marked_),
                           .freed = saturating_sub(end.heap_live_at_end, end.heap_marked),
-                          .survived = end.heap_marked});
+                          .survived = end.heap_marked,
+                          .scanned = end.scan_work});
   marked_ = end.heap_marked;
   in_cycle_ = false;
 }

@@ -17,7 +17,7 @@
 //   3. A cycle that finds more live data than expected may move its goal by 10 %, not to the double.
 //   4. The assist ratio is bounded.
 //   5. Allocations that pass the goal all the same are held, each for a bounded time: brake().
-// Young cycles end at the same goal, and have a history of their own; gc/pace/generations.h says which kind is next.
+// Young cycles end at the same goal or before, by the young budget, and have a history of their own; gc/pace/generations.h says which kind is next.
 #pragma once
 
 #include <cstddef>

@@ -128,6 +128,41 @@ TEST(Generations, AnOscillatingProgramKeepsBothKinds) {
   EXPECT_GT(oscillating.full, 100);
 }
 
+// Of a young cycle that looks at 100 MiB, keeps 1 and scans so many.
+CycleYield scanning(std::uint64_t mib) { return {CycleKind::young, 100 * kMiB, 99 * kMiB, 101 * kMiB, mib * kMiB}; }
+
+TEST(Generations, TheYoungBudgetShrinksWhileNextToNothingIsScanned) {
+  Generations g;
+  g.end_cycle({CycleKind::full, 200 * kMiB, 100 * kMiB, 100 * kMiB});
+  EXPECT_EQ(g.young_budget(), Generations::kNoBudget);
+  g.end_cycle(scanning(1));
+  EXPECT_EQ(g.young_budget(), 50 * kMiB) << "half of what the cycle looked at";
+  for (int i = 0; i < 10; ++i) g.end_cycle(scanning(1));
+  EXPECT_EQ(g.young_budget(), Generations::kSmallestYoungBudget);
+}
+
+TEST(Generations, TheYoungBudgetGrowsWhileMuchIsScanned) {
+  Generations g;
+  for (int i = 0; i < 10; ++i) g.end_cycle(scanning(1));
+  g.end_cycle(scanning(20));
+  EXPECT_EQ(g.young_budget(), 2 * Generations::kSmallestYoungBudget);
+  for (int i = 0; i < 100; ++i) g.end_cycle(scanning(20));
+  EXPECT_EQ(g.young_budget(), Generations::kNoBudget);
+}
+
+TEST(Generations, TheYoungBudgetStaysBetweenTheTwo) {
+  Generations g;
+  for (int i = 0; i < 10; ++i) g.end_cycle(scanning(1));
+  for (int i = 0; i < 10; ++i) g.end_cycle(scanning(10));
+  EXPECT_EQ(g.young_budget(), Generations::kSmallestYoungBudget);
+}
+
+TEST(Generations, TheYoungBudgetOfALargeHeapIsAPartOfIt) {
+  Generations g;
+  for (int i = 0; i < 20; ++i) g.end_cycle({CycleKind::young, 2000 * kMiB, 1999 * kMiB, 16'000 * kMiB, kMiB});
+  EXPECT_EQ(g.young_budget(), 1000 * kMiB);
+}
+
 TEST(Generations, ReasonsHaveNames) {
   EXPECT_STREQ(name_of(CycleReason::young_did_not_pay), "young did not pay");
   EXPECT_STREQ(name_of(CycleReason::generations_off), "generations off");

@@ -370,5 +370,21 @@ TEST(PacerRules, EveryAnswerIsBoundedWhateverItIsTold) {
   }
 }
 
+// Memory that comes round sooner is still in the caches; the goal is that of the heap all the same.
+TEST(PacerTest, AYoungCycleStartsWhenItsBudgetIsUsedUp) {
+  Pacer pacer(PacerConfig{.generational = true});
+  const auto cycle = [&](CycleKind kind, Bytes peak, Bytes marked, Bytes scanned) {
+    pacer.begin_cycle({peak, 0, 0, kind});
+    pacer.end_cycle({peak, marked, scanned, 0, kMiB, 0.001, 0, 0.001});
+  };
+  cycle(CycleKind::full, 600 * kMiB, 300 * kMiB, 300 * kMiB);
+  const Bytes goal = pacer.goal(), late = pacer.trigger();
+  EXPECT_GT(late, 500 * kMiB);
+  for (int i = 0; i < 10; ++i) cycle(CycleKind::young, 400 * kMiB, 301 * kMiB, kMiB);
+  EXPECT_EQ(pacer.next_cycle().kind, CycleKind::young);
+  EXPECT_EQ(pacer.trigger(), 301 * kMiB + Generations::kSmallestYoungBudget);
+  EXPECT_EQ(pacer.goal(), goal);
+}
+
 }  // namespace
 }  // namespace lull::gc
