@@ -75,8 +75,10 @@ static inline __attribute__((__always_inline__)) void lull_after_store_(const vo
   __asm__ volatile("" : : : "memory"); /* the flag load stays below the slot store */
   flag = lull_this_thread_.barrier_on;
   if (__builtin_expect(flag != 0, 0) &&
-      !(old_value == 0 && flag == LULL_BARRIER_ON_ && __atomic_load_n(&lull_stacks_are_black_, __ATOMIC_RELAXED) != 0))
-    lull_barrier_slow_(slot, old_value, new_value);
+      !(old_value == 0 && flag == LULL_BARRIER_ON_ && __atomic_load_n(&lull_stacks_are_black_, __ATOMIC_RELAXED) != 0)) {
+    lull_barrier_slow_(slot, old_value, new_value); /* keeps both itself */
+    return;
+  }
   __asm__ volatile("" : : "r"(old_value), "r"(new_value));
 }
 
