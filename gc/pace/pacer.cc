@@ -78,10 +78,10 @@ Bytes memory_limit_goal(Bytes limit, Bytes non_heap, Bytes marked) {
 // trigger = goal - runway, clamped to [70 %, 95 %] of the way from marked to the goal. Go: trigger(), but
 // there a heap with more than 80 MiB to grow may wait until goal - 4 MiB: if its allocation rate then jumps,
 // the whole mark has 4 MiB to happen in, and every allocation pays for it.
-Bytes place_trigger(Bytes marked, Bytes goal, Bytes runway) {
+Bytes place_trigger(Bytes marked, Bytes goal, Bytes runway, int earliest_percent) {
   if (marked >= goal) return goal;  // only under a memory limit: collect without end
   const Bytes way = goal - marked;
-  const Bytes earliest = marked + percent_of(way, kEarliestTriggerPercent);
+  const Bytes earliest = marked + percent_of(way, earliest_percent);
   const Bytes latest = marked + percent_of(way, kLatestTriggerPercent);
   return std::clamp(saturating_sub(goal, runway), earliest, latest);
 }
@@ -203,7 +203,9 @@ std::uint64_t Pacer::trigger() const {
                                           : runway_bytes(history.cons_mark(), config_.background_utilisation,
                                                          history.last_scan_work());
   const Bytes latest = kind() == CycleKind::young ? saturating_add(marked_, generations_.young_budget()) : kNever;
-  const Bytes start = std::min(place_trigger(marked_, end, runway), latest);
+  // What has been promoted has taken most of the room: what is left of it is all the runway that the full cycle gets.
+  const int earliest = next_cycle().reason == CycleReason::old_has_grown ? 0 : kEarliestTriggerPercent;
+  const Bytes start = std::min(place_trigger(marked_, end, runway, earliest), latest);
   LULL_DCHECK(start <= end, "pacer: trigger past the goal");
   return start;
 }

@@ -15,7 +15,6 @@
 namespace lull::gc {
 
 constinit std::atomic<std::uint32_t> opened_cycle{0};
-constinit SweepStats sweep_stats;
 
 namespace {
 
@@ -29,11 +28,7 @@ void scribble(const pages::Span& span, std::uint32_t word, std::uint64_t freed) 
 }
 
 void note_freed(SpanClass& c, const pages::Span& span, std::uint32_t freed) {
-  const std::uint64_t bytes = std::uint64_t{freed} * span.slot_bytes;
-  c.count_freed(freed, bytes);
-  sweep_stats.spans.fetch_add(1, std::memory_order_relaxed);
-  sweep_stats.freed_objects.fetch_add(freed, std::memory_order_relaxed);
-  sweep_stats.freed_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  c.count_freed(freed, std::uint64_t{freed} * span.slot_bytes);
 }
 
 void sweep_class(SpanClass& c, const SweepGenerations& now) {
@@ -45,7 +40,6 @@ void sweep_class(SpanClass& c, const SweepGenerations& now) {
     if (swept.objects == 0) {
       index_destroyed(c, *span);
       pages::destroy_span(span);
-      sweep_stats.spans_released.fetch_add(1, std::memory_order_relaxed);
     } else {
       put_swept(c, span, swept, now);
     }

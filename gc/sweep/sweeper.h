@@ -54,9 +54,4 @@ void reopen_without_sweeping();
 // Set once open_sweep has run for the cycle of that number.
 extern std::atomic<std::uint32_t> opened_cycle;
 
-struct SweepStats {
-  std::atomic<std::uint64_t> spans{0}, freed_objects{0}, freed_bytes{0}, spans_released{0};
-};
-extern SweepStats sweep_stats;
-
 }  // namespace lull::gc

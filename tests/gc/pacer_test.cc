@@ -386,5 +386,20 @@ TEST(PacerTest, AYoungCycleStartsWhenItsBudgetIsUsedUp) {
   EXPECT_EQ(pacer.goal(), goal);
 }
 
+// Three quarters of the room are taken: waiting for 70 % of the rest would leave the mark of the whole heap next to none.
+TEST(PacerTest, AFullCycleThatIsDueStartsAtOnceIfItNeedsTheRoom) {
+  Pacer pacer(PacerConfig{.generational = true});
+  const auto cycle = [&](CycleKind kind, Bytes peak, Bytes marked, Bytes scanned) {
+    pacer.begin_cycle({peak, 0, 0, kind});
+    pacer.end_cycle({peak, marked, scanned, 0, 200 * kMiB, 0.1, 0, 0.1});
+  };
+  cycle(CycleKind::full, 200 * kMiB, 100 * kMiB, 100 * kMiB);
+  EXPECT_GE(pacer.trigger(), 170 * kMiB);
+  cycle(CycleKind::young, 190 * kMiB, 140 * kMiB, 30 * kMiB);
+  cycle(CycleKind::young, 190 * kMiB, 178 * kMiB, 30 * kMiB);
+  ASSERT_EQ(pacer.next_cycle().reason, CycleReason::old_has_grown);
+  EXPECT_EQ(pacer.trigger(), 178 * kMiB);
+}
+
 }  // namespace
 }  // namespace lull::gc
