@@ -51,11 +51,11 @@ MUTANTS = [
      'std::uint8_t{next == MarkState::marking}', 'std::uint8_t{0}', 'stepper_test', '*OnlyDeletionsAreShaded*'),
     # Between handshakes 1 and 2 new values count only where marking will not look.
     ('what is stored into old objects before handshake 2 is not shaded', 'gc/mutator/barrier.cc',
-     ' || is_old(slot);', ';', 'young_test', '*YoungStep*barriers_on*'),
+     ' || is_old(slot);', ' || (is_old(slot) && false);', 'young_test', '*YoungStep*barriers_on*'),
     ('a stack scan is not announced', 'gc/cycle/cycle.cc',
      'stack_scan_asked.store(true, std::memory_order_seq_cst);', '', 'stepper_test', '*AGreyStackMayPublish*'),
     ('everything stored before handshake 2 is promoted', 'gc/mutator/barrier.cc',
-     ' || is_old(slot);', ' || true;', 'young_test', '*DiesBeforeStacksAreScanned*'),
+     ' || is_old(slot);', ' || is_old(slot) || true;', 'young_test', '*DiesBeforeStacksAreScanned*'),
     # Rule 11: candidates come from the snapshot.
     ('no snapshot at the stack scan', 'gc/mutator/handshake.cc',
      'take_snapshot(span, cycle, first, end);', 'static_cast<void>(span), static_cast<void>(first), static_cast<void>(end);',
