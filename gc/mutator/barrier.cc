@@ -58,9 +58,11 @@ bool is_on_some_stack(const Mutator& self, std::uintptr_t slot) {
   return found;
 }
 
+// Root cells are, to a young cycle.
 bool is_old(const void* slot) {
-  const ObjectRef object = resolve(reinterpret_cast<std::uintptr_t>(slot));
-  return object && is_marked(object, mark_epoch.load(std::memory_order_relaxed));
+  const auto word = reinterpret_cast<std::uintptr_t>(slot);
+  if (const ObjectRef object = resolve(word)) return is_marked(object, mark_epoch.load(std::memory_order_relaxed));
+  return pages::in_heap(word) && root_chunk_of(word) != nullptr;
 }
 
 // Only a grey stack can publish what nobody else protects, and only where marking will not look: in an object born black, which

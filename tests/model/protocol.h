@@ -223,7 +223,7 @@ class Protocol {
 
   // From the start of a cycle until all answers to HS2 are in.
   static bool some_stack_is_grey(const State& s) { return s.cpc >= c_hs1 && s.cpc <= c_hs2; }
-  bool is_old(const State& s, int o) const { return o != global_ && (s.mark & bit(o)); }
+  bool is_old(const State& s, int o) const { return o == global_ ? c_.root_card : (s.mark & bit(o)) != 0; }
 
   // Does the slow path shade the new value? Before HS2 no stack is black, and nothing is born black: only an old object, whose
   // card may be clean already, hides a value from the cycle.
