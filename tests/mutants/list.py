@@ -62,7 +62,7 @@ MUTANTS = [
      'stepper_test', '*ObjectsBornAfterTheScanAreNotFreed*'),
     # Shades skip the thread's newest hole, in its own cycle only.
     ('a hole opened after handshake 3 is not shaded in the next cycle', 'gc/sweep/span_supply.cc',
-     'if (stage.born_black && !stage.fresh_only) {', 'if (stage.born_black) {',
+     'if (!stage.born_black || stage.fresh_only) return;', 'if (!stage.born_black) return;',
      'stepper_test', '*AreShadedInTheNextCycle*'),
     ('a shade that comes too late to cancel may mark', 'gc/model/phase.cc',
      'expected != MarkState::done;', 'true;',
