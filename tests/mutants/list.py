@@ -157,7 +157,7 @@ MUTANTS = [
   asm volatile("" : "+r"(object)::"memory");
   object = ~object;''',
      'single_step_test', '*AnAllocationHasTheAddress*'),
-    ('fresh pages are not touched', 'alloc/cache/thread_cache.cc', '    else touch_pages(from, to - from);\n', '',
+    ('fresh pages are not touched', 'alloc/cache/thread_cache.cc', '  else touch_pages(from, to - from);\n', '',
      'thread_cache_test', '*FreshPagesAreThere*'),
     ('what a thread handed out is not told when it ends', 'gc/mutator/registry.cc', '  publish_handed(*m);\n', '',
      'mem_stats_test', '*CountsOfAKnownPattern*'),
