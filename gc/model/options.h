@@ -16,7 +16,7 @@ namespace lull::gc {
 
 struct Options {
   std::int64_t gctrace = 0;             // 1: a line a cycle on standard error
-  std::int64_t brake = 0;               // 1: allocations past the goal wait (gc/pace/brake.h). Off: the verifier finds old-to-young references on clean cards with it
+  std::int64_t brake = 1;               // 0: allocations past the goal do not wait (gc/pace/brake.h)
   std::int64_t pacertrace = 0;          // 1: a line a cycle: what the pacer saw and plans
   std::int64_t scavtrace = 0;           // 1: a line whenever pages go back to the system
   std::int64_t alloctrace = 0;          // n: a line with the stack for every n-th allocation
