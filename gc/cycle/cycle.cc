@@ -16,6 +16,7 @@
 #include "gc/mutator/allocation_stats.h"
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/roots.h"
+#include "gc/mutator/shade.h"
 #include "gc/mutator/pools.h"
 #include "gc/remember/cards.h"
 #include "gc/sweep/sweeper.h"
@@ -68,6 +69,8 @@ void Cycle::begin() {
   root_bytes_ = root_cells_in_use() * sizeof(std::uintptr_t);
   pacing.begin({heap_at_start_, last_stack_bytes, root_bytes_, kind_});
   mark_totals.reset();
+  shade_totals.objects.store(0, std::memory_order_relaxed);
+  shade_totals.bytes.store(0, std::memory_order_relaxed);
   assists.credit.store(0, std::memory_order_relaxed);
   assists.work.store(0, std::memory_order_relaxed);
   assists.time_ns.store(0, std::memory_order_relaxed);
@@ -91,8 +94,10 @@ void Cycle::turn_barriers_on() {
 // Handshake 2, apart from handshake 1: merged they lose objects (docs/design/protocol_model.md).
 void Cycle::scan_stacks(Marker& marker) {
   stack_scan_asked.store(true, std::memory_order_seq_cst);  // before anybody can be black
-  handshake(HandshakeOp::scan_stack);
+  // Before the first answer: what a thread that has answered makes while others have not yet is born during the cycle, and would be
+  // counted neither as marked nor as handed out since. What is counted twice instead, report_to_pacer caps.
   handed_at_snapshot_ = heap_counters.handed.load(std::memory_order_relaxed);
+  handshake(HandshakeOp::scan_stack);
   set_mark_state(MarkState::marking);
   times_.marking = os::monotonic_ns();
   reach(Step::stacks_scanned);
@@ -210,9 +215,10 @@ void Cycle::report_to_pacer() {
   const std::uint64_t now = os::monotonic_ns();
   const std::uint64_t handed = heap_counters.handed.load(std::memory_order_relaxed);
   const std::uint64_t peak = heap_peak_ = heap_counters.live.load(std::memory_order_relaxed);
-  marked_objects_ = mark_totals.objects.load(std::memory_order_relaxed);
+  marked_objects_ = mark_totals.objects.load(std::memory_order_relaxed) + shade_totals.objects.load(std::memory_order_relaxed);
+  const std::uint64_t marked_bytes = mark_totals.bytes.load(std::memory_order_relaxed) + shade_totals.bytes.load(std::memory_order_relaxed);
   // Survivors: what is marked, and what was handed out since the stacks were scanned.
-  old_bytes = (kind_ == CycleKind::young ? old_bytes : 0) + mark_totals.bytes.load(std::memory_order_relaxed);
+  old_bytes = (kind_ == CycleKind::young ? old_bytes : 0) + marked_bytes;
   heap_at_end_ = std::min(old_bytes + handed - handed_at_snapshot_, peak);
   heap_counters.live.fetch_sub(peak - heap_at_end_, std::memory_order_relaxed);  // others add meanwhile; may wrap, mod 2^64
   times_.end = now;

@@ -14,6 +14,8 @@
 
 namespace lull::gc {
 
+constinit ShadeTotals shade_totals;
+
 void shade(Mutator& m, std::uintptr_t word) {
   if (word - m.born_begin < m.born_bytes) return;
   const ObjectRef object = resolve(word);
@@ -35,6 +37,8 @@ void shade(Mutator& m, std::uintptr_t word) {
   delay_point();
   switch (try_mark(object, epoch)) {
     case MarkResult::newly:
+      shade_totals.objects.fetch_add(1, std::memory_order_relaxed);
+      shade_totals.bytes.fetch_add(object.span->slot_bytes, std::memory_order_relaxed);
       delay_point();
       if (kind_of(*object.span).layout != detail::Layout::no_pointers) m.grey.push(object.address());
       if (is_awaited(kind_of(*object.span), current_cycle.load(std::memory_order_relaxed)))
