@@ -12,7 +12,7 @@ namespace {
 constinit AllocSlot empty_slots[kMostSpanClasses] = {};  // never written: every allocation misses
 }
 
-constinit PoolLocal* no_pools[256] = {};
+constinit PoolLocal* no_pools[kMostPools + 1] = {};
 
 __thread ThreadBlock thread_block __attribute__((tls_model("initial-exec"))) = {empty_slots, kBarrierAlways, 0, nullptr, nullptr, no_pools, 0};
 

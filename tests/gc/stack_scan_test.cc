@@ -107,6 +107,18 @@ void spin_in_handler(int) {
   }
 }
 
+void handle_on_alternate_stack(void (*handler)(int)) {
+  static char alternate[64 * 1024];
+  stack_t stack{};
+  stack.ss_sp = alternate;
+  stack.ss_size = sizeof alternate;
+  ASSERT_EQ(sigaltstack(&stack, nullptr), 0);
+  struct sigaction action {};
+  action.sa_handler = handler;
+  action.sa_flags = SA_ONSTACK;
+  ASSERT_EQ(sigaction(SIGUSR1, &action, nullptr), 0);
+}
+
 [[gnu::noinline]] void raise_holding(const Hidden& object) {
   Node* volatile held = object.as<Node>();
   raise(SIGUSR1);
@@ -117,15 +129,7 @@ void hold_under_a_handler_on_an_alternate_stack() {
 #if defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "needs asynchronous answers";
 #endif
-  static char alternate[64 * 1024];
-  stack_t stack{};
-  stack.ss_sp = alternate;
-  stack.ss_size = sizeof alternate;
-  ASSERT_EQ(sigaltstack(&stack, nullptr), 0);
-  struct sigaction action {};
-  action.sa_handler = spin_in_handler;
-  action.sa_flags = SA_ONSTACK;
-  ASSERT_EQ(sigaction(SIGUSR1, &action, nullptr), 0);
+  handle_on_alternate_stack(spin_in_handler);
   const Hidden object = make_elsewhere();
   clear_stack_below();
   stage = 0;
@@ -144,15 +148,7 @@ void hold_under_a_handler_on_an_alternate_stack() {
 [[gnu::noinline]] void collect_in_handler(int) { lull_test_collect_blocked(); }
 
 TEST_F(StackScanTest, AThreadThatIsBlockedInAHandlerOnAnAlternateStackHidesNothing) {
-  static char alternate[64 * 1024];
-  stack_t stack{};
-  stack.ss_sp = alternate;
-  stack.ss_size = sizeof alternate;
-  ASSERT_EQ(sigaltstack(&stack, nullptr), 0);
-  struct sigaction action {};
-  action.sa_handler = collect_in_handler;
-  action.sa_flags = SA_ONSTACK;
-  ASSERT_EQ(sigaction(SIGUSR1, &action, nullptr), 0);
+  handle_on_alternate_stack(collect_in_handler);
   const Hidden object = make_elsewhere();
   clear_stack_below();
   raise_holding(object);

@@ -10,8 +10,6 @@
 
 namespace lull::detail {
 
-inline constexpr std::uint32_t kMostPools = 255;  // with lists for each thread; later ones hand nothing out again
-
 // A piece of a list of free objects.
 struct PoolBlock {
   static constexpr std::uint32_t kItems = 30;

@@ -26,7 +26,8 @@ inline constexpr std::uint8_t kBarrierOn = 1;      // a cycle marks
 inline constexpr std::uint8_t kBarrierAlways = 2;  // every store goes to the slow half: not attached, or a checking mode
 
 struct PoolLocal;
-extern PoolLocal* no_pools[];  // by number: the thread has no part of any pool
+inline constexpr std::uint32_t kMostPools = 255;  // with lists for each thread; later ones hand nothing out again
+extern PoolLocal* no_pools[kMostPools + 1];  // by number: the thread has no part of any pool
 
 struct ThreadBlock {
   AllocSlot* slots;
