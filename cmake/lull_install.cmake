@@ -1,5 +1,4 @@
 # Install rules: headers, static libraries, find_package(lull), pkg-config.
-include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 install(DIRECTORY include/lull DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
