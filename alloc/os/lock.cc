@@ -1,6 +1,9 @@
 #include "alloc/os/lock.h"
 
 namespace lull::os {
+
+__thread volatile std::uint32_t locks_taken __attribute__((tls_model("initial-exec"))) = 0;
+
 namespace {
 
 constexpr int kSpins = 100;  // more burns a processor the holder may need, fewer sleeps for locks held for tens of ns

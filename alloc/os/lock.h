@@ -1,7 +1,8 @@
 // A three-state futex mutex (Drepper, "Futexes are tricky"): 0 free, 1 held, 2 held and somebody sleeps.
 //
 // Locks have ranks; a thread takes them in rising rank only, checked in debug builds. A mutator takes locks only
-// inside a runtime section (gc/mutator/runtime_section.h), so the handshake signal never interrupts a holder.
+// inside a runtime section (gc/mutator/runtime_section.h); malloc, which knows of no sections, counts them in locks_taken.
+// So the handshake signal never stops a holder.
 #pragma once
 
 #include <atomic>
@@ -14,6 +15,10 @@ namespace lull::os {
 
 enum class LockRank : std::uint8_t { driver = 1, registry, roots, kinds, reports, ephemerons, worklist, heaps, heap, caches, guarded, pages, metadata };
 
+// Locks that the calling thread holds or is about to hold; its signal handlers may look. The collector's leaves such a
+// thread alone: parked, it would keep the lock while the driver, which alone can resume it, waits for it.
+extern __thread volatile std::uint32_t locks_taken __attribute__((tls_model("initial-exec")));
+
 class Lock {
  public:
   explicit constexpr Lock(LockRank rank) : rank_(rank) {}
@@ -22,13 +27,18 @@ class Lock {
 
   void lock() {
     note_rank();
+    count_up();
     std::uint32_t expected = 0;
     // acquire: pairs with the release in unlock()
     if (!word_.compare_exchange_strong(expected, 1, std::memory_order_acquire, std::memory_order_relaxed)) lock_slow();
   }
   bool try_lock() {
+    count_up();
     std::uint32_t expected = 0;
-    if (!word_.compare_exchange_strong(expected, 1, std::memory_order_acquire, std::memory_order_relaxed)) return false;
+    if (!word_.compare_exchange_strong(expected, 1, std::memory_order_acquire, std::memory_order_relaxed)) {
+      count_down();
+      return false;
+    }
     note_rank();
     return true;
   }
@@ -36,6 +46,7 @@ class Lock {
     forget_rank();
     // release: pairs with the acquire in lock()
     if (word_.exchange(0, std::memory_order_release) == 2) futex_wake_one(word_);
+    count_down();
   }
   // Held over a fork, so that the child finds what it guards whole. Several locks of one rank may be.
   void lock_across_fork() {
@@ -51,6 +62,15 @@ class Lock {
   void lock_slow();
   void note_rank();
   void forget_rank();
+  // Around the exchange in program order, which is all that a handler on this thread sees.
+  static void count_up() {
+    locks_taken = locks_taken + 1;
+    asm volatile("" ::: "memory");
+  }
+  static void count_down() {
+    asm volatile("" ::: "memory");
+    locks_taken = locks_taken - 1;
+  }
 
   std::atomic<std::uint32_t> word_{0};
   [[maybe_unused]] LockRank rank_;  // read in debug builds

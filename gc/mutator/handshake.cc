@@ -227,9 +227,10 @@ void help_blocked(HandshakeOp op) {
     if (m->pending.load(std::memory_order_acquire) != HandshakeOp::none) answer_for(*m, op);
 }
 
-void signal_stragglers() {
+void signal_stragglers(bool all) {  // or those that refused
   for (Mutator* m = mutators.first; m != nullptr; m = m->next)
-    if (m->pending.load(std::memory_order_acquire) != HandshakeOp::none) signal_thread(*m);
+    if (m->pending.load(std::memory_order_acquire) != HandshakeOp::none && (m->refused_signal.exchange(false, std::memory_order_relaxed) || all))
+      signal_thread(*m);
 }
 
 void request_and_wait_locked(HandshakeOp op) {
@@ -248,10 +249,9 @@ void request_and_wait_locked(HandshakeOp op) {
     const std::uint32_t seen = missing.load(std::memory_order_acquire);
     if (seen == 0) break;
     const std::uint64_t now = os::monotonic_ns();
-    if (now >= next_signal) {
-      if (options.noasync == 0) signal_stragglers();
-      next_signal = now + kResendAfterNs;
-    }
+    const bool all = now >= next_signal;
+    if (options.noasync == 0) signal_stragglers(all);
+    if (all) next_signal = now + kResendAfterNs;
     os::futex_wait_for(missing, seen, next_signal - now < kSignalAfterNs ? next_signal - now : kSignalAfterNs);
   }
   LULL_PROBE1(handshake_end, static_cast<unsigned>(op));

@@ -12,7 +12,7 @@
 //   claimed   the collector works on it; the thread waits if it wants to leave
 //
 // A runtime section (runtime_depth > 0) refuses the signal; it polls when it ends. Only the thread and its own handler
-// look at the depth, so it is a plain volatile.
+// look at the depth, so it is a plain volatile. A thread with a lock of malloc's refuses, too, and polls nowhere.
 #pragma once
 
 #include <atomic>
@@ -55,6 +55,7 @@ struct Mutator {
   std::atomic<HandshakeOp> pending{HandshakeOp::none};   // set by the collector; cleared by who performed it
   volatile std::sig_atomic_t runtime_depth = 0;
   volatile std::sig_atomic_t blocked_depth = 0;
+  std::atomic<bool> refused_signal{false};  // it came while the thread held a lock of malloc's: the driver sends another
 
   // Where the thread stopped, valid in blocked and claimed.
   std::uintptr_t blocked_sp = 0;

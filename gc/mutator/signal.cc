@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "alloc/base/check.h"
+#include "alloc/os/lock.h"
 #include "gc/model/options.h"
 #include "gc/mutator/handshake.h"
 
@@ -21,8 +22,10 @@ void on_handshake_signal(int, siginfo_t*, void*) {
   const int saved = errno;
   Mutator* m = self_or_null();
   // In a runtime section the thread polls when it leaves; blocked, the collector answers for it.
-  if (m != nullptr && m->runtime_depth == 0 && m->state.load(std::memory_order_relaxed) == ThreadState::running)
-    answer_signal(*m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
+  if (m != nullptr && m->runtime_depth == 0 && m->state.load(std::memory_order_relaxed) == ThreadState::running) {
+    if (os::locks_taken != 0) m->refused_signal.store(true, std::memory_order_relaxed);  // a lock of malloc's; in a moment it is free
+    else answer_signal(*m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
+  }
   errno = saved;
 }
 

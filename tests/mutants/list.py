@@ -16,6 +16,7 @@ MUTANTS = [
      'std::uint8_t{next == MarkState::marking}', 'std::uint8_t{1}', 'stepper_test', '*AGreyStackMayPublish*'),
     ('the words of a thread that ends are dropped', 'gc/mutator/registry.cc', '  for (std::uintptr_t word : m.words) m.grey.push(raw_entry(word));\n  m.words.clear();\n  m.has_words',
      '  m.words.clear();\n  m.has_words', 'young_test', 'Young.WhatAThreadAnswered*'),
+    ('a thread may be stopped with a lock of malloc in its hands', 'gc/mutator/signal.cc', 'if (os::locks_taken != 0)', 'if (false)', 'threads_test', 'Thread.IsNotStoppedWhile*'),
     ('half of the entries are not published', 'include/lull/concurrent_map.h',
      '    table[i].entry.store(entry);\n    table[i].hash.store(hash, std::memory_order_release);',
      '    table[i].hash.store(hash, std::memory_order_release);\n    if (hash % 2 == 0) table[i].entry.store(entry);',
