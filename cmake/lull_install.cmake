@@ -13,6 +13,8 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/lull-config.cmake ${CMAKE_CURRENT_BINA
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lull)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/lull.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
+install(FILES tools/gdb/lull.py DESTINATION ${CMAKE_INSTALL_DATADIR}/lull/gdb)
+
 # cpack -G DEB: headers, static libraries and liblull-malloc.so in one package.
 set(CPACK_PACKAGE_NAME lull)
 set(CPACK_PACKAGE_CONTACT "the lull project")
