@@ -4,8 +4,9 @@
 //   sessions.insert_or_assign(id, Session{...});
 //   if (auto entry = sessions.find(id)) use(entry->second);   // stays valid, whatever others erase meanwhile
 //
-// Reading takes no lock and writes nothing: two dependent loads for a hit without collisions. What find() returns is a ptr to an
-// entry that never changes; assigning puts a new entry in its place. Writers of one shard take turns.
+// Reading takes no lock and writes nothing: a key that is not there costs one cache line, one that is there a second one, its
+// entry's. What find() returns is a ptr to an entry that never changes; assigning puts a new entry in its place. Writers of one
+// shard take turns.
 // That readers need neither counts nor epochs nor hazard pointers is what a collector is good for.
 //
 // The map lives anywhere (its tables hang on roots); keys and values may hold references like members of managed objects.
@@ -20,6 +21,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <type_traits>
 #include <utility>
 
 #include "lull/make.h"
@@ -28,10 +30,19 @@
 
 namespace lull {
 
+template <class Key, class Value>
+struct map_entry : std::pair<const Key, Value> {
+  using std::pair<const Key, Value>::pair;
+};
+template <class Key, class Value>
+struct no_pointers<map_entry<Key, Value>> : std::bool_constant<no_pointers<Key>::value && no_pointers<Value>::value> {};
+template <class Key, class Value>
+struct droppable<map_entry<Key, Value>> : std::bool_constant<droppable<Key>::value && droppable<Value>::value> {};
+
 template <class Key, class Value, class Hash = std::hash<Key>, class Equal = std::equal_to<Key>>
 class concurrent_map {
  public:
-  using entry_type = std::pair<const Key, Value>;
+  using entry_type = map_entry<Key, Value>;
   using entry_ptr = ptr<const entry_type>;
 
   concurrent_map() = default;
@@ -41,8 +52,7 @@ class concurrent_map {
   // Null: there is none.
   entry_ptr find(const Key& key) const {
     const std::size_t hash = hash_of(key);
-    const Slot* slot = find_slot(shard_of(hash).table.load(), hash, key);
-    return slot == nullptr ? entry_ptr() : entry_ptr(slot->entry.load());
+    return entry_ptr(find_place(shard_of(hash).table.load(), hash, key).entry);
   }
   bool contains(const Key& key) const { return static_cast<bool>(find(key)); }
 
@@ -56,10 +66,12 @@ class concurrent_map {
     const std::size_t hash = hash_of(key);
     Shard& shard = shard_of(hash);
     const std::lock_guard lock(shard.writing);
-    Slot* slot = find_slot(shard.table.load(), hash, key);
-    if (slot == nullptr) return false;
-    slot->entry.store(nullptr);  // the hash stays: probes for others go on behind it
+    const Place place = find_place(shard.table.load(), hash, key);
+    if (place.entry == nullptr) return false;
+    place.group->clear(place.index);
     shard.size.fetch_sub(1, std::memory_order_relaxed);
+    // A group that others passed keeps their marks until the next rebuild: it counts as full there, so that the rebuild comes.
+    if (!place.group->was_passed()) --shard.used;
     return true;
   }
 
@@ -67,9 +79,10 @@ class concurrent_map {
   template <class Visit>
   void for_each(Visit&& visit) const {
     for (const Shard& shard : shards_) {
-      const ptr<Slot[]> table = shard.table.load();
-      for (std::size_t i = 0; i < table.size(); ++i)
-        if (const ptr<entry_type> entry = table[i].entry.load()) visit(static_cast<const entry_type&>(*entry));
+      const ptr<Group[]> table = shard.table.load();
+      for (const Group& group : table)
+        for (const auto& place : group.entries)
+          if (const ptr<entry_type> entry = place.load()) visit(static_cast<const entry_type&>(*entry));
     }
   }
   void clear() {
@@ -89,50 +102,93 @@ class concurrent_map {
   bool empty() const { return size() == 0; }
 
  private:
-  // Open addressing, linear probing. hash 0: nothing was here ever, a search ends. Entry null: nothing is here now.
-  struct Slot {
-    std::atomic<std::size_t> hash{0};
-    atomic_ptr<entry_type> entry;
-    void trace(tracer& t) const { t(entry); }
+  // Open addressing over groups of seven entries, each a cache line (after Boost's unordered_flat_map, whose groups have fifteen
+  // entries and lie beside them). `control`, one byte each: for each entry a tag from its hash, 0: none; and which eighths of the
+  // hashes have an entry that found this group full and went on to the next ones: a search for others ends here.
+  //
+  // Without locks that is right since an entry stays where it is until it is erased, is there before its tag, and is compared
+  // by its key: a tag that a reader saw may lead to the entry of another key by then, or to none. A key that is erased and
+  // inserted again elsewhere meanwhile may be missed; there was a moment when it was not there.
+  static constexpr unsigned kEntries = 7;
+  struct alignas(64) Group {
+    std::array<atomic_ptr<entry_type>, kEntries> entries;
+    std::atomic<std::uint64_t> control{0};
+
+    void trace(tracer& t) const {
+      for (const auto& entry : entries) t(entry);
+    }
+    // Both by the shard's writer only.
+    void fill(unsigned index, std::uint64_t tag, const ptr<entry_type>& entry) {
+      entries[index].store(entry);
+      // release: pairs with the acquire in find_place(); the entry is there before its tag
+      control.store(control.load(std::memory_order_relaxed) | tag << 8 * index, std::memory_order_release);
+    }
+    void clear(unsigned index) {
+      control.store(control.load(std::memory_order_relaxed) & ~(std::uint64_t{255} << 8 * index), std::memory_order_relaxed);
+      entries[index].store(nullptr);
+    }
+    void let_pass(std::uint64_t mark) {
+      control.store(control.load(std::memory_order_relaxed) | mark, std::memory_order_relaxed);  // before the passer is there
+    }
+    bool was_passed() const { return control.load(std::memory_order_relaxed) >> 8 * kEntries != 0; }
+  };
+  static_assert(sizeof(Group) == 64);
+  struct Place {
+    Group* group;
+    unsigned index;
+    entry_type* entry;  // null: not found
   };
   struct alignas(64) Shard {
-    atomic_root<Slot[]> table;
+    atomic_root<Group[]> table;
     std::atomic<std::size_t> size{0};
-    std::size_t used = 0;  // slots with a hash; writing
+    std::size_t used = 0;  // entries, and places that count as used since; writing
     std::mutex writing;
   };
-  static constexpr std::size_t kShards = 32, kFirstSlots = 8;
+  // At most five sevenths are used: fuller groups are passed more often, emptier ones waste memory.
+  static constexpr std::size_t kShards = 32, kMostUsed = 5;
 
-  // The upper bits choose the shard, the lower ones the slot; never 0. std::hash of a number is the number: mixed (Stafford's
-  // variant 13 of MurmurHash3's finaliser).
+  // std::hash of a number is the number: mixed (the two halves of a product, as wyhash and Boost.Unordered do). The upper bits
+  // choose the shard, the lower ones the group, others the tag and the mark.
   static std::size_t hash_of(const Key& key) {
-    std::uint64_t h = Hash{}(key);
-    h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9u;
-    h = (h ^ (h >> 27)) * 0x94d049bb133111ebu;
-    return (h ^ (h >> 31)) | 1u << 31;
+    const auto product = static_cast<unsigned __int128>(Hash{}(key) ^ 0x2d358dccaa6c78a5u) * 0x9e3779b97f4a7c15u;
+    return static_cast<std::size_t>(product >> 64) ^ static_cast<std::size_t>(product);
+  }
+  static std::uint64_t tag_of(std::size_t hash) {
+    const std::uint64_t tag = hash >> 48 & 255;
+    return tag == 0 ? 1 : tag;
+  }
+  static std::uint64_t mark_of(std::size_t hash) { return std::uint64_t{1} << (8 * kEntries + (hash >> 44 & 7)); }
+  // Bit 7 of each of the seven bytes that is `tag`. Bytes above one may be told by mistake; the lowest one never.
+  static std::uint64_t places_with(std::uint64_t tag, std::uint64_t control) {
+    constexpr std::uint64_t ones = 0x0101010101010101;
+    const std::uint64_t rest = control ^ tag * ones;
+    return (rest - ones) & ~rest & (ones << 7 >> 8);
   }
   Shard& shard_of(std::size_t hash) { return shards_[hash >> (64 - std::countr_zero(kShards))]; }
   const Shard& shard_of(std::size_t hash) const { return shards_[hash >> (64 - std::countr_zero(kShards))]; }
 
-  static Slot* find_slot(const ptr<Slot[]>& table, std::size_t hash, const Key& key) {
-    if (!table) return nullptr;
+  [[gnu::always_inline]] static Place find_place(const ptr<Group[]>& table, std::size_t hash, const Key& key) {
+    if (!table) return {nullptr, 0, nullptr};
     const std::size_t mask = table.size() - 1;
+    const std::uint64_t tag = tag_of(hash), mark = mark_of(hash);
     for (std::size_t i = hash & mask;; i = (i + 1) & mask) {
-      Slot& slot = table[i];
-      // acquire: pairs with the release in fill(); the entry is there before its hash
-      const std::size_t seen = slot.hash.load(std::memory_order_acquire);
-      if (seen == 0) return nullptr;
-      if (seen != hash) continue;
-      const ptr<entry_type> entry = slot.entry.load();
-      if (entry && Equal{}(entry->first, key)) return &slot;
+      Group& group = table[i];
+      const std::uint64_t control = group.control.load(std::memory_order_acquire);  // pairs with the release in fill()
+      for (std::uint64_t left = places_with(tag, control); left != 0; left &= left - 1) {
+        const unsigned index = static_cast<unsigned>(std::countr_zero(left)) / 8;
+        entry_type* entry = group.entries[index].load().get();
+        if (entry != nullptr && Equal{}(entry->first, key)) [[likely]] return {&group, index, entry};
+      }
+      if ((control & mark) == 0) [[likely]] return {nullptr, 0, nullptr};
     }
   }
-  static void fill(const ptr<Slot[]>& table, std::size_t hash, const ptr<entry_type>& entry) {
+  static void fill(const ptr<Group[]>& table, std::size_t hash, const ptr<entry_type>& entry) {
     const std::size_t mask = table.size() - 1;
-    std::size_t i = hash & mask;
-    while (table[i].hash.load(std::memory_order_relaxed) != 0) i = (i + 1) & mask;
-    table[i].entry.store(entry);
-    table[i].hash.store(hash, std::memory_order_release);  // pairs with find_slot()
+    for (std::size_t i = hash & mask;; i = (i + 1) & mask) {
+      const std::uint64_t empty = places_with(0, table[i].control.load(std::memory_order_relaxed));
+      if (empty != 0) return table[i].fill(static_cast<unsigned>(std::countr_zero(empty)) / 8, tag_of(hash), entry);
+      table[i].let_pass(mark_of(hash));
+    }
   }
 
   bool put(const Key& key, Value value, bool assign) {
@@ -141,31 +197,27 @@ class concurrent_map {
     if (!assign && find(key)) return false;
     ptr<entry_type> entry = lull::make<entry_type>(key, std::move(value));  // outside of the lock: may collect
     const std::lock_guard lock(shard.writing);
-    if (Slot* slot = find_slot(shard.table.load(), hash, key)) {
-      if (assign) slot->entry.store(entry);
+    const ptr<Group[]> table = shard.table.load();
+    if (const Place place = find_place(table, hash, key); place.entry != nullptr) {
+      if (assign) place.group->entries[place.index].store(entry);
       return false;
     }
-    if (const ptr<Slot[]> table = shard.table.load(); (shard.used + 1) * 4 > table.size() * 3) rebuild(shard);
+    if (shard.used >= table.size() * kMostUsed) rebuild(shard);
     fill(shard.table.load(), hash, entry);
     ++shard.used;
     shard.size.fetch_add(1, std::memory_order_relaxed);
     return true;
   }
 
-  // A table with room, without what was erased. Readers of the old one see what was there when they came.
+  // A table with room, without marks of what was erased. Readers of the old one see what was there when they came.
   static void rebuild(Shard& shard) {
-    const ptr<Slot[]> old = shard.table.load();
+    const ptr<Group[]> old = shard.table.load();
     const std::size_t live = shard.size.load(std::memory_order_relaxed);
-    std::size_t slots = kFirstSlots;
-    while (slots < 2 * (live + 1)) slots *= 2;
-    const ptr<Slot[]> fresh = lull::make_array<Slot>(slots);
-    std::size_t used = 0;
-    for (std::size_t i = 0; i < old.size(); ++i)
-      if (const ptr<entry_type> entry = old[i].entry.load()) {
-        fill(fresh, old[i].hash.load(std::memory_order_relaxed), entry);
-        ++used;
-      }
-    shard.used = used;
+    const ptr<Group[]> fresh = lull::make_array<Group>(std::bit_ceil(live * 4 / (3 * kMostUsed) + 1));  // a third of it to grow
+    for (const Group& group : old)
+      for (const auto& place : group.entries)
+        if (const ptr<entry_type> entry = place.load()) fill(fresh, hash_of(entry->first), entry);
+    shard.used = live;
     shard.table.store(fresh);
   }
 

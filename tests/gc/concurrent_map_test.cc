@@ -24,6 +24,10 @@ using lull::testing::Hidden;
 using lull::testing::is_allocated;
 using lull::testing::scaled;
 
+struct Object {
+  long value = 0;
+};
+
 TEST(ConcurrentMap, DoesWhatAMapDoes) {
   std::mt19937 random(1);
   concurrent_map<int, int> m;
@@ -63,6 +67,66 @@ TEST(ConcurrentMap, KeysThatCollideAreToldApart) {
   EXPECT_EQ(m.size(), 100u);
 }
 
+// Places of erased entries are used again by other keys, and groups that overflowed are cleaned by a rebuild: a search of a map that
+// had many keys in its time, but few at once, must still end, and find what is there.
+TEST(ConcurrentMap, ManyKeysInTurnNeedNoMoreRoomThanFewAtOnce) {
+  constexpr int kAtOnce = 1100;  // nearly what tables of eight groups take
+  const auto key = [](int i) {   // one to one, and so irregular that groups overflow
+    auto x = static_cast<unsigned>(i);
+    x = (x ^ x >> 16) * 0x7feb352du;
+    x = (x ^ x >> 15) * 0x846ca68bu;
+    return x ^ x >> 16;
+  };
+  concurrent_map<unsigned, int> m;
+  for (int i = 0; i < scaled(100'000); ++i) {
+    ASSERT_TRUE(m.insert(key(i), -i));
+    if (i >= kAtOnce) {
+      ASSERT_TRUE(m.erase(key(i - kAtOnce)));
+    }
+    if (i % 64 == 0) {
+      ASSERT_FALSE(m.contains(key(i + 1)) || m.contains(key(i - kAtOnce)));
+      ASSERT_TRUE(i < 50 || m.find(key(i - 50))->second == 50 - i);
+    }
+  }
+  EXPECT_EQ(m.size(), static_cast<std::size_t>(kAtOnce));
+}
+
+// A reader finds a key that is there all the time, whatever else comes and goes in its group and the ones that follow.
+TEST(ConcurrentMap, ReadersFindWhatStaysWhileItsNeighboursComeAndGo) {
+  concurrent_map<int, int, SameHash> m;
+  for (int i = 0; i < 40; ++i) m.insert(i, i);
+  std::atomic<bool> stop{false}, wrong{false};
+  std::thread writer([&] {
+    for (int i = 0; i < scaled(20'000); ++i) {
+      const int key = i % 20 * 2;
+      m.erase(key), m.insert(i % 3 == 0 ? key : key + 1000, 0), m.erase(key + 1000), m.insert(key, key);
+    }
+    stop = true;
+  });
+  while (!stop)
+    for (int i = 1; i < 40; i += 2)
+      if (const auto entry = m.find(i); !entry || entry->second != i) wrong = true;
+  writer.join();
+  EXPECT_FALSE(wrong);
+}
+
+TEST(ConcurrentMap, UnderStress) {
+  lull::gc::options.stress = 1;
+  concurrent_map<std::string, ptr<Object>> m;
+  for (int i = 0; i < scaled(1000); ++i) {
+    const auto object = lull::make<Object>();
+    object->value = i;
+    m.insert_or_assign(std::to_string(i % 300), object);
+    if (i % 5 == 0) m.erase(std::to_string(i / 5));
+  }
+  lull::gc::options.stress = 0;
+  long sum = 0;
+  std::size_t seen = 0;
+  m.for_each([&](const auto& entry) { sum += entry.second->value % 300 == std::stoi(entry.first), ++seen; });
+  EXPECT_EQ(static_cast<std::size_t>(sum), seen);
+  EXPECT_EQ(m.size(), seen);
+}
+
 TEST(ConcurrentMap, AnEntryOutlivesItsErasure) {
   concurrent_map<std::string, std::string> m;
   m.insert("a key that is too long to be inside", "a value that is too long to be inside");
@@ -71,10 +135,6 @@ TEST(ConcurrentMap, AnEntryOutlivesItsErasure) {
   for (int i = 0; i < 3; ++i) lull::collect();
   EXPECT_EQ(entry->second, "a value that is too long to be inside");
 }
-
-struct Object {
-  long value = 0;
-};
 
 [[gnu::noinline]] Hidden put_object(concurrent_map<int, ptr<Object>>& m, int key) {
   auto object = lull::make<Object>();
