@@ -68,6 +68,16 @@ static const std::map<std::string, bool Config::*> kSwitches = {
     {"global", &Config::use_global},
     {"root_card", &Config::root_card},
     {"peek", &Config::peek},
+    {"fiber_card", &Config::fiber_card},
+    {"fiber_store", &Config::fiber_store},
+    {"fiber_free", &Config::fiber_free},
+    {"fiber_enter_scans", &Config::fiber_enter_scans},
+    {"fiber_leave_greys", &Config::fiber_leave_greys},
+    {"fiber_free_scans", &Config::fiber_free_scans},
+    {"fiber_leave_dirties", &Config::fiber_leave_dirties},
+    {"fiber_store_dirties", &Config::fiber_store_dirties},
+    {"fiber_lossy", &Config::fiber_lossy},
+    {"fiber_early", &Config::fiber_early},
 };
 
 static bool set_shape(Shape& sh, const std::string& key, int v) {
@@ -81,6 +91,8 @@ static bool set_shape(Shape& sh, const std::string& key, int v) {
     sh.regs[1] = v;
   else if (key == "one_card")
     sh.one_card = v != 0;
+  else if (key == "fiber")
+    sh.fiber = v != 0;
   else if (key == "tso") {
     sh.tso = v > 0;
     sh.sb = v;

@@ -60,6 +60,18 @@ struct Config {
   // A thread may copy a pointer out of a local variable of the other thread into one of its own, through the barrier.
   // The variable's end is no store and has none, but it comes after the copy: the program sees to that.
   bool peek = false;
+  // Sh.fiber: a stack of one variable that threads run on, leave, and run on again. The thread's own registers stay at hand
+  // meanwhile, so references pass between the two without a barrier.
+  bool fiber_card = false;          // young cycles read it only if it is dirty, as if it were an old object
+  bool fiber_store = false;         // threads store into its variable while it is parked, through the barrier
+  bool fiber_free = false;          // it is given up while it is parked, and a new one begins
+  bool fiber_enter_scans = true;    // a black thread scans it before it runs on it, unless that was done
+  bool fiber_leave_greys = true;    // left, it has the colour of the thread that leaves
+  bool fiber_free_scans = true;     // scanned before it is given up, whoever does that
+  bool fiber_leave_dirties = true;  // leaving it dirties its card
+  bool fiber_store_dirties = true;  // a store to its variable dirties its card, with fiber_card
+  bool fiber_lossy = false;         // with lossy_clean: its card too is listed first and zeroed later
+  bool fiber_early = false;         // the collector reads it before all threads have answered HS2
 };
 
 enum MutatorPc : u8 {
@@ -122,7 +134,7 @@ struct Step {
 
 class Protocol {
  public:
-  explicit Protocol(const Config& c) : c_(c), n_(c.sh.n), global_(u8(c.sh.n + 1)) {}
+  explicit Protocol(const Config& c) : c_(c), n_(c.sh.n), global_(u8(c.sh.n + 1)), fiber_(u8(c.sh.n + 2)) {}
 
   State initial() const {
     State s;
@@ -151,7 +163,7 @@ class Protocol {
  private:
   const Config& c_;
   int n_;
-  u8 global_;
+  u8 global_, fiber_;
 
   static u8 bit(int o) { return u8(1u << (o - 1)); }
   bool young_kept_apart() const { return c_.card != Cards::none; }
@@ -162,12 +174,14 @@ class Protocol {
     const Mutator& m = s.m[t];
     for (int i = m.sbn - 1; i >= 0; --i)
       if (!m.sb[i].card && m.sb[i].target == slot && m.sb[i].field == f) return m.sb[i].value;
-    return slot == global_ ? s.global : s.field[slot - 1][f];
+    return slot == global_ ? s.global : slot == fiber_ ? s.fiber : s.field[slot - 1][f];
   }
   int card_of(int o) const { return c_.sh.one_card ? 0 : o - 1; }
   static void write_now(State& s, int slot, int f, u8 v, u8 global) {
     if (slot == global)
       s.global = v;
+    else if (slot == global + 1)
+      s.fiber = v;
     else
       s.field[slot - 1][f] = v;
   }
@@ -186,11 +200,14 @@ class Protocol {
       m.sb[m.sbn++] = {1, u8(o), 0, v};
     else if (o == global_)
       s.root_dirty = v;
+    else if (o == fiber_)
+      s.fiber_dirty = v;
     else
       s.card[card_of(o)] = v;
   }
   u8 read_card(const State& s, int t, int o) const {
     if (o == global_) return s.root_dirty;
+    if (o == fiber_) return s.fiber_dirty;
     const Mutator& m = s.m[t];
     for (int i = m.sbn - 1; i >= 0; --i)
       if (m.sb[i].card && card_of(m.sb[i].target) == card_of(o)) return m.sb[i].value;
@@ -223,7 +240,13 @@ class Protocol {
 
   // From the start of a cycle until all answers to HS2 are in.
   static bool some_stack_is_grey(const State& s) { return s.cpc >= c_hs1 && s.cpc <= c_hs2; }
-  bool is_old(const State& s, int o) const { return o == global_ ? c_.root_card : (s.mark & bit(o)) != 0; }
+  bool is_old(const State& s, int o) const {
+    if (o == fiber_) return false;  // whatever is stored into it after the cleaning has it read in this cycle
+    return o == global_ ? c_.root_card : (s.mark & bit(o)) != 0;
+  }
+  bool has_card(u8 slot) const {
+    return slot == global_ ? c_.root_card : slot == fiber_ ? c_.fiber_card && c_.fiber_store_dirties : true;
+  }
 
   // Does the slow path shade the new value? Before HS2 no stack is black, and nothing is born black: only an old object, whose
   // card may be clean already, hides a value from the cycle.
@@ -255,7 +278,7 @@ class Protocol {
     return c_.order == BarrierOrder::pre_store ? first_store(m) : u8(idle);
   }
   u8 card_start(const Mutator& m) const {
-    return c_.card == Cards::none || (m.slot == global_ && !c_.root_card) ? after_card(m) : u8(k2() ? st_epoch : st_card);
+    return c_.card == Cards::none || !has_card(m.slot) ? after_card(m) : u8(k2() ? st_epoch : st_card);
   }
   u8 first_store(const Mutator& m) const {
     return c_.card_first && m.slot != global_ && c_.card != Cards::none ? u8(k2() ? st_epoch : st_card)
@@ -313,7 +336,7 @@ class Protocol {
         else if (m.pc == st_new && m.flag && (!inserts(x, t) || !white(x, m.neu)))
           go(after_slow(m));
       }
-    if (x.cpc == c_mark && x.rooted && !x.list && !x.todo && !x.work && !x.cur && c_.term != Rounds::one)
+    if (x.cpc == c_mark && x.rooted && x.fiber_read && !x.list && !x.todo && !x.work && !x.cur && c_.term != Rounds::one)
       x.cpc = c_term;
     if (x.cpc == c_term && c_.term != Rounds::one) {
       x.term = terminating;
@@ -489,6 +512,7 @@ class Protocol {
         emit(x, Step{"T%d drops o%d", t, m.reg[r]});
       }
     // loads: into an empty register, or over one that holds something (then the other is the base, or itself)
+    if (c_.sh.fiber) fiber_steps(s, t, free_reg, held, emit);
     for (int src = 1; src <= n_ + 1; ++src) {
       if (src == global_ ? !c_.use_global : !held(src)) continue;
       for (int f = 0; f < (src == global_ ? 1 : c_.sh.f); ++f) {
@@ -517,9 +541,9 @@ class Protocol {
         emit(x, Step{"T%d copies o%d from a local variable of the other thread", t, v});
       }
     // stores
-    for (int dst = 1; dst <= n_ + 1; ++dst) {
-      if (dst == global_ ? !c_.use_global : !held(dst)) continue;
-      for (int f = 0; f < (dst == global_ ? 1 : c_.sh.f); ++f) {
+    for (int dst = 1; dst <= n_ + 2; ++dst) {
+      if (dst == fiber_ ? !c_.fiber_store || s.runner != 0 : dst == global_ ? !c_.use_global : !held(dst)) continue;
+      for (int f = 0; f < (dst >= global_ ? 1 : c_.sh.f); ++f) {
         const Mutator& other = s.m[1 - t];
         if (c_.wr == Writers::exclusive && in_barrier(other) && other.slot == dst && other.field == f)
           continue;
@@ -547,6 +571,8 @@ class Protocol {
             y.pc = c_.order == BarrierOrder::post_store ? first_store(y) : u8(st_flag);
             if (dst == global_)
               emit(x, Step{"T%d begins global cell := o%d (old value o%d)", t, v, old});
+            else if (dst == fiber_)
+              emit(x, Step{"T%d begins variable of the parked fiber := o%d (old value o%d)", t, v, old});
             else
               emit(x, Step{"T%d begins o%d.f := o%d", t, dst, v});
           }
@@ -603,6 +629,71 @@ class Protocol {
         y.pc = lk_act;
         emit(x, Step{"T%d begins lock() of o%d, collector state %d", t, s.weak, y.tmp});
       }
+    }
+  }
+
+  // ---- fibers
+  void shade_for_fiber(State& x, int t) const {
+    if (!white(x, x.fiber)) return;
+    if (x.term == terminating) x.term = marking;
+    grey(x, t, x.fiber);
+  }
+  bool is_unread(const State& s) const {
+    return !s.fiber_black && (!c_.fiber_card || s.full || s.fiber_listed || s.fiber_dirty);
+  }
+  template <class Held, class Emit>
+  void fiber_steps(const State& s, int t, int free_reg, Held&& held, Emit&& emit) const {
+    const Mutator& m = s.m[t];
+    // The program keeps the variable as it is while another thread stores to it or copies out of it.
+    bool used = false;
+    for (const Mutator& other : s.m)
+      used |= in_barrier(other) && (other.slot == fiber_ || (other.slot == 0 && other.neu == s.fiber && s.fiber));
+    if (s.runner == 0 && !used && drained(s, t)) {
+      State x = s;
+      x.runner = u8(t + 1);
+      if (c_.fiber_enter_scans && flag(s, t) && m.black && is_unread(s)) {
+        shade_for_fiber(x, t);
+        x.fiber_black = 1;
+      }
+      emit(x, Step{x.fiber_black != s.fiber_black ? "T%d scans the fiber and runs on it" : "T%d runs on the fiber", t});
+      if (c_.fiber_free && s.fiber) {
+        State y = s;
+        if (c_.fiber_free_scans && flag(s, t) && is_unread(s)) shade_for_fiber(y, t);
+        y.fiber = 0;
+        y.fiber_black = m.black;
+        y.fiber_dirty = c_.fiber_card;
+        emit(y, Step{"T%d gives the fiber up, with o%d, and makes a new one", t, s.fiber});
+      }
+    }
+    if (s.runner == t + 1) {
+      State x = s;
+      x.runner = 0;
+      if (c_.fiber_leave_greys) x.fiber_black = m.black;
+      if (c_.fiber_card && c_.fiber_leave_dirties) x.fiber_dirty = 1;
+      emit(x, Step{"T%d leaves the fiber", t});
+      if (s.fiber && free_reg >= 0 && !held(s.fiber)) {
+        x = s;
+        x.m[t].reg[free_reg] = s.fiber;
+        emit(x, Step{"T%d copies o%d from the fiber's variable", t, s.fiber});
+      }
+      if (s.fiber && !used) {
+        x = s;
+        x.fiber = 0;
+        emit(x, Step{"T%d drops o%d from the fiber's variable", t, s.fiber});
+      }
+      if (!s.fiber)
+        for (int r = 0; r < c_.sh.regs[t]; ++r)
+          if (m.reg[r]) {
+            x = s;
+            x.fiber = m.reg[r];
+            emit(x, Step{"T%d copies o%d to the fiber's variable", t, m.reg[r]});
+          }
+    } else if (c_.peek && s.fiber && free_reg >= 0 && !held(s.fiber)) {
+      State x = s;
+      Mutator& y = x.m[t];
+      y.reg[free_reg] = y.neu = s.fiber;
+      y.pc = st_flag;
+      emit(x, Step{"T%d copies o%d from a variable of the fiber that it does not run on", t, s.fiber});
     }
   }
 
@@ -723,6 +814,7 @@ class Protocol {
       if (o && o <= n_ && white(x, o)) grey(x, t, o);
     };
     for (int r = 0; r < c_.sh.regs[t]; ++r) see(m.reg[r]);
+    if (x.runner == t + 1) see(x.fiber);
     if (c_.keep_alive && in_barrier(m)) {
       see(m.old);
       see(m.neu);
@@ -758,6 +850,7 @@ class Protocol {
         if (c_.merged_handshakes) {
           scan(x, t);
           y.black = 1;
+          if (s.runner == t + 1) x.fiber_black = 1;
           y.epoch = 2;
           hand_over();
         }
@@ -765,6 +858,7 @@ class Protocol {
       case c_hs2:
         scan(x, t);
         y.black = 1;
+        if (s.runner == t + 1) x.fiber_black = 1;
         y.epoch = 2;
         hand_over();
         what = inside ? "T%d answers HS2 (scan) inside an operation" : "T%d answers HS2 (scan)";
@@ -822,6 +916,8 @@ class Protocol {
     }
     if (c_.root_card && !x.full && !x.root_dirty) x.rooted = 1;
     if (c_.root_card && clean) x.root_dirty = 0;
+    if (c_.fiber_card) x.fiber_listed |= x.fiber_dirty;
+    if (c_.fiber_card && (clean || !c_.fiber_lossy)) x.fiber_dirty = 0;
     if (clean)
       for (u8& k : x.card) k = 0;
   }
@@ -860,6 +956,7 @@ class Protocol {
       if (o >= 1 && o <= n_) r |= bit(o);
     };
     if (c_.use_global) add(s.global);
+    add(s.fiber);
     for (int t = 0; t < kThreads; ++t) {
       const Mutator& m = s.m[t];
       for (int k = 0; k < c_.sh.regs[t]; ++k) add(m.reg[k]);
@@ -893,6 +990,19 @@ class Protocol {
     }
     return r;
   }
+  // All threads are black, so who runs on it has scanned it, and nobody makes it grey again.
+  template <class Emit>
+  void read_fiber(const State& s, Emit&& emit) const {
+    State x = s;
+    x.fiber_read = 1;
+    const bool read = s.runner == 0 && is_unread(s);
+    if (read && white(s, s.fiber)) {
+      x.mark |= bit(s.fiber);
+      x.work |= bit(s.fiber);
+    }
+    if (read) x.fiber_black = 1;
+    emit(x, Step{read ? "collector reads the parked fiber (o%d)" : "collector passes the fiber", s.fiber});
+  }
   void off(State& x) const { x.cpc = c_off_start; }
 
   template <class Emit>
@@ -906,6 +1016,7 @@ class Protocol {
           x.aborted = 0;
           x.term = marking;
           x.rooted = !c_.use_global;
+          x.fiber_read = !c_.sh.fiber;
           x.hadwork = 0;
           if (full) x.mark = 0;
           if (k2()) {
@@ -947,6 +1058,7 @@ class Protocol {
         if (c_.lossy_clean) {
           for (u8& k : x.card) k = 0;
           x.root_dirty = 0;
+          if (c_.fiber_lossy) x.fiber_dirty = 0;
           x.hadwork = 0;
         } else
           collect_cards(x, true);
@@ -957,6 +1069,9 @@ class Protocol {
                                     : "collector lists and cleans the dirty cards"});
         return;
       }
+      case c_hs2:
+        if (c_.fiber_early && !s.fiber_read) read_fiber(s, emit);
+        return;
       case c_cards: {
         State x = s;
         x.cpc = c_mark;
@@ -980,10 +1095,14 @@ class Protocol {
           x.aborted = 1;
           x.work = x.list = x.todo = 0;
           x.cur = 0;
-          x.rooted = 0;
+          x.rooted = x.fiber_read = 0;
           off(x);
           if (c_.global_flag) x.m[0].flag = 0;
           emit(x, Step{"== collector gives the cycle up"});
+        }
+        if (!s.fiber_read) {
+          idle_now = false;
+          read_fiber(s, emit);
         }
         if (!s.rooted) {
           idle_now = false;
@@ -1102,6 +1221,7 @@ class Protocol {
         x.hadwork = 0;
         x.work = x.list = x.todo = 0;
         x.rooted = 0;
+        x.fiber_black = x.fiber_read = x.fiber_listed = 0;
         x.cur = 0;
         x.term = marking;
         x.full = 0;

@@ -1,6 +1,6 @@
 // The state of the model: a tiny heap, two mutators, one collector; and its packing into a few machine words.
 //
-// Objects are numbered 1..N; 0 is null; N+1 names the global root cell when it appears as a store's target.
+// Objects are numbered 1..N; 0 is null; N+1 names the global root cell when it appears as a store's target, N+2 the fiber's variable.
 // Packing is canonical up to renaming of objects, of a thread's registers, and (if both threads are alike) of
 // threads: states that differ only in such names count once. An imperfect choice of representative costs
 // states, never soundness.
@@ -44,6 +44,10 @@ struct State {
   u8 root_dirty;  // option root_card: the global cell has a card, and it is dirty
   u8 cur;  // object whose second field is still to be read
   u8 aborted;
+  // Option fiber: a stack of one variable, which no thread owns. 0: parked; t+1: thread t runs on it
+  u8 fiber, runner;
+  u8 fiber_black, fiber_read;     // scanned in this cycle; the collector's pass over parked stacks is done
+  u8 fiber_dirty, fiber_listed;   // option fiber_card: as an old object's card
   Mutator m[kThreads];
 };
 
@@ -53,6 +57,7 @@ struct Shape {
   int sb = 2;
   bool alike = false;
   bool one_card = false;
+  bool fiber = false;
 };
 
 // One walk over all members serves packing and unpacking, so the two cannot disagree.
@@ -81,6 +86,14 @@ void transfer(Io&& io, State& s, const Shape& sh) {
   io(s.aborted, 1);
   io(s.root_dirty, 1);
   if (sh.f > 1) io(s.cur, id);
+  if (sh.fiber) {
+    io(s.fiber, id);
+    io(s.runner, 2);
+    io(s.fiber_black, 1);
+    io(s.fiber_read, 1);
+    io(s.fiber_dirty, 1);
+    io(s.fiber_listed, 1);
+  }
   for (int t = 0; t < kThreads; ++t) {
     Mutator& m = s.m[t];
     for (int r = 0; r < sh.regs[t]; ++r) io(m.reg[r], id);
@@ -105,7 +118,7 @@ void transfer(Io&& io, State& s, const Shape& sh) {
   }
 }
 
-// to[old name] = new name, to[0] = 0, to[n+1] = n+1
+// to[old name] = new name, to[0] = 0, to[n+1] = n+1, to[n+2] = n+2
 inline State rename(const State& s, const u8* to, const Shape& sh) {
   State r = s;
   auto set = [&](u8 b) {
@@ -129,6 +142,7 @@ inline State rename(const State& s, const u8* to, const Shape& sh) {
   r.global = to[s.global];
   r.weak = to[s.weak];
   r.cur = to[s.cur];
+  r.fiber = to[s.fiber];
   for (Mutator& m : r.m) {
     for (u8& x : m.reg) x = to[x];
     m.slot = to[m.slot];
@@ -145,7 +159,7 @@ inline State rename(const State& s, const u8* to, const Shape& sh) {
 
 // Name objects in the order in which a walk from the roots meets them; order the rest by what is known.
 inline State name_by_walk(const State& s, const Shape& sh) {
-  u8 to[kMaxObjects + 2] = {}, order[kMaxObjects];
+  u8 to[kMaxObjects + 3] = {}, order[kMaxObjects];
   int k = 0;
   auto meet = [&](u8 o) {
     if (o >= 1 && o <= sh.n && !to[o]) {
@@ -156,6 +170,7 @@ inline State name_by_walk(const State& s, const Shape& sh) {
   meet(s.global);
   meet(s.weak);
   meet(s.cur);
+  meet(s.fiber);
   for (int t = 0; t < kThreads; ++t) {
     const Mutator& m = s.m[t];
     for (int r = 0; r < sh.regs[t]; ++r) meet(m.reg[r]);
@@ -188,6 +203,7 @@ inline State name_by_walk(const State& s, const Shape& sh) {
     meet(u8(best));
   }
   to[sh.n + 1] = u8(sh.n + 1);
+  to[sh.n + 2] = u8(sh.n + 2);
   return rename(s, to, sh);
 }
 
@@ -218,6 +234,7 @@ Packed<W> pack(const State& s, const Shape& sh) {
         if (swap) {
           std::swap(c.m[0], c.m[1]);
           c.pend = u8((c.pend >> 1 & 1) | (c.pend << 1 & 2));
+          if (c.runner) c.runner = u8(3 - c.runner);
         }
         if (r0) {
           if (!c.m[0].reg[0] || !c.m[0].reg[1]) continue;
