@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Installs a build into a scratch folder and builds programs of others against it, the ways people do.
+"""Builds programs of others against an installed lull, the ways people do.
 
 usage: run.py SOURCE BUILD CASE
+  install       puts the build into BUILD/tests/consumers/prefix, for those below; nothing of theirs touches BUILD afterwards
+  first         what a build tree exports when it has been configured only once
   cmake         find_package(lull), lull::gc and lull::malloc
   pkg_config    g++ with pkg-config's flags
   no_exceptions the same without exceptions and run-time types
@@ -25,6 +27,7 @@ def run(*command, **more):
     result = subprocess.run([str(c) for c in command], capture_output=True, text=True, **more)
     if result.returncode != 0:
         print(*command)
+        print(f'exit status {result.returncode}')
         print(result.stdout + result.stderr)
         sys.exit(1)
     return result.stdout
@@ -44,6 +47,20 @@ def flags(prefix, *more):
 def cmake(source, build, prefix):
     run('cmake', '-S', source, '-B', build, '-G', 'Ninja', f'-DCMAKE_PREFIX_PATH={prefix}', '-DCMAKE_BUILD_TYPE=Release')
     run('cmake', '--build', build)
+
+
+def case_install(_, prefix, __):
+    shutil.rmtree(prefix, ignore_errors=True)
+    run('cmake', '--install', sys.argv[2], '--prefix', prefix)
+
+
+# Variables that a later include puts into the cache are there from the second time on: users of a fresh tree did not find the headers.
+def case_first(scratch, _, source):
+    run('cmake', '-S', source, '-B', scratch, '-G', 'Ninja', '-DCMAKE_BUILD_TYPE=Release', '-DLULL_BUILD_TESTS=OFF', '-DLULL_BUILD_BENCH=OFF',
+        '-DLULL_BUILD_APPS=OFF')
+    exported = next(scratch.glob('CMakeFiles/Export/**/lull_targets.cmake')).read_text()
+    if exported.count('INTERFACE_INCLUDE_DIRECTORIES "${_IMPORT_PREFIX}/include"') < 2:
+        sys.exit(f'no include folder:\n{exported}')
 
 
 def case_cmake(scratch, prefix, _):
@@ -108,18 +125,15 @@ def case_subproject(scratch, _, source):
 
 def main():
     source, build, case = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
-    if case == 'deb' and shutil.which('dpkg-deb') is None or case == 'c' and shutil.which('gcc') is None or case not in ('cmake', 'subproject') and shutil.which('pkg-config') is None:
+    if case == 'deb' and shutil.which('dpkg-deb') is None or case == 'c' and shutil.which('gcc') is None or case not in ('install', 'first', 'cmake', 'subproject') and shutil.which('pkg-config') is None:
         sys.exit(77)
     scratch = build / 'tests' / 'consumers' / case
     shutil.rmtree(scratch, ignore_errors=True)
-    prefix = scratch / 'prefix'
-    prefix.mkdir(parents=True)
-    if case not in ('subproject', 'deb'):
-        run('cmake', '--install', build, '--prefix', prefix)
+    scratch.mkdir(parents=True)
     started = time.monotonic()
-    globals()[f'case_{case}'](scratch, prefix, source)
+    globals()[f'case_{case}'](scratch, build / 'tests' / 'consumers' / 'prefix', source)
     print(f'{case}: fine after {time.monotonic() - started:.1f} s')
-    shutil.rmtree(scratch)
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 main()
