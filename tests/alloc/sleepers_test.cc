@@ -70,7 +70,7 @@ class SleepersTest : public testing::Test {
   // Until everybody who was told to sleep does; the kernel may take its time.
   template <class Condition>
   static bool empties_until(When when, Condition&& condition) {
-    for (int i = 0; i < 200; ++i) {
+    for (int i = 0; i < 2000; ++i) {
       empty_sleepers(when);
       if (condition()) return true;
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
@@ -385,8 +385,7 @@ TEST(ThreadState, AThreadThatRunsDoesNotWait) {
   while (tid == 0) std::this_thread::yield();
   const std::uint64_t time = lull::os::cpu_ns_of_thread(tid);
   for (int i = 0; i < 100; ++i) EXPECT_EQ(lull::os::stack_of_waiting_thread(tid), 0u);
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  EXPECT_GT(lull::os::cpu_ns_of_thread(tid), time);
+  while (lull::os::cpu_ns_of_thread(tid) <= time) std::this_thread::yield();  // on a busy machine it may wait for a processor
   stop = true;
   runner.join();
 }

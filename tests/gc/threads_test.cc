@@ -467,14 +467,16 @@ TEST_F(ThreadWithoutSignals, AnswersWhenItAllocatesOrStoresWhileMarking) {
 
 TEST_F(Thread, KeepsItsErrnoWhenInterrupted) {
   if (kThreadSanitizer) GTEST_SKIP() << "no signals";
-  std::atomic<bool> over{false};
+  std::atomic<bool> attached{false}, over{false};
   std::thread thread([&] {
     make<Node>();
     errno = 4711;
+    attached = true;
     while (!over) {
     }
     EXPECT_EQ(errno, 4711);
   });
+  while (!attached) std::this_thread::yield();  // on a busy machine, all the cycles could be over before there is a thread
   const std::uint64_t before = lull::read_mem_stats().async_answers;
   for (int i = 0; i < 20; ++i) lull::collect();
   EXPECT_GT(lull::read_mem_stats().async_answers, before);
@@ -509,12 +511,15 @@ TEST_F(Thread, KeepsItsSystemCallsWhenInterrupted) {
   if (kThreadSanitizer) GTEST_SKIP() << "no signals";
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);
+  std::atomic<bool> attached{false};
   std::thread thread([&] {
     make<Node>();
+    attached = true;
     char byte = 0;
     EXPECT_EQ(read(ends[0], &byte, 1), 1);  // not -1 with EINTR
     EXPECT_EQ(byte, 'x');
   });
+  while (!attached) std::this_thread::yield();
   for (int i = 0; i < 20; ++i) lull::collect();
   ASSERT_EQ(write(ends[1], "x", 1), 1);
   join(thread);
