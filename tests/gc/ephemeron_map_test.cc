@@ -12,9 +12,12 @@
 #include <random>
 #include <vector>
 
+#include "gc/cycle/driver.h"
 #include "gc/cycle/stepper.h"
 #include "gc/model/options.h"
 #include "gc/model/phase.h"
+#include "gc/mutator/handshake.h"
+#include "gc/mutator/runtime_section.h"
 #include "tests/support/hidden.h"
 #include "tests/support/node.h"
 #include "tests/support/scale.h"
@@ -311,6 +314,42 @@ TEST_F(EphemeronMap, AChainCostsWhatItsLengthSays) {
   }
 }
 
+// Keys that are marked together, late: an object that only the end of a chain leads to refers to them all, and their entries
+// have been found and wait by then. (Some links of the chain may be followed at once, in the order of the table; not all.)
+TEST_F(EphemeronMap, KeysOfWaitingEntriesMayBeMarkedInOneBatch) {
+  constexpr std::size_t kKeys = 200, kLinks = 100;
+  struct Many {
+    ptr<Node> all[kKeys];
+    void trace(lull::tracer& t) const {
+      for (const ptr<Node>& one : all) t(one);
+    }
+  };
+  static root<ephemeron_map<Node, Many>> last;
+  elsewhere([] {
+    const ptr<Many> many = make<Many>();
+    for (ptr<Node>& key : many->all) {
+      key = make<Node>();
+      map->insert(key, make<Node>());
+    }
+    ptr<Node> link = keys[0] = make<Node>();
+    for (std::size_t i = 0; i < kLinks; ++i) {
+      const ptr<Node> next = make<Node>();
+      map->insert(link, next);
+      link = next;
+    }
+    last = make<ephemeron_map<Node, Many>>();
+    last->insert(link, many);
+  });
+  for (int i = 0; i < 2; ++i) {
+    lull::collect();
+    EXPECT_EQ(live_entries(), kKeys + kLinks);
+  }
+  drop_key(0);
+  lull::collect();
+  EXPECT_EQ(live_entries(), 0u);
+  elsewhere([] { last = nullptr; });
+}
+
 TEST_F(EphemeronMap, ManyMapsMayHaveOneKey) {
   static root<Map[]> maps;
   constexpr std::size_t kMaps = 1000;
@@ -499,6 +538,49 @@ INSTANTIATE_TEST_SUITE_P(AtEveryStep, EphemeronStep,
                            return std::string(name_of(std::get<0>(named.param))) +
                                   (std::get<1>(named.param) == CycleKind::full ? "_full" : "_young");
                          });
+
+// A black stack copies a key out of a local variable of a thread whose stack is grey, and the variable ends, which is no store. The
+// cycle does not look at the new entry, which is born black: were the key not shaded, the entry would keep the address of a freed one.
+TEST_F(EphemeronMap, AKeyOutOfAVariableOfAGreyStackLeavesNoStaleEntry) {
+  lull::gc::options.noasync = 1;
+  std::atomic<const ptr<Node>*> variable{nullptr};
+  std::atomic<int> stage{0};
+  std::thread grey([&] {
+    lull::attach_thread();
+    stage = 1;
+    while (lull::gc::self().pending != lull::gc::HandshakeOp::barriers_on) {
+    }
+    {
+      lull::gc::RuntimeSection later(lull::gc::self());  // make() must not answer handshake 2
+      [&]() __attribute__((noinline)) {
+        const ptr<Node> mine = make<Node>();
+        variable = &mine;
+        lull::gc::self().runtime_depth = 0;
+        lull::gc::poll(lull::gc::self());  // handshake 1
+        lull::gc::self().runtime_depth = 1;
+        while (stage != 2) {  // does not poll: grey
+        }
+      }();
+      clear_stack_below();
+    }
+    while (lull::gc::mark_state != lull::gc::MarkState::off) lull::safepoint();
+  });
+  while (stage != 1) std::this_thread::yield();
+  lull::gc::request_full_cycle();
+  while (variable == nullptr || lull::gc::self().scanned_cycle != lull::gc::current_cycle.load()) {
+    lull::blocking_region scanned_on_behalf;
+    std::this_thread::yield();
+  }
+  map->insert(*variable, make<Node>());  // this stack is black
+  clear_stack_below();
+  stage = 2;
+  {
+    lull::blocking_region joining;
+    grey.join();
+  }
+  Stepper().finish();
+  live_entries();  // checks that what is there is whole
+}
 
 TEST_F(EphemeronMap, AnAbortedCycleForgetsWhatWaited) {
   const Hidden value = add_entry(0);

@@ -70,7 +70,7 @@ TEST_F(Hold, ALargeObjectWaitsBeforeItIsMadeIfACycleIsDue) {
   allocate_until(goal_ - goal_ / 50);
   ASSERT_EQ(held(), 0u);
   forget(lull::make_array<char>(goal_ / 2).get());
-  EXPECT_GE(held(), 1u);
+  EXPECT_EQ(held(), 2u);  // before it, and after it as any object that leaves the heap past its goal
 }
 
 TEST_F(Hold, ALargeObjectDoesNotWaitWhereNoCycleIsDue) {
