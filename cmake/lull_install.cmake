@@ -2,7 +2,11 @@
 include(CMakePackageConfigHelpers)
 
 install(DIRECTORY include/lull DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
-install(TARGETS lull_alloc lull_gc lull_malloc_shared lull_malloc_static EXPORT lull_targets
+set(lull_libraries lull_alloc lull_gc lull_malloc_shared lull_malloc_static)
+if(LULL_DEBUG_SERVER)
+  list(APPEND lull_libraries lull_debug)
+endif()
+install(TARGETS ${lull_libraries} EXPORT lull_targets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT lull_targets NAMESPACE lull:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lull)
 configure_package_config_file(cmake/lull-config.cmake.in lull-config.cmake

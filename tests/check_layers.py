@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Includes go down only.
 
-    check_layers.py ROOT         reads every #include of include/, alloc/ and gc/ below ROOT; prints what breaks the order
+    check_layers.py ROOT         reads every #include of include/, alloc/, gc/ and debug/ below ROOT; prints what breaks the order
     check_layers.py --self-test  plants violations in a scratch tree and expects each to be found
 """
 
@@ -27,6 +27,7 @@ RANKS = [
     ["gc/cycle"],
     ["gc/report"],
     ["gc/api"],
+    ["debug"],
 ]
 # (from, to) within one rank
 ALLOWED = [("gc/weak", "gc/mark"), ("gc/remember", "gc/mark")]
@@ -50,7 +51,7 @@ def target_of(quote, name):
     """The path from the root that an #include names; None for headers of the system."""
     if name.startswith("lull/"):
         return "include/" + name
-    if name.startswith(("alloc/", "gc/", "include/")) or quote == '"':
+    if name.startswith(("alloc/", "gc/", "debug/", "include/")) or quote == '"':
         return name
     return None
 
@@ -67,7 +68,7 @@ def complaint(source, target):
 
 
 def sources(root):
-    return [path for top in ("include", "alloc", "gc") for path in sorted((root / top).rglob("*"))
+    return [path for top in ("include", "alloc", "gc", "debug") for path in sorted((root / top).rglob("*"))
             if path.suffix in SOURCES]
 
 

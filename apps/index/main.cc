@@ -1,5 +1,9 @@
 // index_service: what tools/run runs. See options.cc for what it does, service.h for how.
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <vector>
 
@@ -11,6 +15,9 @@
 #include "apps/index/query.h"
 #include "apps/index/report.h"
 #include "apps/index/runs.h"
+#ifdef LULL_HAS_DEBUG_SERVER
+#include "lull/debug_server.h"
+#endif
 
 namespace index_service {
 namespace {
@@ -86,7 +93,22 @@ int run_and_show(const Options& options, const Corpus& corpus, const std::vector
   return runs.size() == wanted ? exit_code : kExitWrongAnswers;
 }
 
+#ifdef LULL_HAS_DEBUG_SERVER
+bool start_debug_server(int port) {
+  if (!lull::debug_server::start({.port = static_cast<std::uint16_t>(port)})) {
+    std::fprintf(stderr, "index_service: cannot serve on port %d: %s\n", port, std::strerror(errno));
+    return false;
+  }
+  std::printf("look at http://127.0.0.1:%u/ (in a terminal: tools/lull-top %d)\n", unsigned{lull::debug_server::port()}, int{::getpid()});
+  std::fflush(stdout);
+  return true;
+}
+#else
+bool start_debug_server(int) { return false; }
+#endif
+
 int serve(const Options& options) {
+  if (options.serve_port >= 0 && !start_debug_server(options.serve_port)) return kExitUsage;
   const Corpus corpus = find_corpus(corpus_paths(options), options.max_files);
   const std::vector<Query> queries = make_queries(corpus, kQueries, kQuerySeed);
   if (queries.empty()) throw CorpusError("the files hold too few words to ask for");

@@ -6,7 +6,15 @@
 namespace index_service {
 namespace {
 
+constexpr double kServedSeconds = 3600;  // with --serve: until interrupted, in practice
 constexpr const char* kDefaultPaths[] = {"/usr/include", "/usr/share/doc"};
+
+// A page is for looking at: one run, and a long one.
+void adapt_to_serving(const CLI::App& app, Options& options) {
+  options.memory = "lull";
+  options.report = false;
+  if (app.count("--seconds") == 0) options.seconds = kServedSeconds;
+}
 
 void declare(CLI::App& app, Options& options) {
   app.add_option("PATH", options.paths,
@@ -28,6 +36,11 @@ void declare(CLI::App& app, Options& options) {
       ->check(CLI::Range(std::size_t{1}, std::size_t{100'000'000}));
   app.add_flag_callback(
       "--no-report", [&options] { options.report = false; }, "Do not write lull-report.html");
+#ifdef LULL_HAS_DEBUG_SERVER
+  app.add_option("--serve", options.serve_port,
+                 "Serve lull's live page on this port of this host (0: any), run on lull only, for an hour unless --seconds says otherwise")
+      ->check(CLI::Range(0, 65535));
+#endif
   app.add_option("--result-fd", options.result_fd)->group("");  // hidden: for child processes
 }
 
@@ -49,6 +62,7 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     return {std::nullopt, app.exit(error) == 0 ? kExitOk : kExitUsage};
   }
+  if (options.serve_port >= 0) adapt_to_serving(app, options);
   return {options, kExitOk};
 }
 

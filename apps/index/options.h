@@ -18,6 +18,7 @@ struct Options {
   std::size_t max_files = 5000;    // of the default paths: some 300 MiB of index, loaded in about 5 s
   std::string memory = "both";     // or lull, or shared_ptr
   bool report = true;
+  int serve_port = -1;  // of the debug server, 0: any; -1: none
   int result_fd = -1;  // in a child: where its result goes
 };
 

@@ -381,4 +381,12 @@ MUTANTS = [
      '*MustHold*'),
     ('rules act one after the other', 'gc/report/guardian_engine.cc',
      '  if (acted_ && seconds - acted_at_ < options_.least_pause_seconds) return nullptr;\n', '', 'guardian_test', '*Together*'),
+    # The debug server.
+    ('a name that a foreign page chose is served', 'debug/guard.cc', 'if (!is_our_host(request.host, own_name)) return', 'if (!is_our_host(request.host, own_name) && false) return',
+     'debug_server_test', '*NoOtherSite*'),
+    ('another site may make the program collect', 'debug/guard.cc', 'if (!request.origin.empty() &&', 'if (false && !request.origin.empty() &&', 'debug_server_test', '*NoOtherSite*'),
+    ('the debug server leaves SIGPIPE ignored', 'debug/http.cc', '~KeepSignal() { ::sigaction(SIGPIPE, &before_, nullptr); }', '~KeepSignal() {}', 'debug_server_test', '*HandlersAlone*'),
+    ("a child keeps the debug server's socket", 'debug/listener.cc', '  for (Connection& c : connections_) ::close(c.fd);\n  close_all();', '', 'debug_server_test', '*AForkedChild*'),
+    ('a profile is cut to the range that was asked for', 'debug/http.cc', 'request.ranges.clear();', 'static_cast<void>(request);', 'debug_server_test', '*IgnoresRanges*'),
+    ('the thread that collected for the debug server stays attached', 'debug/routes.cc', '  detach_thread();\n', '', 'debug_server_test', '*NotAttached*'),
 ]

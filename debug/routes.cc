@@ -1,0 +1,178 @@
+#include "debug/routes.h"
+
+#include <charconv>
+#include <cstring>
+
+#include "debug/heap_profile.h"
+#include "debug/snapshot.h"
+#include "debug/web_assets.h"
+#include "lull/collect.h"
+#include "lull/metrics_export.h"
+#include "lull/thread.h"
+#include "lull/timeline.h"
+
+namespace lull::debug {
+namespace {
+
+constexpr double kLongestTrace = 60;  // seconds
+constexpr char kJson[] = "application/json";
+constexpr char kBinary[] = "application/octet-stream";
+
+text_sink into(std::string& text) {
+  return {[](void* to, const char* at, std::size_t n) { static_cast<std::string*>(to)->append(at, n); }, &text};
+}
+
+template <class Number>
+bool parse(std::string_view text, Number& out) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+// No page may be put into another one's frame (its button collects), and nothing is fetched from elsewhere.
+void add_usual_headers(Response& response) {
+  for (const auto& [name, value] : {std::pair{"Cache-Control", "no-store"},
+                                    {"X-Content-Type-Options", "nosniff"},
+                                    {"X-Frame-Options", "DENY"},
+                                    {"Referrer-Policy", "no-referrer"},
+                                    {"Cross-Origin-Resource-Policy", "same-origin"},
+                                    {"Content-Security-Policy",
+                                     "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"}})
+    response.headers.emplace_back(name, value);
+}
+
+const Asset* asset_at(std::string_view path) {
+  for (const Asset& asset : assets())
+    if (asset.path == path) return &asset;
+  return nullptr;
+}
+
+Response wrong_method(std::string allowed) {
+  Response response = Response::error(405, "only " + allowed);
+  response.headers.emplace_back("Allow", allowed == "GET" ? "GET, HEAD" : std::move(allowed));
+  return response;
+}
+
+class Claim {
+ public:
+  explicit Claim(std::atomic<bool>& flag) : flag_(flag), mine_(!flag.exchange(true, std::memory_order_acquire)) {}  // pairs with the release below
+  Claim(const Claim&) = delete;
+  Claim& operator=(const Claim&) = delete;
+  ~Claim() {
+    if (mine_) flag_.store(false, std::memory_order_release);  // pairs with the acquire above
+  }
+  explicit operator bool() const { return mine_; }
+
+ private:
+  std::atomic<bool>& flag_;
+  const bool mine_;
+};
+
+}  // namespace
+
+const Routes::Route Routes::kRoutes[] = {
+    {"GET", "/debug/pprof/", nullptr, &Routes::index},
+    {"GET", "/debug/pprof/heap", "memory in use: <code>go tool pprof URL</code>; <a href='heap?debug=1'>as text</a>", &Routes::heap},
+    {"GET", "/debug/pprof/allocs", "memory allocated since the start; <a href='allocs?debug=1'>as text</a>", &Routes::allocs},
+    {"GET", "/debug/pprof/cmdline", "the command line, parts separated by 0", &Routes::command_line},
+    {"GET", "/metrics", "all metrics for Prometheus", &Routes::prometheus},
+    {"GET", "/debug/vars", "all metrics as Go's expvar", &Routes::expvar},
+    {"GET", "/debug/trace", "a timeline for ui.perfetto.dev; <code>?seconds=5</code>", &Routes::trace},
+    {"POST", "/debug/gc", "a full cycle: <code>curl -X POST URL</code>; <code>?kind=young</code>", &Routes::collect},
+    {"GET", "/api/samples", "what the page reads; <code>?after=NUMBER</code>", &Routes::api_samples},
+};
+
+Routes::Routes(Samples& samples, StopSignal& stopping) : samples_(samples), stopping_(stopping) {}
+
+Response Routes::answer(const Request& request) {
+  Response response = Response::error(404, "nothing here; see /debug/pprof/");
+  if (const Asset* asset = asset_at(request.path)) {
+    response = request.only_reads() ? Response::of(std::string(asset->type), std::string(asset->contents)) : wrong_method("GET");
+  } else {
+    for (const Route& route : kRoutes) {
+      if (request.path != route.path) continue;
+      const bool fits = request.method == route.method || (request.method == "HEAD" && std::strcmp(route.method, "GET") == 0);
+      response = fits ? (this->*route.handle)(request) : wrong_method(route.method);
+    }
+  }
+  add_usual_headers(response);
+  return response;
+}
+
+Response Routes::index(const Request&) {
+  std::string text = "<!doctype html><meta charset=utf-8><meta name=viewport content='width=device-width'><title>lull</title>"
+                     "<style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem}"
+                     "dt{font-family:monospace;margin-top:.6rem}</style><h1>What this program answers</h1>"
+                     "<dl><dt><a href='/'>/</a><dd>the live page";
+  for (const Route& route : kRoutes) {
+    if (route.what == nullptr) continue;
+    const bool is_link = std::strcmp(route.method, "GET") == 0;
+    text += is_link ? std::string("<dt><a href='") + route.path + "'>" + route.path + "</a>" : std::string("<dt>POST ") + route.path;
+    text += std::string("<dd>") + route.what;
+  }
+  return Response::of("text/html; charset=utf-8", text + "</dl>");
+}
+
+Response Routes::heap(const Request& request) {
+  if (request.query.contains("seconds")) return Response::error(400, "no profiles of differences: take two, and go tool pprof -base");
+  if (request.query_or("debug", "0") != "0") return Response::of("text/plain; charset=utf-8", heap_profile_text());
+  std::string profile = heap_profile(request.path.ends_with("allocs") ? ProfileView::allocated : ProfileView::inuse);
+  if (profile.empty()) return Response::error(500, "no memory for the profile");
+  Response response = Response::of(kBinary, std::move(profile));
+  response.headers.emplace_back("Content-Disposition", "attachment; filename=\"" + request.path.substr(request.path.rfind('/') + 1) + ".pb.gz\"");
+  return response;
+}
+
+Response Routes::allocs(const Request& request) { return heap(request); }
+
+Response Routes::command_line(const Request&) { return Response::of("text/plain; charset=utf-8", lull::debug::command_line()); }
+
+Response Routes::prometheus(const Request&) {
+  std::string text;
+  metrics::write_prometheus(into(text));
+  return Response::of("text/plain; version=0.0.4; charset=utf-8", std::move(text));
+}
+
+Response Routes::expvar(const Request&) {
+  std::string text;
+  metrics::write_expvar(into(text));
+  return Response::of(kJson, std::move(text));
+}
+
+// A timeline that the program or another tool records is left alone: it goes on, and the answer holds what came before, too.
+Response Routes::trace(const Request& request) {
+  double seconds = 0;
+  if (!parse(request.query_or("seconds", "1"), seconds) || !(seconds >= 0 && seconds <= kLongestTrace))
+    return Response::error(400, "seconds: a number from 0 to 60");
+  if (request.method == "HEAD") return Response::of(kJson, "");
+  const Claim claim(traces_);
+  if (!claim) return Response::error(409, "another request is recording; try again when it is done");
+  const bool was_on = timeline::is_on();
+  if (!was_on) timeline::start();
+  const bool whole = stopping_.sleep(seconds);
+  if (!was_on) timeline::stop();
+  if (!whole) return Response::error(503, "the server is being stopped");
+  std::string text;
+  timeline::write(into(text));
+  Response response = Response::of(kJson, std::move(text));
+  response.headers.emplace_back("Content-Disposition", "attachment; filename=\"trace.json\"");
+  return response;
+}
+
+// Waiting for a cycle attaches the thread; a thread that then waits in system calls would delay handshakes.
+Response Routes::collect(const Request& request) {
+  const std::string_view kind = request.query_or("kind", "full");
+  if (kind != "full" && kind != "young") return Response::error(400, "kind: full or young");
+  kind == "full" ? lull::collect() : lull::collect_young();
+  detach_thread();
+  return Response::of("text/plain; charset=utf-8", "collected\n");
+}
+
+Response Routes::api_samples(const Request& request) {
+  std::uint64_t after = 0;
+  if (!parse(request.query_or("after", "0"), after)) return Response::error(400, "after: the number of a sample");
+  std::string text;
+  write_snapshot(into(text), samples_, after);
+  return Response::of(kJson, std::move(text));
+}
+
+}  // namespace lull::debug
