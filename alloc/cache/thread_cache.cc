@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "alloc/base/check.h"
+#include "alloc/os/checker.h"
 #include "alloc/os/vm.h"
 
 namespace lull::detail {
@@ -55,6 +56,7 @@ void ask_for_lines(std::uintptr_t from, std::uintptr_t to) {
 
 // Free slots [from, to), before they are handed out.
 void prepare(const pages::Span& span, const SpanClass& c, std::uintptr_t from, std::uintptr_t to) {
+  os::allow(from, to - from);
   if (!c.zero_slots) return;
   if (span.needs_zero) std::memset(reinterpret_cast<void*>(from), 0, to - from);
   else touch_pages(from, to - from);

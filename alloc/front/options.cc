@@ -7,6 +7,7 @@
 #include <iterator>
 #include <unistd.h>
 
+#include "alloc/os/checker.h"
 #include "alloc/os/environment.h"
 
 namespace lull::front {
@@ -88,6 +89,7 @@ constinit std::atomic<bool> was_read{false}, complained{false};
 // Threads that come here at once agree on one's findings, also if the environment changed in between.
 void read_environment() {
   MallocOptions found;
+  found.secure = os::find_checker() != os::Checker::none;  // each block on a slow path, and late to be used again
   if (const char* text = os::environment_variable("LULL_MALLOC")) {
     const Text wrong = parse(text, found);
     if (wrong.at != nullptr && !complained.exchange(true, std::memory_order_relaxed)) complain(wrong);

@@ -1,7 +1,7 @@
 // LULL_MALLOC: what a program's environment asks of malloc, a list of names with values: LULL_MALLOC=secure,guard=1000
 //
 //   name     value                                                        alone    default
-//   secure   none, or 1                                                   1        0
+//   secure   none, or 1                                                   1        0; 1 under ASan and Valgrind (alloc/os/checker.h)
 //   guard    one sampled allocation in so many gets guard pages           100      0: none
 //   arena    none, or 1: memory of arenas cannot be touched after reset    1        0
 //

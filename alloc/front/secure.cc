@@ -8,6 +8,7 @@
 #include "alloc/base/check.h"
 #include "alloc/front/fork_gate.h"
 #include "alloc/front/misuse.h"
+#include "alloc/os/checker.h"
 #include "alloc/os/guard_pages.h"
 #include "alloc/os/lock.h"
 #include "alloc/os/random.h"
@@ -220,7 +221,9 @@ void* allocate_secure(BinIndex bin) {
     os::Locked locked(s->lock);
     block = take_locked(*s, bin);
   } while (block == nullptr && trim_secure());
-  if (block != nullptr) check_still_zero(static_cast<std::byte*>(block), bytes_of_bin(bin));
+  if (block == nullptr) return nullptr;
+  os::allow(reinterpret_cast<std::uintptr_t>(block), bytes_of_bin(bin));
+  check_still_zero(static_cast<std::byte*>(block), bytes_of_bin(bin));
   return block;
 }
 
@@ -235,6 +238,7 @@ void free_secure(void* address) {
   if (!(span->live_bits()[slot / 64].fetch_and(~bit_of(slot), std::memory_order_acq_rel) & bit_of(slot)))
     report_double_free(address);
   std::memset(address, 0, span->slot_bytes);
+  os::forbid(word, span->slot_bytes);
   const BinIndex bin = bin_of(span->slot_bytes);
   SecureBin& s = *bin_at(bin);
   void* pushed_out;

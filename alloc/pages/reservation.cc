@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "alloc/base/check.h"
+#include "alloc/os/checker.h"
 #include "alloc/os/lock.h"
 #include "alloc/os/random.h"
 #include "alloc/os/vm.h"
@@ -134,7 +135,7 @@ bool reserve_heap() {
   return false;
 }
 
-bool commit_heap(PageIndex first, PageCount n) {
+static bool make_usable(PageIndex first, PageCount n) {
   if (!reservation.on_demand) return os::commit(reinterpret_cast<void*>(address_of(first)), n.bytes());
   const PageIndex end = first + n;
   if (end.value <= mapped_pages) return true;  // by an attempt that failed later on
@@ -142,6 +143,12 @@ bool commit_heap(PageIndex first, PageCount n) {
   if (!has_room_for(bytes + reservation.size / kPartLeftOnDemand)) return false;
   if (!os::map_at(reinterpret_cast<void*>(address_of({mapped_pages})), bytes)) return false;
   mapped_pages = end.value;
+  return true;
+}
+
+bool commit_heap(PageIndex first, PageCount n) {
+  if (!make_usable(first, n)) return false;
+  os::tell_leak_checker(address_of(first), n.bytes());
   return true;
 }
 

@@ -3,6 +3,7 @@
 #include <new>
 
 #include "alloc/base/check.h"
+#include "alloc/os/checker.h"
 #include "alloc/os/guard_pages.h"
 #include "alloc/os/lock.h"
 #include "alloc/pages/page_heap.h"
@@ -111,10 +112,16 @@ bool remove_guard(PageIndex at) {
   return true;
 }
 
-PageRun allocate_run(PageCount pages, const SpanOwner& owner) {
+PageRun find_run(PageCount pages, const SpanOwner& owner) {
   if (!owner.secure) return page_heap.allocate(pages, owner.alignment);
   const PageRun run = page_heap.allocate({pages.value + 1}, owner.alignment, Placement::random);
   if (run.found) guard_or_release(run.first + pages);
+  return run;
+}
+
+PageRun allocate_run(PageCount pages, const SpanOwner& owner) {
+  const PageRun run = find_run(pages, owner);
+  if (run.found) os::allow(address_of(run.first), pages.bytes());
   return run;
 }
 
@@ -142,6 +149,7 @@ Span* create_span(const SpanGeometry& g, const SpanOwner& owner) {
 }
 
 void release_pages(PageIndex first, PageCount pages) {
+  os::forbid(address_of(first), pages.bytes());
   if (has_guard(first + pages) && remove_guard(first + pages)) ++pages.value;
   for (std::uint32_t p = first.value; p < first.value + pages.value; ++p)
     reservation.classes[p].store(PageClass::none, std::memory_order_relaxed);
@@ -167,11 +175,13 @@ void shrink_span(Span* span, PageCount keep) {
   const PageCount rest{span->page_count - keep.value};
   span->page_count = keep.value;
   span->slot_bytes = keep.bytes();
+  os::forbid(address_of(tail), rest.bytes());
   page_heap.release(tail, rest);
 }
 
 bool extend_span(Span* span, PageCount more) {
   if (!page_heap.take(span->first_page() + PageCount{span->page_count}, more)) return false;
+  os::allow(span->end(), more.bytes());
   span->page_count += more.value;
   span->slot_bytes = PageCount{span->page_count}.bytes();
   return true;

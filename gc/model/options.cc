@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "alloc/os/cgroup.h"
+#include "alloc/os/checker.h"
 #include "alloc/os/lock.h"
 
 namespace lull::gc {
@@ -23,7 +24,7 @@ constexpr DebugOption kDebugOptions[] = {
     {"gctrace", &Options::gctrace},   {"verify", &Options::verify},
     {"brake", &Options::brake}, {"pacertrace", &Options::pacertrace}, {"scavtrace", &Options::scavtrace},
     {"alloctrace", &Options::alloctrace},
-    {"scribble", &Options::scribble}, {"stress", &Options::stress},
+    {"scribble", &Options::scribble}, {"stress", &Options::stress}, {"poison", &Options::poison},
     {"stw", &Options::stw},           {"noconcurrent", &Options::noconcurrent},
     {"rage", &Options::rage},         {"check_trace", &Options::check_trace},
     {"noasync", &Options::noasync},   {"check_ptr_location", &Options::check_ptr_location},
@@ -137,6 +138,7 @@ void read_options() {
   os::Locked locked(once_lock);
   if (was_read) return;
   was_read = true;
+  options.poison = os::checker() != os::Checker::none;
   if (const char* text = std::getenv("LULL_DEBUG")) parse_debug_options(text, options);
   if (const char* text = std::getenv("LULL_AUTO_TUNE")) parse_tune_targets(text, options.auto_tune);
   read_percent();

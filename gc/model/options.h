@@ -22,6 +22,7 @@ struct Options {
   std::int64_t alloctrace = 0;          // n: a line with the stack for every n-th allocation
   std::int64_t verify = 0;              // 1: re-mark under a stop after each cycle and compare
   std::int64_t scribble = 0;            // 1: fill freed slots with 0xdb
+  std::int64_t poison = 0;              // 1: freed slots are forbidden to a memory checker (alloc/os/checker.h); 1 when there is one
   std::int64_t stress = 0;              // n: collect every n allocations
   std::int64_t stw = 0;                 // 1: stop the world for the whole mark
   std::int64_t noconcurrent = 0;        // 1: stop the world for mark and sweep
@@ -43,7 +44,7 @@ struct Options {
 
   bool barrier_always_on() const { return check_ptr_location != 0 || poll_at_stores != 0; }
   // No allocation takes the fast path.
-  bool one_at_a_time() const { return stress != 0 || alloctrace != 0; }
+  bool one_at_a_time() const { return stress != 0 || alloctrace != 0 || poison != 0; }
   bool has_tiny_buffers() const { return (rage | tiny) != 0; }
   bool stops_world() const { return stw != 0 || noconcurrent != 0; }
 };

@@ -3,6 +3,7 @@
 #include <new>
 
 #include "alloc/base/check.h"
+#include "alloc/os/checker.h"
 #include "alloc/os/meta_arena.h"
 #include "alloc/trace/timeline.h"
 #include "gc/model/kinds.h"
@@ -110,6 +111,7 @@ Mutator* try_attach() {
   m->handed_over = nullptr;
   m->has_words = false;
   m->words.clear();
+  m->words.set_fake_stack(os::own_fake_stack());
   m->assist_debt = 0;
   m->born_bytes = 0;
   __atomic_store_n(&m->block->poll_requested, 0u, __ATOMIC_RELAXED);

@@ -1,5 +1,8 @@
 #include "gc/mutator/word_buffer.h"
 
+#include <utility>
+
+#include "alloc/os/checker.h"
 #include "alloc/os/vm.h"
 #include "lull/detail/heap_range.h"
 
@@ -43,13 +46,27 @@ void WordBuffer::shrink() {
   constexpr std::uintptr_t mask = sizeof(std::uintptr_t) - 1;
   const std::uintptr_t base = detail::heap_range.base;
   const std::size_t size = detail::heap_range.size;
+  os::UncheckedScan unchecked;
+  const std::size_t before = count_;
   for (std::uintptr_t at = (low + mask) & ~mask; at + mask < high; at += sizeof(std::uintptr_t)) {
     const std::uintptr_t word = *reinterpret_cast<const volatile std::uintptr_t*>(at);
     if (word - base >= size) [[likely]] continue;
     if (count_ == capacity_ && !grow()) return false;
     words_[count_++] = word;
   }
-  return true;
+  unchecked.copied(words_ + before, (count_ - before) * sizeof *words_);
+  return fake_stack_ == nullptr || copy_fake_frames(low, high);
+}
+
+[[gnu::no_sanitize_address, gnu::no_sanitize_thread]] bool WordBuffer::copy_fake_frames(std::uintptr_t low, std::uintptr_t high) {
+  void* const fake_stack = std::exchange(fake_stack_, nullptr);  // what they hold of their kind is on the stack, too
+  bool complete = true;
+  for (std::uintptr_t at = low & ~std::uintptr_t{7}; complete && at + 7 < high; at += sizeof(std::uintptr_t)) {
+    const os::Range frame = os::fake_frame_at(fake_stack, *reinterpret_cast<const volatile std::uintptr_t*>(at));
+    complete = frame.from == frame.to || copy_range(frame.from, frame.to);
+  }
+  fake_stack_ = fake_stack;
+  return complete;
 }
 
 }  // namespace lull::gc

@@ -9,10 +9,11 @@ namespace lull::gc {
 
 class WordBuffer {
  public:
-  // Appends the words of [low, high), aligned inwards, that lie in the heap's range. False when memory ran out: the
-  // cycle must be aborted.
+  // Appends the words of [low, high), aligned inwards, that lie in the heap's range, and those of the frames that ASan keeps
+  // elsewhere. False when memory ran out: the cycle must be aborted.
   bool copy_range(std::uintptr_t low, std::uintptr_t high);
   void clear() { count_ = 0; }
+  void set_fake_stack(void* fake_stack) { fake_stack_ = fake_stack; }
   const std::uintptr_t* begin() const { return words_; }
   const std::uintptr_t* end() const { return words_ + count_; }
   std::size_t size() const { return count_; }
@@ -22,8 +23,11 @@ class WordBuffer {
 
  private:
   bool grow();
+  bool copy_fake_frames(std::uintptr_t low, std::uintptr_t high);
+
   std::uintptr_t* words_ = nullptr;
   std::size_t count_ = 0, capacity_ = 0;
+  void* fake_stack_ = nullptr;  // alloc/os/checker.h
 };
 
 }  // namespace lull::gc

@@ -8,6 +8,7 @@
 //   otherwise                    all
 // A span taken by a thread whose stack is black gets its snapshot at once, before anything is allocated in it: what is
 // born from now on is no candidate (rule 11).
+#include "alloc/os/checker.h"
 #include "alloc/pages/page_heap.h"
 #include "alloc/pages/span_table.h"
 #include "alloc/trace/probes.h"
@@ -48,6 +49,7 @@ Stage stage_of(const Mutator& m) {
 // nullptr when memory runs out.
 Span* make_span(SpanClass& c, const pages::SpanGeometry& geometry) {
   Span* span = pages::create_span(geometry, owner_of(c));
+  if (span != nullptr && options.poison != 0 && !c.large) os::forbid(span->base, std::size_t{span->slots} * span->slot_bytes);
   if (span == nullptr || index_created(c, *span)) return span;
   pages::destroy_span(span);
   return nullptr;

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "alloc/os/checker.h"
 #include "alloc/os/lock.h"
 #include "alloc/pages/purger.h"
 #include "alloc/pages/span_table.h"
@@ -25,6 +26,11 @@ void scribble(const pages::Span& span, std::uint32_t word, std::uint64_t freed) 
     const std::uint32_t slot = word * 64 + static_cast<std::uint32_t>(std::countr_zero(freed));
     std::memset(reinterpret_cast<void*>(span.slot_address(slot)), kScribble, span.slot_bytes);
   }
+}
+
+void forbid_slots(const pages::Span& span, std::uint32_t word, std::uint64_t freed) {
+  for (; freed != 0; freed &= freed - 1)
+    os::forbid(span.slot_address(word * 64 + static_cast<std::uint32_t>(std::countr_zero(freed))), span.slot_bytes);
 }
 
 void note_freed(SpanClass& c, const pages::Span& span, std::uint32_t freed) {
@@ -93,6 +99,7 @@ Swept sweep_span(pages::Span& span) {
     young |= alloc & ~marks;
     if (dead == 0) continue;
     if (options.scribble != 0) scribble(span, w, dead);
+    if (options.poison != 0) forbid_slots(span, w, dead);
     bits.store(alloc, std::memory_order_relaxed);
     freed += static_cast<std::uint32_t>(std::popcount(dead));
   }
