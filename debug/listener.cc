@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -18,6 +19,8 @@ namespace lull::debug {
 namespace {
 
 constexpr std::uint64_t kTickNs = 1'000'000'000;
+constexpr std::uint64_t kLastAnswersNs = kTickNs / 2;  // that clients have to take them when the server stops
+constexpr std::uint64_t kPlaceNs = kTickNs / 10;       // for one of the connections to end, before another one is refused
 constexpr int kNoResourcesMs = 100;  // without file descriptors or threads: until the next attempt
 constexpr char kBusy[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
 
@@ -102,11 +105,24 @@ void Listener::stop() {
   stopping_.set();
   poke();
   ::pthread_join(thread_, nullptr);
+  for (Connection& c : connections_) ::shutdown(c.fd, SHUT_RD);  // who has not asked yet is not waited for
+  await([this] { return std::all_of(connections_.begin(), connections_.end(), is_done); }, kLastAnswersNs);
   for (Connection& c : connections_) ::shutdown(c.fd, SHUT_RDWR);
   while (!connections_.empty()) {
     ::pthread_join(connections_.front().thread, nullptr);
     remove(connections_.begin());
   }
+}
+
+// Looks whenever a connection's thread is done. False: it is not so after that time.
+bool Listener::await(const std::function<bool()>& is_so, std::uint64_t ns) {
+  const std::uint64_t until = os::monotonic_ns() + ns;
+  for (std::uint64_t now; !is_so() && (now = os::monotonic_ns()) < until;) {
+    pollfd wake{wake_fd_, POLLIN, 0};
+    std::uint64_t count;
+    if (::poll(&wake, 1, static_cast<int>((until - now) / 1'000'000) + 1) > 0 && ::read(wake_fd_, &count, sizeof count) < 0) break;
+  }
+  return is_so();
 }
 
 void Listener::run() {
@@ -145,11 +161,11 @@ void Listener::serve_on_thread(int fd) {
     auto& c = *static_cast<Connection*>(connection);
     c.listener->work_.serve(c.fd);
     ::shutdown(c.fd, SHUT_RDWR);
-    c.done.store(true, std::memory_order_release);  // pairs with the acquire in reap_finished, which joins this thread first
+    c.done.store(true, std::memory_order_release);  // pairs with the acquire in is_done; this thread is joined before c goes
     c.listener->poke();
     return nullptr;
   };
-  if (connections_.size() < kMostConnections) {
+  if (has_place()) {
     Connection& c = add(fd);
     if (os::start_thread(c.thread, main, &c, "lull-http")) return;
     remove(connections_.begin());
@@ -157,6 +173,15 @@ void Listener::serve_on_thread(int fd) {
   }
   [[maybe_unused]] const auto sent = ::send(fd, kBusy, sizeof kBusy - 1, MSG_NOSIGNAL);
   ::close(fd);
+}
+
+// Threads that have answered, but have not been run to their end yet, are waited for a little.
+bool Listener::has_place() {
+  reap_finished();
+  if (connections_.size() < kMostConnections) return true;
+  await([this] { return std::any_of(connections_.begin(), connections_.end(), is_done) || stopping_.is_set(); }, kPlaceNs);
+  reap_finished();
+  return connections_.size() < kMostConnections;
 }
 
 // The lock is held for as little as possible: fork() waits for it, perhaps with the allocator's locks.
@@ -177,10 +202,13 @@ void Listener::remove(std::list<Connection>::iterator at) {
   gone.splice(gone.begin(), connections_, at);
 }
 
+// acquire: pairs with the release in serve_on_thread
+bool Listener::is_done(const Connection& c) { return c.done.load(std::memory_order_acquire); }
+
 void Listener::reap_finished() {
   for (auto at = connections_.begin(); at != connections_.end();) {
     const auto c = at++;
-    if (!c->done.load(std::memory_order_acquire)) continue;  // pairs with the release in serve_on_thread
+    if (!is_done(*c)) continue;
     ::pthread_join(c->thread, nullptr);
     remove(c);
   }

@@ -64,6 +64,9 @@ class Listener {
 
   bool listen_on(const char* address, std::uint16_t port);
   void close_all();
+  bool await(const std::function<bool()>& is_so, std::uint64_t ns);
+  bool has_place();
+  static bool is_done(const Connection& c);
   void run();
   void wait(int timeout_ms);
   void accept_one();

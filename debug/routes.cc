@@ -158,7 +158,7 @@ Response Routes::trace(const Request& request) {
   return response;
 }
 
-// Waiting for a cycle attaches the thread; a thread that then waits in system calls would delay handshakes.
+// Waiting for a cycle attaches the thread; one that stayed so while the client takes its answer would be signalled by each handshake.
 Response Routes::collect(const Request& request) {
   const std::string_view kind = request.query_or("kind", "full");
   if (kind != "full" && kind != "young") return Response::error(400, "kind: full or young");

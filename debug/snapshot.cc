@@ -7,6 +7,7 @@
 #include "alloc/os/clock.h"
 #include "debug/threads.h"
 #include "debug/types.h"
+#include "lull/leak_watch.h"
 
 namespace lull::debug {
 namespace {
@@ -41,13 +42,23 @@ void write_about(TextWriter& out) {
                         << ",\"cycles\":" << read[4].u << ",\"allocated\":" << read[5].u << '}';
 }
 
+// As the leak watch sees it, where the program has started one; 0: does not grow.
+double growth_of(std::string_view type, std::span<const leak> leaks) {
+  for (const leak& l : leaks)
+    if (l.type == type) return l.bytes_per_second;
+  return 0;
+}
+
 void write_types(TextWriter& out) {
+  leak leaks[kTypes];
+  const auto growing = std::span(leaks).first(leak_watch::find(leaks));
   out << "\"types\":[";
   Comma comma;
   for (const type_stats& t : largest_types(kTypes)) {
     out << comma << "{\"name\":";
     out.json(t.name) << ",\"bytes\":" << t.bytes << ",\"objects\":" << t.mallocs - t.frees << ",\"live_bytes\":" << t.live_bytes
-                     << ",\"live_objects\":" << t.live_objects << ",\"total_bytes\":" << t.total_bytes << ",\"total_objects\":" << t.mallocs << '}';
+                     << ",\"live_objects\":" << t.live_objects << ",\"total_bytes\":" << t.total_bytes << ",\"total_objects\":" << t.mallocs
+                     << ",\"grows\":" << growth_of(t.name, growing) << '}';
   }
   out << ']';
 }

@@ -84,7 +84,13 @@ export function showTypes(table, types, rates) {
   const all = types.reduce((sum, t) => sum + t.bytes, 0);
   const body = element("tbody");
   for (const t of types.slice(0, 12)) {
-    body.append(row([nameCell(t.name), share(format.bytes(t.bytes), all === 0 ? 0 : t.bytes / all), number(format.count(t.objects)),
+    const name = nameCell(t.name);
+    if (t.grows > 0) {
+      name.classList.add("grows");
+      name.textContent = `▲ ${t.name}`;
+      name.title = `${t.name}: the leak watch sees it grow by ${format.bytesPerSecond(t.grows)}`;
+    }
+    body.append(row([name, share(format.bytes(t.bytes), all === 0 ? 0 : t.bytes / all), number(format.count(t.objects)),
                      minor(format.bytes(t.live_bytes)), number(known(rates.get(t.name), format.bytesPerSecond))]));
   }
   if (types.length === 0) body.append(row([element("td", "no managed objects yet")]));

@@ -29,7 +29,7 @@ struct options {
 
 // False: errno says why. EADDRINUSE: the port is taken; EALREADY: a server runs; EINVAL: not an IP address.
 bool start(const options& with = {});
-// Returns when no request is being answered; connections are cut. Not from a destructor or callback that POST /debug/gc waits for.
+// Answers that are being given have half a second to be taken, then connections are cut. Not from a destructor or callback that POST /debug/gc waits for.
 void stop();
 // 0: no server.
 std::uint16_t port();

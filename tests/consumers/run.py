@@ -4,7 +4,7 @@
 usage: run.py SOURCE BUILD CASE
   install       puts the build into BUILD/tests/consumers/prefix, for those below; nothing of theirs touches BUILD afterwards
   first         what a build tree exports when it has been configured only once
-  cmake         find_package(lull), lull::gc and lull::malloc
+  cmake         find_package(lull), lull::gc, lull::malloc, and lull::debug where it was built
   pkg_config    g++ with pkg-config's flags
   no_exceptions the same without exceptions and run-time types
   c             a C11 compiler, -Wpedantic, pkg-config's flags
@@ -66,6 +66,8 @@ def case_first(scratch, _, source):
 def case_cmake(scratch, prefix, _):
     cmake(HERE / 'cmake', scratch / 'build', prefix)
     expect_fine(scratch / 'build' / 'uses_gc')
+    if list(prefix.glob('**/liblull_debug.a')):
+        expect_fine(scratch / 'build' / 'uses_debug')
     library = next(prefix.glob('**/liblull-malloc.so')).parent
     expect_fine(scratch / 'build' / 'uses_malloc', env={**os.environ, 'LD_LIBRARY_PATH': str(library)})
 

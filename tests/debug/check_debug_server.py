@@ -75,6 +75,18 @@ def check_metrics(base):
     print("promtool: no complaint")
 
 
+def check_leak(base):
+    """The program leaks, slowly: what the leak watch finds is told with the types."""
+    growing = []
+    deadline = time.monotonic() + 60
+    while not growing and time.monotonic() < deadline:
+        fetch(f"{base}/debug/gc", "POST")
+        time.sleep(0.05)
+        growing = [t["name"] for t in json.loads(fetch(f"{base}/api/samples?after=1000000"))["types"] if t["grows"] > 0]
+    check(len(growing) == 1 and growing[0].endswith("Leaked"), f"types that grow: {growing}")
+    print("leak watch: the type that grows is marked")
+
+
 def run_under_terminal(command, keys, rows=30, columns=100):
     """What the command wrote by the time it ended after `keys` were typed, each when the screen has shown something new."""
     child, terminal = pty.fork()
@@ -122,6 +134,7 @@ def main():
         check(pid == server.pid, "samples: process number")
         check_pprof(base)
         check_metrics(base)
+        check_leak(base)
         check_top(root, base, pid)
     finally:
         server.stdin.close()

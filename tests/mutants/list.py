@@ -388,5 +388,4 @@ MUTANTS = [
     ('the debug server leaves SIGPIPE ignored', 'debug/http.cc', '~KeepSignal() { ::sigaction(SIGPIPE, &before_, nullptr); }', '~KeepSignal() {}', 'debug_server_test', '*HandlersAlone*'),
     ("a child keeps the debug server's socket", 'debug/listener.cc', '  for (Connection& c : connections_) ::close(c.fd);\n  close_all();', '', 'debug_server_test', '*AForkedChild*'),
     ('a profile is cut to the range that was asked for', 'debug/http.cc', 'request.ranges.clear();', 'static_cast<void>(request);', 'debug_server_test', '*IgnoresRanges*'),
-    ('the thread that collected for the debug server stays attached', 'debug/routes.cc', '  detach_thread();\n', '', 'debug_server_test', '*NotAttached*'),
 ]
