@@ -16,6 +16,7 @@ typedef struct Generator {
   Value* constants;  /* arena */
   size_t constant_count, constant_room;
   int frame;         /* slots */
+  int most_live;     /* see simple_call(); otherwise as many as there are */
 } Generator;
 
 typedef struct Patches { size_t at; struct Patches* next; } Patches; /* jumps to a place that is not known yet */
@@ -36,6 +37,7 @@ static size_t emit(Generator* g, Op op, int live, int a, int b, int c) {
   }
   g->frame = larger(g->frame, live + 1);
   if (g->frame > MOST_SLOTS) syntax_error(g->c, "a procedure has too many variables", g->lambda->name);
+  if (live > g->most_live) live = g->most_live;
   g->code[g->count] = (Instruction){(uint8_t)op, (uint8_t)live, (uint16_t)a, (uint16_t)b, (uint16_t)c};
   return g->count++;
 }
@@ -94,6 +96,7 @@ static const struct Inlined { const char* name; int arguments; InlinedUse use; O
     {"eq?", 2, TEST, IF_EQ, IF_NOT_EQ, false}, {"<", 2, TEST, IF_LESS, IF_NOT_LESS, false}, {">", 2, TEST, IF_LESS, IF_NOT_LESS, true},
     {"<=", 2, TEST, IF_AT_MOST, IF_NOT_AT_MOST, false}, {">=", 2, TEST, IF_AT_MOST, IF_NOT_AT_MOST, true}, {"=", 2, TEST, IF_SAME, IF_NOT_SAME, false},
     {"cons", 2, VALUE, CONS, CONS, false}, {"+", 2, VALUE, ADD, ADD, false}, {"-", 2, VALUE, SUBTRACT, SUBTRACT, false}, {"*", 2, VALUE, MULTIPLY, MULTIPLY, false},
+    {"quotient", 2, VALUE, QUOTIENT, QUOTIENT, false}, {"remainder", 2, VALUE, REMAINDER, REMAINDER, false},
     {"vector-ref", 2, VALUE, VECTOR_REF, VECTOR_REF, false}, {"car", 1, VALUE, CAR, CAR, false}, {"cdr", 1, VALUE, CDR, CDR, false},
     {"cadr", 1, VALUE, CADR, CADR, false}, {"cddr", 1, VALUE, CDDR, CDDR, false}, {"caar", 1, VALUE, CAAR, CAAR, false},
     {"vector-length", 1, VALUE, VECTOR_LENGTH, VECTOR_LENGTH, false}, {"vector-set!", 3, EFFECT, VECTOR_SET, VECTOR_SET, false},
@@ -118,6 +121,13 @@ static int operands(Generator* g, Node* n, int free, int slots[3]) {
     if (slots[i - 1] == free) ++free;
   }
   return free;
+}
+
+/* Computing it allocates nothing, and if it fails nobody comes back for the frame. */
+static bool is_simple(const Node* n) {
+  if (n->type == CONSTANT || n->type == LOCAL || n->type == GLOBAL) return true;
+  const struct Inlined* p = inlined_of(n);
+  return p != NULL && (p->op == CAR || p->op == CDR || p->op == CADR || p->op == CDDR || p->op == CAAR) && is_simple(n->child[1]);
 }
 
 static bool is_small(const Node* n, int sign) {
@@ -155,6 +165,12 @@ static void branch(Generator* g, Node* n, int free, bool sense, Patches** taken)
   if (is_not(n)) return branch(g, n->child[1], free, !sense, taken);
   if (n->type == CONSTANT) {
     if ((n->value != FALSE) == sense) add_patch(g, taken, emit(g, JUMP, free, 0, 0, 0));
+    return;
+  }
+  if (p != NULL && p->op == IF_SAME && (is_small(n->child[1], 1) || is_small(n->child[2], 1))) {
+    const int number = is_small(n->child[2], 1) ? 2 : 1, x = operand(g, n->child[3 - number], free);
+    const Op op = sense ? IF_SAME_SMALL : IF_NOT_SAME_SMALL;
+    add_patch(g, taken, emit(g, op, larger(free, x + 1), x, (int)integer_of(n->child[number]->value) & 0xffff, 0));
     return;
   }
   if (p != NULL && p->use == TEST) {
@@ -217,7 +233,24 @@ static void jump_of_loop(Generator* g, Node* n, int free) {
   emit(g, LOOP, free, 0, 0, (int)offset);
 }
 
+/* (f simple ...), f global: f goes to its slot when it is called, which saves an instruction. Until then the slot holds nothing, so what
+   computes the arguments must say that the frame ends below it. That is why they have to be simple: no safepoint comes back here. */
+static void simple_call(Generator* g, Node* n, int to, int free, bool tail) {
+  const int most = g->most_live;
+  g->most_live = free < most ? free : most;
+  for (int i = 1; i < n->count; ++i) value(g, n->child[i], free + i, free + i, false);
+  g->most_live = most;
+  emit(g, tail ? TAIL_CALL_GLOBAL : CALL_GLOBAL, free + n->count, tail ? link_slot(g) : to, constant_index(g, n->child[0]->value), n->count - 1);
+}
+static bool is_simple_call(const Node* n) {
+  if (n->child[0]->type != GLOBAL) return false;
+  for (int i = 1; i < n->count; ++i)
+    if (!is_simple(n->child[i])) return false;
+  return true;
+}
+
 static void call(Generator* g, Node* n, int to, int free, bool tail) {
+  if (is_simple_call(n)) return simple_call(g, n, to, free, tail);
   for (int i = 0; i < n->count; ++i) value(g, n->child[i], free + i, free + i, false);
   emit(g, tail ? TAIL_CALL : OP_CALL, free + n->count, tail ? link_slot(g) : to, free, n->count - 1);
 }
@@ -355,7 +388,10 @@ static void value(Generator* g, Node* n, int to, int free, bool tail) {
       if (n->is_loop) return loop(g, n, to, free, tail);
       free = letrec(g, n, free);
       return value(g, n->child[n->count - 1], to, free, tail);
-    case CONSTANT: emit(g, CONST, free, to, constant_index(g, n->value), 0); break;
+    case CONSTANT:
+      if (tail) return (void)emit(g, RETURN_CONST, free, 0, constant_index(g, n->value), link_slot(g));
+      emit(g, CONST, free, to, constant_index(g, n->value), 0);
+      break;
     case LOCAL:
       if (tail) to = operand(g, n, free);
       else reference(g, n, to, free);
@@ -369,8 +405,26 @@ static void value(Generator* g, Node* n, int to, int free, bool tail) {
   if (tail) emit(g, RETURN, larger(free, to + 1), to, link_slot(g), 0);
 }
 
+/* Constants lie behind the last instruction: from numbers to distances. */
+static void place_constants(Generator* g) {
+  for (size_t i = 0; i < g->count; ++i) {
+    const size_t distance = g->count - i - 1;
+    Instruction* at = &g->code[i];
+    if (distance + g->constant_count > UINT16_MAX) syntax_error(g->c, "a procedure is too large", g->lambda->name);
+    switch (at->op) {
+      case CONST: case RETURN_CONST: case CLOSURE: case GLOBAL_REF: case CALL_GLOBAL: case TAIL_CALL_GLOBAL:
+        at->b = (uint16_t)(at->b + distance);
+        break;
+      case GLOBAL_SET: case GLOBAL_DEF:
+        at->a = (uint16_t)(at->a + distance);
+        break;
+      default: break;
+    }
+  }
+}
+
 Code* generate(Compiler* c, Lambda* l) {
-  Generator g = {.c = c, .lambda = l};
+  Generator g = {.c = c, .lambda = l, .most_live = MOST_SLOTS};
   const int free = first_free_slot(l);
   const size_t enter = emit(&g, l->rest ? ENTER_REST : ENTER, free, l->rest ? l->count - 1 : l->count, 0, 0);
   for (int i = 0; i < l->count; ++i) {
@@ -379,6 +433,7 @@ Code* generate(Compiler* c, Lambda* l) {
   }
   value(&g, l->body, free, free, true);
   g.code[enter].b = (uint16_t)(g.frame + 1);
+  place_constants(&g);
   const Value name = is_identifier(l->name) ? symbol_of(l->name) : FALSE;
   return make_code(c->m, g.code, g.count, g.constants, g.constant_count, l->free_count, link_slot(&g), name);
 }

@@ -1,4 +1,5 @@
-/* The machine's instructions. Operands a, b, c are slots of the frame unless it says otherwise; k(x) is constant x, +c an offset. */
+/* The machine's instructions. Operands a, b, c are slots of the frame unless it says otherwise; k(x) is the
+   constant x words behind the next instruction, +c an offset. */
 #ifndef SCHEME_INSTRUCTIONS_H
 #define SCHEME_INSTRUCTIONS_H
 
@@ -21,12 +22,17 @@
   X(PATCH)       /* free variable b of procedure a = c */                                                                      \
   X(OP_CALL)     /* a = (b b+1 ... b+c) */                                                                                     \
   X(TAIL_CALL)   /* the same, for good; a: the slot of the link */                                                             \
+  X(CALL_GLOBAL) /* a = (value of symbol k(b), the c slots below `live`); the procedure's slot is the one before them */        \
+  X(TAIL_CALL_GLOBAL)                                                                                                          \
   X(RETURN)      /* a; b: the slot of the link */                                                                              \
+  X(RETURN_CONST) /* k(b); c: the slot of the link */                                                                          \
   X(JUMP)        /* +c */                                                                                                      \
   X(LOOP)        /* -c, with a poll */                                                                                         \
   X(IF_TRUE) X(IF_FALSE) X(IF_NULL) X(IF_NOT_NULL) X(IF_PAIR) X(IF_NOT_PAIR) X(IF_ZERO) X(IF_NOT_ZERO) /* a, +c */             \
   X(IF_EQ) X(IF_NOT_EQ) X(IF_LESS) X(IF_NOT_LESS) X(IF_AT_MOST) X(IF_NOT_AT_MOST) X(IF_SAME) X(IF_NOT_SAME) /* a, b, +c */     \
   X(CONS) X(ADD) X(SUBTRACT) X(MULTIPLY) X(VECTOR_REF) /* a = b op c */                                                        \
+  X(QUOTIENT) X(REMAINDER)                                                                                                     \
+  X(IF_SAME_SMALL) X(IF_NOT_SAME_SMALL) /* a, number b, signed, +c */                                                          \
   X(ADD_SMALL)   /* a = b + c, signed */                                                                                       \
   X(CAR) X(CDR) X(CADR) X(CDDR) X(CAAR) /* a = op b */                                                                         \
   X(VECTOR_LENGTH)                                                                                                             \

@@ -44,22 +44,24 @@ static Value error_object(Machine* m) {
 
 /* ---- The loop ---- */
 
+/* The instruction that runs. Its fields are read where they are needed: a copy costs five loads an instruction. */
+#define I (pc[-1])
 #define SLOW(expression)          \
   do {                            \
-    m->top = base + i.live;       \
+    m->top = base + I.live;       \
     Value v_ = (expression);      \
     if (m->error != NULL) goto raise_here; \
-    base[i.a] = v_;               \
+    base[I.a] = v_;               \
   } while (0)
 #define FAIL(message, irritant)      \
   do {                               \
     fail(m, message, irritant);      \
     goto raise_here;                 \
   } while (0)
-#define OFFSET (pc += i.c)
+#define OFFSET (pc += I.c)
 #define FREE_OF(n) (PROC(base[-1])->free[n])
-#define CONSTANT_OF(n) (constants[n])
-#define LOAD_CONSTANTS() (constants = VECTOR(PROC(base[-1])->code->constants)->items)
+typedef Value __attribute__((__may_alias__)) Constant; /* among the words behind the instructions, n words from here */
+#define CONSTANT_OF(n) (((const Constant*)pc)[n])
 #define BOX_OF(v) (OBJECT(v)->slot[0])
 #define BOTH_FIXNUMS(x, y) ((((x) | (y)) & 1) == 0)
 
@@ -70,9 +72,7 @@ Value run(Machine* m, Value procedure) {
 #undef LABEL
   };
   Value *base = m->stack + 1, v;
-  const Value* constants = NULL; /* of the procedure at base[-1]: nothing moves, so a bare pointer stays good */
   Instruction *pc, *link_pc = after_underflow();
-  Instruction i;
   size_t link_delta = 0;
   int count = 0;
   base[-1] = procedure;
@@ -80,29 +80,26 @@ Value run(Machine* m, Value procedure) {
 
 #define NEXT                  \
   do {                        \
-    i = *pc++;                \
-    goto* labels[i.op];       \
+    ++pc;                     \
+    goto* labels[I.op];       \
   } while (0)
 
 enter:
-  /* base[-1] is called with `count` arguments from (link_pc, link_delta) */
-  if (!is_procedure(base[-1])) {
+  v = base[-1];
+entering:
+  /* base[-1], which is v, is called with `count` arguments from (link_pc, link_delta) */
+  if (__builtin_expect(!is_procedure(v), 0)) {
     m->top = base + count;
     fail(m, "not a procedure", base[-1]);
     goto raise_in_callee;
   }
-  {
-    Code* code = PROC(base[-1])->code;
-    pc = code->instructions;
-    constants = VECTOR(code->constants)->items;
-  }
-  i = *pc++;
-  if (__builtin_expect(i.op != ENTER, 0)) goto* labels[i.op];
+  pc = PROC(v)->code->instructions + 1;
+  if (__builtin_expect(I.op != ENTER, 0)) goto* labels[I.op];
 
 L_ENTER:
-  if (count != i.a) goto wrong_count;
+  if (count != I.a) goto wrong_count;
 entered:
-  if (base + i.b > m->limit) {
+  if (base + I.b > m->limit) {
     m->top = base + count;
     capture(m, base, link_pc, link_delta);
     memmove(m->stack, base - 1, (size_t)(count + 1) * sizeof(Value));
@@ -119,91 +116,125 @@ entered:
   NEXT;
 
 L_ENTER_REST:
-  if (count < i.a) goto wrong_count;
+  if (count < I.a) goto wrong_count;
   m->top = base + count;
   m->result = NIL;
-  for (int n = count; n > i.a; --n) m->result = cons(m, base[n - 1], m->result);
-  base[i.a] = m->result;
-  count = i.a + 1;
+  for (int n = count; n > I.a; --n) m->result = cons(m, base[n - 1], m->result);
+  base[I.a] = m->result;
+  count = I.a + 1;
   goto entered;
 
-L_MOVE: base[i.a] = base[i.b]; NEXT;
-L_CONST: base[i.a] = CONSTANT_OF(i.b); NEXT;
-L_FREE: base[i.a] = FREE_OF(i.b); NEXT;
-L_FREE_BOX: base[i.a] = BOX_OF(FREE_OF(i.b)); NEXT;
-L_SET_FREE: store(&BOX_OF(FREE_OF(i.a)), base[i.b]); NEXT;
-L_BOX: SLOW(make_box(m, base[i.a])); NEXT;
-L_UNBOX: base[i.a] = BOX_OF(base[i.b]); NEXT;
-L_SET_BOX: store(&BOX_OF(base[i.a]), base[i.b]); NEXT;
+L_MOVE: base[I.a] = base[I.b]; NEXT;
+L_CONST: base[I.a] = CONSTANT_OF(I.b); NEXT;
+L_FREE: base[I.a] = FREE_OF(I.b); NEXT;
+L_FREE_BOX: base[I.a] = BOX_OF(FREE_OF(I.b)); NEXT;
+L_SET_FREE: store(&BOX_OF(FREE_OF(I.a)), base[I.b]); NEXT;
+L_BOX: SLOW(make_box(m, base[I.a])); NEXT;
+L_UNBOX: base[I.a] = BOX_OF(base[I.b]); NEXT;
+L_SET_BOX: store(&BOX_OF(base[I.a]), base[I.b]); NEXT;
 L_GLOBAL_REF:
-  v = CONSTANT_OF(i.b);
-  base[i.a] = SYMBOL(v)->value;
-  if (base[i.a] == UNBOUND) {
-    base[i.a] = UNSPECIFIED;
+  v = CONSTANT_OF(I.b);
+  base[I.a] = SYMBOL(v)->value;
+  if (base[I.a] == UNBOUND) {
+    base[I.a] = UNSPECIFIED;
     FAIL("unbound variable", v);
   }
   NEXT;
 L_GLOBAL_SET:
-  v = CONSTANT_OF(i.a);
+  v = CONSTANT_OF(I.a);
   if (SYMBOL(v)->value == UNBOUND) FAIL("unbound variable", v);
-  store(&SYMBOL(v)->value, base[i.b]);
+  store(&SYMBOL(v)->value, base[I.b]);
   NEXT;
-L_GLOBAL_DEF: store(&SYMBOL(CONSTANT_OF(i.a))->value, base[i.b]); NEXT;
+L_GLOBAL_DEF: store(&SYMBOL(CONSTANT_OF(I.a))->value, base[I.b]); NEXT;
 
 L_CLOSURE: {
-  m->top = base + i.live;
-  Procedure* p = (Procedure*)new_words((size_t)i.c + 1);
-  lull_initialize(&p->code, (void*)CONSTANT_OF(i.b));
-  for (unsigned n = 0; n < i.c; ++n, ++pc) initialize(&p->free[n], pc->a == 0 ? base[pc->b] : FREE_OF(pc->b)); /* the newest object */
-  base[i.a] = (Value)p + TAG_PROC;
+  m->top = base + I.live;
+  const unsigned to = I.a, captured = I.c;
+  Procedure* p = (Procedure*)new_words((size_t)captured + 1);
+  lull_initialize(&p->code, (void*)CONSTANT_OF(I.b));
+  for (unsigned n = 0; n < captured; ++n, ++pc) initialize(&p->free[n], pc->a == 0 ? base[pc->b] : FREE_OF(pc->b)); /* the newest object */
+  base[to] = (Value)p + TAG_PROC;
   NEXT;
 }
 L_CAPTURE: abort();
-L_PATCH: store(&PROC(base[i.a])->free[i.b], base[i.c]); NEXT;
+L_PATCH: store(&PROC(base[I.a])->free[I.b], base[I.c]); NEXT;
 
+L_CALL_GLOBAL: /* the procedure's slot is empty so far: what computes the arguments reaches no safepoint */
+  v = SYMBOL(CONSTANT_OF(I.b))->value;
+  link_delta = (size_t)I.live - I.c;
+  base[link_delta - 1] = v;
+  if (__builtin_expect(v == UNBOUND, 0)) FAIL("unbound variable", CONSTANT_OF(I.b));
+  goto call;
 L_OP_CALL:
-  base += i.b + 1;
+  v = base[I.b];
+  link_delta = (size_t)I.b + 1;
+call:
+  base += link_delta;
   link_pc = pc;
-  link_delta = (size_t)i.b + 1;
-  count = i.c;
-  goto enter;
+  count = I.c;
+  goto entering;
+L_TAIL_CALL_GLOBAL: {
+  v = SYMBOL(CONSTANT_OF(I.b))->value;
+  const Value* arguments = base + I.live - I.c;
+  if (__builtin_expect(v == UNBOUND, 0)) {
+    base[I.live - I.c - 1] = v;
+    FAIL("unbound variable", CONSTANT_OF(I.b));
+  }
+  count = I.c;
+  link_pc = (Instruction*)base[I.a];
+  link_delta = (size_t)integer_of(base[I.a + 1]);
+  base[-1] = v;
+  for (int n = 0; n < count; ++n) base[n] = arguments[n];
+  goto entering;
+}
 L_TAIL_CALL:
-  link_pc = (Instruction*)base[i.a];
-  link_delta = (size_t)integer_of(base[i.a + 1]);
-  count = i.c;
-  for (int n = 0; n <= count; ++n) base[n - 1] = base[i.b + n];
-  goto enter;
-L_RETURN:
-  v = base[i.a];
-  pc = (Instruction*)base[i.b];
-  base -= integer_of(base[i.b + 1]);
-  base[pc[-1].a] = v;
-  LOAD_CONSTANTS();
+  link_pc = (Instruction*)base[I.a];
+  link_delta = (size_t)integer_of(base[I.a + 1]);
+  count = I.c;
+  v = base[I.b];
+  for (int n = 0; n <= count; ++n) base[n - 1] = base[I.b + n];
+  goto entering;
+L_RETURN: {
+  v = base[I.a];
+  const Value* link = &base[I.b];
+  pc = (Instruction*)link[0];
+  base -= integer_of(link[1]);
+  base[I.a] = v;
   NEXT;
+}
+
+L_RETURN_CONST: {
+  v = CONSTANT_OF(I.b);
+  const Value* link = &base[I.c];
+  pc = (Instruction*)link[0];
+  base -= integer_of(link[1]);
+  base[I.a] = v;
+  NEXT;
+}
 
 L_JUMP: OFFSET; NEXT;
 L_LOOP:
-  pc -= i.c;
   if (__builtin_expect(lull_this_thread_.poll_requested != 0, 0)) {
-    m->top = base + i.live;
+    m->top = base + I.live;
     lull_poll();
   }
+  pc -= I.c;
   NEXT;
-L_IF_TRUE: if (base[i.a] != FALSE) OFFSET; NEXT;
-L_IF_FALSE: if (base[i.a] == FALSE) OFFSET; NEXT;
-L_IF_NULL: if (base[i.a] == NIL) OFFSET; NEXT;
-L_IF_NOT_NULL: if (base[i.a] != NIL) OFFSET; NEXT;
-L_IF_PAIR: if (is_pair(base[i.a])) OFFSET; NEXT;
-L_IF_NOT_PAIR: if (!is_pair(base[i.a])) OFFSET; NEXT;
-L_IF_EQ: if (base[i.a] == base[i.b]) OFFSET; NEXT;
-L_IF_NOT_EQ: if (base[i.a] != base[i.b]) OFFSET; NEXT;
+L_IF_TRUE: if (base[I.a] != FALSE) OFFSET; NEXT;
+L_IF_FALSE: if (base[I.a] == FALSE) OFFSET; NEXT;
+L_IF_NULL: if (base[I.a] == NIL) OFFSET; NEXT;
+L_IF_NOT_NULL: if (base[I.a] != NIL) OFFSET; NEXT;
+L_IF_PAIR: if (is_pair(base[I.a])) OFFSET; NEXT;
+L_IF_NOT_PAIR: if (!is_pair(base[I.a])) OFFSET; NEXT;
+L_IF_EQ: if (base[I.a] == base[I.b]) OFFSET; NEXT;
+L_IF_NOT_EQ: if (base[I.a] != base[I.b]) OFFSET; NEXT;
 
 #define COMPARE(label, fast, slow)                                     \
   label:                                                               \
-  if (__builtin_expect(BOTH_FIXNUMS(base[i.a], base[i.b]), 1)) {       \
-    if ((intptr_t)base[i.a] fast (intptr_t)base[i.b]) OFFSET;          \
+  if (__builtin_expect(BOTH_FIXNUMS(base[I.a], base[I.b]), 1)) {       \
+    if ((intptr_t)base[I.a] fast (intptr_t)base[I.b]) OFFSET;          \
   } else {                                                             \
-    const int order = compare_numbers(m, base[i.a], base[i.b]);        \
+    const int order = compare_numbers(m, base[I.a], base[I.b]);        \
     if (m->error != NULL) goto raise_here;                             \
     if (slow) OFFSET;                                                  \
   }                                                                    \
@@ -214,52 +245,69 @@ L_IF_NOT_EQ: if (base[i.a] != base[i.b]) OFFSET; NEXT;
   COMPARE(L_IF_NOT_AT_MOST, >, order > 0);
   COMPARE(L_IF_SAME, ==, order == 0);
   COMPARE(L_IF_NOT_SAME, !=, order != 0);
+L_IF_SAME_SMALL: /* the number is in b */
+  if (is_fixnum(base[I.a]) ? base[I.a] == fixnum((int16_t)I.b) : compare_numbers(m, base[I.a], fixnum((int16_t)I.b)) == 0) OFFSET;
+  if (__builtin_expect(m->error != NULL, 0)) goto raise_here;
+  NEXT;
+L_IF_NOT_SAME_SMALL:
+  if (is_fixnum(base[I.a]) ? base[I.a] != fixnum((int16_t)I.b) : compare_numbers(m, base[I.a], fixnum((int16_t)I.b)) != 0) OFFSET;
+  if (__builtin_expect(m->error != NULL, 0)) goto raise_here;
+  NEXT;
 L_IF_ZERO:
-  if (base[i.a] == fixnum(0) || (!is_fixnum(base[i.a]) && compare_numbers(m, base[i.a], fixnum(0)) == 0)) OFFSET;
+  if (base[I.a] == fixnum(0) || (!is_fixnum(base[I.a]) && compare_numbers(m, base[I.a], fixnum(0)) == 0)) OFFSET;
   if (m->error != NULL) goto raise_here;
   NEXT;
 L_IF_NOT_ZERO:
-  if (is_fixnum(base[i.a]) ? base[i.a] != fixnum(0) : compare_numbers(m, base[i.a], fixnum(0)) != 0) OFFSET;
+  if (is_fixnum(base[I.a]) ? base[I.a] != fixnum(0) : compare_numbers(m, base[I.a], fixnum(0)) != 0) OFFSET;
   if (m->error != NULL) goto raise_here;
   NEXT;
 
 L_CONS: {
-  m->top = base + i.live;
+  m->top = base + I.live;
   Pair* p = lull_new_sized(&pair_kind, sizeof(Pair));
   if (__builtin_expect(p == NULL, 0)) out_of_memory();
-  initialize(&p->car, base[i.b]);
-  initialize(&p->cdr, base[i.c]);
-  base[i.a] = (Value)p + TAG_PAIR;
+  initialize(&p->car, base[I.b]);
+  initialize(&p->cdr, base[I.c]);
+  base[I.a] = (Value)p + TAG_PAIR;
   NEXT;
 }
 #define ARITHMETIC(label, overflows, right, slow)                                                                \
   label : {                                                                                                      \
     intptr_t result;                                                                                             \
-    if (__builtin_expect(BOTH_FIXNUMS(base[i.b], base[i.c]) && !overflows((intptr_t)base[i.b], right, &result), 1)) \
-      base[i.a] = (Value)result;                                                                                 \
+    if (__builtin_expect(BOTH_FIXNUMS(base[I.b], base[I.c]) && !overflows((intptr_t)base[I.b], right, &result), 1)) \
+      base[I.a] = (Value)result;                                                                                 \
     else                                                                                                         \
-      SLOW(slow(m, base[i.b], base[i.c]));                                                                       \
+      SLOW(slow(m, base[I.b], base[I.c]));                                                                       \
     NEXT;                                                                                                        \
   }
-  ARITHMETIC(L_ADD, __builtin_add_overflow, (intptr_t)base[i.c], add)
-  ARITHMETIC(L_SUBTRACT, __builtin_sub_overflow, (intptr_t)base[i.c], subtract)
-  ARITHMETIC(L_MULTIPLY, __builtin_mul_overflow, integer_of(base[i.c]), multiply)
+  ARITHMETIC(L_ADD, __builtin_add_overflow, (intptr_t)base[I.c], add)
+  ARITHMETIC(L_SUBTRACT, __builtin_sub_overflow, (intptr_t)base[I.c], subtract)
+  ARITHMETIC(L_MULTIPLY, __builtin_mul_overflow, integer_of(base[I.c]), multiply)
 L_ADD_SMALL: {
   intptr_t result;
-  const intptr_t right = (int16_t)i.c;
-  if (__builtin_expect(is_fixnum(base[i.b]) && !__builtin_add_overflow((intptr_t)base[i.b], right * 2, &result), 1)) base[i.a] = (Value)result;
-  else SLOW(add(m, base[i.b], fixnum(right)));
+  const intptr_t right = (int16_t)I.c;
+  if (__builtin_expect(is_fixnum(base[I.b]) && !__builtin_add_overflow((intptr_t)base[I.b], right * 2, &result), 1)) base[I.a] = (Value)result;
+  else SLOW(add(m, base[I.b], fixnum(right)));
   NEXT;
 }
+#define DIVISION(label, operator, slow)                                                              \
+  label:                                                                                              \
+  if (__builtin_expect(BOTH_FIXNUMS(base[I.b], base[I.c]) && integer_of(base[I.c]) > 0, 1))           \
+    base[I.a] = fixnum(integer_of(base[I.b]) operator integer_of(base[I.c]));                         \
+  else                                                                                                \
+    SLOW(slow(m, base[I.b], base[I.c]));                                                              \
+  NEXT
+  DIVISION(L_QUOTIENT, /, quotient);
+  DIVISION(L_REMAINDER, %, remainder_of);
 #define PATH(label, step1, step2)                                          \
-  label : v = base[i.b];                                                   \
-  if (__builtin_expect(!is_pair(v), 0)) FAIL("not a pair", base[i.b]);     \
+  label : v = base[I.b];                                                   \
+  if (__builtin_expect(!is_pair(v), 0)) FAIL("not a pair", base[I.b]);     \
   v = step1(v);                                                            \
   step2;                                                                   \
-  base[i.a] = v;                                                           \
+  base[I.a] = v;                                                           \
   NEXT;
 #define THEN(step)                                                         \
-  if (__builtin_expect(!is_pair(v), 0)) FAIL("not a pair", base[i.b]);     \
+  if (__builtin_expect(!is_pair(v), 0)) FAIL("not a pair", base[I.b]);     \
   v = step(v)
   PATH(L_CAR, car, )
   PATH(L_CDR, cdr, )
@@ -267,27 +315,27 @@ L_ADD_SMALL: {
   PATH(L_CDDR, cdr, THEN(cdr))
   PATH(L_CAAR, car, THEN(car))
 L_SET_CAR:
-  if (!is_pair(base[i.a])) FAIL("not a pair", base[i.a]);
-  store(&PAIR(base[i.a])->car, base[i.b]);
+  if (!is_pair(base[I.a])) FAIL("not a pair", base[I.a]);
+  store(&PAIR(base[I.a])->car, base[I.b]);
   NEXT;
 L_SET_CDR:
-  if (!is_pair(base[i.a])) FAIL("not a pair", base[i.a]);
-  store(&PAIR(base[i.a])->cdr, base[i.b]);
+  if (!is_pair(base[I.a])) FAIL("not a pair", base[I.a]);
+  store(&PAIR(base[I.a])->cdr, base[I.b]);
   NEXT;
 #define CHECK_INDEX(vector, index)                                                    \
   if (__builtin_expect(!is_vector(vector), 0)) FAIL("not a vector", vector);          \
   if (__builtin_expect(!is_fixnum(index) || (size_t)integer_of(index) >= VECTOR(vector)->length, 0)) FAIL("index out of range", index)
 L_VECTOR_REF:
-  CHECK_INDEX(base[i.b], base[i.c]);
-  base[i.a] = VECTOR(base[i.b])->items[integer_of(base[i.c])];
+  CHECK_INDEX(base[I.b], base[I.c]);
+  base[I.a] = VECTOR(base[I.b])->items[integer_of(base[I.c])];
   NEXT;
 L_VECTOR_SET:
-  CHECK_INDEX(base[i.a], base[i.b]);
-  store(&VECTOR(base[i.a])->items[integer_of(base[i.b])], base[i.c]);
+  CHECK_INDEX(base[I.a], base[I.b]);
+  store(&VECTOR(base[I.a])->items[integer_of(base[I.b])], base[I.c]);
   NEXT;
 L_VECTOR_LENGTH:
-  if (!is_vector(base[i.b])) FAIL("not a vector", base[i.b]);
-  base[i.a] = fixnum((intptr_t)VECTOR(base[i.b])->length);
+  if (!is_vector(base[I.b])) FAIL("not a vector", base[I.b]);
+  base[I.a] = fixnum((intptr_t)VECTOR(base[I.b])->length);
   NEXT;
 
 L_PRIMITIVE: {
@@ -299,7 +347,6 @@ L_PRIMITIVE: {
   base -= link_delta;
   pc = link_pc;
   base[pc[-1].a] = v;
-  LOAD_CONSTANTS();
   NEXT;
 }
 
@@ -309,7 +356,6 @@ L_PRIMITIVE: {
     base -= link_delta;        \
     pc = link_pc;              \
     base[pc[-1].a] = v;        \
-    LOAD_CONSTANTS();          \
   } while (0)
 #define WANT_RECORD(arguments)                                                                \
   if (count != (arguments)) goto wrong_count;                                                 \
@@ -400,10 +446,10 @@ L_CONTINUE:
 L_UNDERFLOW: /* the value is where a frame at the bottom would have it */
   m->result = base[0];
   m->top = m->stack;
-  base = reinstate(m, &pc);
+  base = reinstate(m, &link_pc); /* not &pc: it would live in memory */
   if (base == NULL) return m->result;
+  pc = link_pc;
   base[pc[-1].a] = m->result;
-  LOAD_CONSTANTS();
   NEXT;
 
 wrong_count:
@@ -417,10 +463,10 @@ raise_in_callee: /* the frame at base becomes one of %raise */
   goto raise;
 
 raise_here: /* a frame above what is live in this one */
-  m->top = base + i.live;
+  m->top = base + I.live;
   v = error_object(m);
   link_pc = pc;
-  link_delta = (size_t)i.live + 1;
+  link_delta = (size_t)I.live + 1;
   base += link_delta;
   base[0] = v;
 

@@ -125,8 +125,10 @@ static Value divide(Machine* m, Value x, Value y, Division what) {
   const double p = double_of(x), q = double_of(y);
   return flonum(what == QUOTIENT ? trunc(p / q) : what == REMAINDER ? fmod(p, q) : p - q * floor(p / q));
 }
-PRIMITIVE(p_quotient) { return (void)n, divide(m, a[0], a[1], QUOTIENT); }
-PRIMITIVE(p_remainder) { return (void)n, divide(m, a[0], a[1], REMAINDER); }
+Value quotient(Machine* m, Value a, Value b) { return divide(m, a, b, QUOTIENT); }
+Value remainder_of(Machine* m, Value a, Value b) { return divide(m, a, b, REMAINDER); }
+PRIMITIVE(p_quotient) { return (void)n, quotient(m, a[0], a[1]); }
+PRIMITIVE(p_remainder) { return (void)n, remainder_of(m, a[0], a[1]); }
 PRIMITIVE(p_modulo) { return (void)n, divide(m, a[0], a[1], MODULO); }
 
 static Value extreme(Machine* m, Value* a, int n, int wanted) {

@@ -13,8 +13,9 @@ Code* make_code(Machine* m, const Instruction* instructions, size_t count, const
   keep_from(m, &mark);
   Value vector = make_vector(m, constant_count, FALSE); /* kept */
   for (size_t i = 0; i < constant_count; ++i) store(&VECTOR(vector)->items[i], constants[i]);
-  Code* code = new_code(count);
+  Code* code = new_code(count + constant_count);
   memcpy(code->instructions, instructions, count * sizeof *instructions);
+  memcpy(code->instructions + count, VECTOR(vector)->items, constant_count * sizeof(Value)); /* kept by the vector */
   code->constants = vector;
   initialize(&code->name, name);
   initialize(&code->free_count, fixnum(free_count));

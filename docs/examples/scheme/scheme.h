@@ -56,7 +56,7 @@ struct Code { /* one object, so that a call needs one load to find its first ins
   Value constants;        /* a vector */
   Value name;
   Value free_count, link; /* fixnums; link: the slot where a frame keeps what it returns to */
-  Instruction instructions[];
+  Instruction instructions[]; /* then the constants once more, where instructions find them; not traced there */
 };
 
 typedef enum {
@@ -153,6 +153,8 @@ Code* make_code(Machine* m, const Instruction* instructions, size_t count, const
 Value add(Machine* m, Value a, Value b);
 Value subtract(Machine* m, Value a, Value b);
 Value multiply(Machine* m, Value a, Value b);
+Value quotient(Machine* m, Value a, Value b);
+Value remainder_of(Machine* m, Value a, Value b);
 int compare_numbers(Machine* m, Value a, Value b); /* -1, 0, 1; 2: not ordered, or m->error */
 bool eqv(Value a, Value b);
 bool equal(Value a, Value b);

@@ -141,6 +141,24 @@
 (check 'sort '(1 2 3 4 5) (sort '(3 1 4 5 2) <))
 (check 'string->number '(12 -3 1.5 #f) (map string->number '("12" "-3" "1.5" "x")))
 
+; Calls of globals with arguments that are computed without a safepoint: the procedure's slot is written last
+(define (two a b) (list a b))
+(define (try thunk) (guard (e (#t 'caught)) (thunk)))
+(define (garbage n) (if (> n 0) (begin (make-vector 100 n) (garbage (- n 1)))))
+(define shared-name 0)
+(check 'call-unbound '(caught caught caught)
+  (list (try (lambda () (not-defined 1 2))) (try (lambda () (list (not-defined 1) 2))) (try (lambda () (two not-defined 1)))))
+(check 'call-no-procedure 'caught (begin (set! shared-name 5) (try (lambda () (shared-name 1)))))
+(check 'fails-in-argument '(caught (1 2)) (list (try (lambda () (two (car '(1)) (cdr 5)))) (two (car '(1)) (cadr '(1 2)))))
+(define (deep n) (if (= n 0) (begin (garbage 20) '()) (cons (two n (car (list n))) (deep (- n 1)))))
+(check 'deep '((300 300) (1 1) 300) (let ((l (deep 300))) (list (car l) (list-ref l 299) (length l))))
+(define (redefined x) (list 'old x))
+(define (calls-it x) (redefined x))
+(check 'redefined '((old 1) (new 1)) (let ((before (calls-it 1))) (set! redefined (lambda (x) (list 'new x))) (list before (calls-it 1))))
+(check 'division '(3 -3 -1 1 2. caught) (list (quotient 7 2) (quotient 7 -2) (remainder -7 2) (remainder 7 -2) (quotient 5. 2)
+  (try (lambda () (remainder 1 0)))))
+(check 'same-small '(#t #t #f #t caught) (let ((x 3) (y 3.)) (list (= x 3) (= 3 y) (= -3 x) (not (= x 4)) (try (lambda () (= 'a 3))))))
+
 ; Tables, weak pairs
 (define table (make-hash-table))
 (do ((i 0 (+ i 1))) ((= i 1000)) (hash-table-set! table (list i "k") (* i i)))
