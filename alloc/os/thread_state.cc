@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <fcntl.h>
 #include <unistd.h>
@@ -47,6 +48,24 @@ std::uint64_t cpu_ns_of_thread(int tid) {
   timespec time;
   if (::clock_gettime(static_cast<clockid_t>(~static_cast<unsigned>(tid) << 3 | kThreadsOwnTime), &time) != 0) return 0;
   return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(time.tv_nsec);
+}
+
+ThreadStatus status_of_thread(int tid) {
+  const KeptErrno kept;
+  ThreadStatus status;
+  char text[2048];
+  std::snprintf(text, sizeof text, "/proc/self/task/%d/status", tid);
+  const int file = ::open(text, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return status;
+  const ssize_t length = ::pread(file, text, sizeof text - 1, 0);
+  ::close(file);
+  if (length <= 0) return status;
+  text[length] = 0;
+  // The name comes first; it may hold anything but a line's end, which is escaped.
+  if (std::strncmp(text, "Name:\t", 6) == 0) std::snprintf(status.name, sizeof status.name, "%.*s", static_cast<int>(std::strcspn(text + 6, "\n")), text + 6);
+  if (const char* state = std::strstr(text, "\nState:\t")) status.state = state[8];
+  if (const char* blocked = std::strstr(text, "\nSigBlk:\t")) status.blocked_signals = std::strtoull(blocked + 9, nullptr, 16);
+  return status;
 }
 
 OwnMemory::OwnMemory() {

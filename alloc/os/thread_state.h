@@ -14,6 +14,14 @@ std::uintptr_t stack_of_waiting_thread(int tid);
 // Processor time the thread has used; 0 when nobody knows. It stands still while the thread sleeps.
 std::uint64_t cpu_ns_of_thread(int tid);
 
+// From its status file.
+struct ThreadStatus {
+  char name[16] = "?";
+  char state = '?';  // as ps shows it: R runs or could, S sleeps, D sleeps uninterruptibly, T is stopped, t is traced
+  std::uint64_t blocked_signals = 0;  // bit s - 1: signal s
+};
+ThreadStatus status_of_thread(int tid);
+
 // The word could be the segment registers in a context that the kernel has saved for a signal handler. Every such context has
 // one that is; few other words are.
 inline bool may_be_of_signal_frame(std::uintptr_t word) {

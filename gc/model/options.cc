@@ -28,7 +28,7 @@ constexpr DebugOption kDebugOptions[] = {
     {"stw", &Options::stw},           {"noconcurrent", &Options::noconcurrent},
     {"rage", &Options::rage},         {"check_trace", &Options::check_trace},
     {"noasync", &Options::noasync},   {"check_ptr_location", &Options::check_ptr_location},
-    {"tiny", &Options::tiny},         {"delay", &Options::delay},
+    {"tiny", &Options::tiny},         {"delay", &Options::delay},         {"late", &Options::late},
 };
 
 bool set_debug_option(const char* name, std::size_t length, std::int64_t value, Options& into) {

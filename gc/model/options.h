@@ -31,6 +31,7 @@ struct Options {
   std::int64_t rage = 0;                // 1: cycles back to back, tiny buffers
   std::int64_t tiny = 0;                // 1: tiny buffers
   std::int64_t delay = 0;               // n: random delays up to n us at every step of a protocol between threads
+  std::int64_t late = 10'000;           // n: tells of threads that have not answered a handshake for n ms; 0: never
   std::int64_t noasync = 0;             // 1: no signals; threads answer at polls only
   std::int64_t generational = 1;        // 0: full cycles only
   std::int64_t gc_percent = 100;        // negative: off

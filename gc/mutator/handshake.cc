@@ -12,6 +12,7 @@
 #include "gc/model/phase.h"
 #include "gc/mutator/allocation_stats.h"
 #include "gc/mutator/frames.h"
+#include "gc/mutator/late.h"
 #include "gc/mutator/registers.h"
 #include "gc/mutator/runtime_section.h"
 #include "gc/mutator/services.h"
@@ -242,7 +243,9 @@ void request_and_wait_locked(HandshakeOp op) {
     m->pending.store(op, std::memory_order_seq_cst);  // release: pairs with poll(); seq_cst: ordered before reading `state`
     set_poll_request(*m);
   }
-  std::uint64_t next_signal = os::monotonic_ns() + kSignalAfterNs;
+  const std::uint64_t start = os::monotonic_ns();
+  std::uint64_t next_signal = start + kSignalAfterNs;
+  LateThreads late(op, start);
   for (;;) {
     help_blocked(op);
     // acquire: pairs with the release in wake_driver_if_last, so that every answer's effects are visible
@@ -252,6 +255,7 @@ void request_and_wait_locked(HandshakeOp op) {
     const bool all = now >= next_signal;
     if (options.noasync == 0) signal_stragglers(all);
     if (all) next_signal = now + kResendAfterNs;
+    late.tell_if_due(now);
     os::futex_wait_for(missing, seen, next_signal - now < kSignalAfterNs ? next_signal - now : kSignalAfterNs);
   }
   LULL_PROBE1(handshake_end, static_cast<unsigned>(op));

@@ -2,6 +2,7 @@
 // collect_test.cc. The program is not called thread_test: that is the one of alloc/os/thread.h.
 #include "lull/thread.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <sys/mman.h>
@@ -451,6 +452,26 @@ TEST_F(ThreadWithoutSignals, AnswersAtSafepoints) {
   for (int i = 0; i < 10; ++i) lull::collect();
   over = true;
   join(thread);
+}
+
+TEST_F(ThreadWithoutSignals, IsNamedWhenItKeepsTheCollectorWaiting) {
+  lull::gc::options.late = 20;
+  const std::uint64_t before = lull::gc::handshake_stats.told_late.load();
+  testing::internal::CaptureStderr();
+  std::atomic<bool> attached{false};
+  std::thread thread([&] {
+    pthread_setname_np(pthread_self(), "busy body");
+    lull::attach_thread();
+    attached = true;
+    while (lull::gc::handshake_stats.told_late.load() < before + 2) {
+    }
+  });
+  while (!attached) std::this_thread::yield();
+  lull::collect();
+  join(thread);
+  const std::string told = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(told, testing::ContainsRegex("lull: thread [0-9]+ \\(busy body\\) has kept the collector waiting for [0-9]+ ms \\(barriers on\\)"));
+  EXPECT_THAT(told, testing::HasSubstr("call lull::safepoint()"));
 }
 
 TEST_F(ThreadWithoutSignals, AnswersWhenItAllocatesOrStoresWhileMarking) {

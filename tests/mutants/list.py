@@ -16,6 +16,7 @@ MUTANTS = [
      'std::uint8_t{next == MarkState::marking}', 'std::uint8_t{1}', 'stepper_test', '*AGreyStackMayPublish*'),
     ('the words of a thread that ends are dropped', 'gc/mutator/registry.cc', '  for (std::uintptr_t word : m.words) m.grey.push(raw_entry(word));\n  m.words.clear();\n  m.has_words',
      '  m.words.clear();\n  m.has_words', 'young_test', 'Young.WhatAThreadAnswered*'),
+    ('late threads are told of once only', 'gc/mutator/late.cc', '  told_after_ns_ = waited;', '  told_after_ns_ = ~std::uint64_t{0} / 4;', 'threads_test', 'ThreadWithoutSignals.IsNamedWhen*'),
     ('a thread may be stopped with a lock of malloc in its hands', 'gc/mutator/signal.cc', 'if (os::locks_taken != 0)', 'if (false)', 'threads_test', 'Thread.IsNotStoppedWhile*'),
     ('an erased entry keeps its place', 'include/lull/concurrent_map.h', '      entries[index].store(nullptr);\n', '',
      'concurrent_map_test', 'ConcurrentMap.KeepsWhat*'),

@@ -29,7 +29,7 @@ inline constexpr Mode kModes[] = {
     {.name = "delay", .debug = "delay=50"},
     {.name = "signals", .signals = true},
     {.name = "oom", .failing_mappings = true},
-    {.name = "clock", .jumping_clocks = true},
+    {.name = "clock", .debug = "late=0", .jumping_clocks = true},
     {.name = "verify", .debug = "verify", .per_mille_of_steps = 500},
     {.name = "stress", .debug = "stress=50", .per_mille_of_steps = 300},
     {.name = "stw", .debug = "stw"},
@@ -38,7 +38,7 @@ inline constexpr Mode kModes[] = {
     {.name = "noasync", .debug = "noasync"},
     {.name = "checks", .debug = "check_trace,check_ptr_location,tiny"},
     {.name = "crowded", .debug = "verify,noasync", .signals = true, .per_mille_of_steps = 500, .threads_times = 2},
-    {.name = "all", .debug = "rage,delay=20", .signals = true, .failing_mappings = true, .jumping_clocks = true, .per_mille_of_steps = 300},
+    {.name = "all", .debug = "rage,delay=20,late=0", .signals = true, .failing_mappings = true, .jumping_clocks = true, .per_mille_of_steps = 300},
 };
 
 inline const Mode* find_mode(std::string_view name) {
