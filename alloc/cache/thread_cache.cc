@@ -21,14 +21,17 @@ __thread ThreadBlock thread_block __attribute__((tls_model("initial-exec"))) = {
 
 namespace lull::cache {
 
+constinit std::atomic<std::uint32_t> sampling_round{0};
+
 bool ThreadCache::initialise() {
   if (slots_ != nullptr) return true;
-  constexpr std::size_t bytes = detail::kMostSpanClasses * (sizeof(AllocSlot) + 2 * sizeof(std::uint32_t));
+  constexpr std::size_t bytes = detail::kMostSpanClasses * (sizeof(AllocSlot) + 3 * sizeof(std::uint32_t));
   auto* table = static_cast<std::byte*>(os::map(bytes));
   if (table == nullptr) return false;
   slots_ = reinterpret_cast<AllocSlot*>(table);
   active_ = reinterpret_cast<std::uint32_t*>(table + detail::kMostSpanClasses * sizeof(AllocSlot));
   uncounted_ = active_ + detail::kMostSpanClasses;
+  to_sample_ = uncounted_ + detail::kMostSpanClasses;
   return true;
 }
 
@@ -128,13 +131,33 @@ bool ThreadCache::extend_hole(AllocSlot& slot, SpanClass& c, SpanSource& source,
   std::uint32_t most = span.slots;
   if (most_objects != kWholeHole) most = std::min(most_objects, most - first) + first;
   else if (span.needs_zero && from + bytes < span.end()) most = std::min(slot_from(span, from + bytes), most);
+  const std::uint32_t round = sampling_round.load(std::memory_order_relaxed);
+  if (round != 0) most = std::min(most_before_sample(c, source, round), most - first) + first;
   const std::uint32_t end = next_set(span.alloc_bits(), first, most);
   if (end == first) return false;
+  if (round != 0) count_towards_sample(c, end - first);
   slot.limit = span.slot_address(end);
   prepare(span, c, from, slot.limit);
   if (end == most) ask_for_lines(slot.limit, std::min(slot.limit + kPieceBytes, span.end()));
   source.note_hole(from, slot.limit - from);
   return true;
+}
+
+// How many objects of the class may be handed out at once: a sample comes alone.
+std::uint32_t ThreadCache::most_before_sample(const SpanClass& c, SpanSource& source, std::uint32_t round) {
+  if (sampling_round_ != round) {
+    std::memset(to_sample_, 0, detail::kMostSpanClasses * sizeof(std::uint32_t));
+    sampling_round_ = round;
+  }
+  std::uint32_t& left = to_sample_[c.index];
+  if (left == 0) left = source.objects_to_sample(c);
+  return left == 1 ? 1 : left - 1;
+}
+
+void ThreadCache::count_towards_sample(const SpanClass& c, std::uint32_t objects) {
+  std::uint32_t& left = to_sample_[c.index];
+  sample_taken_ = left == 1;  // by the caller's caller, at once
+  left -= objects;
 }
 
 bool ThreadCache::open_next_hole(AllocSlot& slot, SpanClass& c, SpanSource& source, std::uint32_t most_objects) {
@@ -151,6 +174,7 @@ void ThreadCache::release_all(SpanSource& source) {
   for (std::uint32_t i = 0; i < active_count_; ++i) {
     AllocSlot& slot = slots_[active_[i]];
     SpanClass& c = *classes_[active_[i]];
+    give_back_to_sample(slot, c);
     retire_hole(slot, c);
     count_allocated(c);
     source.release(c, static_cast<pages::Span*>(slot.span));

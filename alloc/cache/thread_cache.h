@@ -6,6 +6,8 @@
 // its signal handler may run at any instruction of the allocation fast path.
 #pragma once
 
+#include <utility>
+
 #include "alloc/cache/span_class.h"
 #include "lull/detail/thread_block.h"
 
@@ -21,10 +23,17 @@ class SpanSource {
   virtual void release(SpanClass& span_class, pages::Span* span) = 0;
   // The free slots [begin, begin + bytes) were handed to the thread.
   virtual void note_hole(std::uintptr_t begin, std::size_t bytes) = 0;
+  // While objects are sampled. Drawn: how many objects of the class the thread allocates up to the next sample, itself included.
+  virtual std::uint32_t objects_to_sample(const SpanClass&) { return ~0u; }
 
  protected:
   ~SpanSource() = default;
 };
+
+// 0: no object is a sample. Otherwise a number that is another one whenever sampling starts anew: what was drawn before is void.
+// Holes end before the next sample, and the sample comes in a hole of its own: so the slow path sees it, and the fast path need
+// not look for it.
+extern std::atomic<std::uint32_t> sampling_round;
 
 class ThreadCache {
  public:
@@ -51,8 +60,13 @@ class ThreadCache {
   void for_each_cached_span(Visit&& visit) const;
 
   void set_classes(SpanClass* const* by_index) { classes_ = by_index; }
+  // Whether the object that was allocated last is a sample. Says so once.
+  bool take_sample() { return std::exchange(sample_taken_, false); }
 
  private:
+  std::uint32_t most_before_sample(const SpanClass& span_class, SpanSource& source, std::uint32_t round);
+  void count_towards_sample(const SpanClass& span_class, std::uint32_t objects);
+  void give_back_to_sample(const AllocSlot& slot, const SpanClass& span_class);
   void retire_hole(AllocSlot& slot, SpanClass& span_class);
   bool extend_hole(AllocSlot& slot, SpanClass& span_class, SpanSource& source, std::uint32_t most_objects, std::size_t bytes);
   bool open_next_hole(AllocSlot& slot, SpanClass& span_class, SpanSource& source, std::uint32_t most_objects);
@@ -64,6 +78,11 @@ class ThreadCache {
   std::uint32_t* active_ = nullptr;  // indices of the slots that have a span
   std::uint32_t* uncounted_ = nullptr;  // by class: objects in retired holes that the class's counters do not have yet
   std::uint32_t active_count_ = 0;
+  // By class: objects to be handed out up to the next sample, itself included; 0: not drawn. Every slot that is handed out is a
+  // sample with the same probability, whatever came before, so it does not matter when it is drawn.
+  std::uint32_t* to_sample_ = nullptr;
+  std::uint32_t sampling_round_ = 0;  // that to_sample_ was drawn in
+  bool sample_taken_ = false;
   SpanClass* const* classes_ = nullptr;
 };
 
@@ -88,14 +107,21 @@ inline void ThreadCache::count_allocated(SpanClass& c) {
   uncounted_[c.index] = 0;
 }
 
+// Slots that were handed out and go back unused: a sample is always used, so without this there would be too many.
+inline void ThreadCache::give_back_to_sample(const AllocSlot& slot, const SpanClass& c) {
+  std::uint32_t& left = to_sample_[c.index];
+  if (sampling_round_ != 0 && left != 0) left += static_cast<std::uint32_t>((slot.limit - slot.cursor) / c.geometry.slot_bytes);
+}
+
 template <class Push>
 void ThreadCache::release_all_async(Push&& push) {
   for (std::uint32_t i = 0; i < active_count_; ++i) {
     AllocSlot& slot = slots_[active_[i]];
     auto* span = static_cast<pages::Span*>(slot.span);
     const std::uintptr_t begin = slot.begin, limit = slot.limit;
-    slot = {};
     SpanClass& c = *classes_[active_[i]];
+    give_back_to_sample(slot, c);
+    slot = {};
     const auto objects = static_cast<std::uint32_t>((limit - begin) / span->slot_bytes);
     note_allocated(*span, span->slot_of(begin), objects);
     uncounted_[c.index] += objects;

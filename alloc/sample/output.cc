@@ -25,10 +25,15 @@ void store_little_endian(unsigned char* at, std::uint32_t value, unsigned bytes)
   for (unsigned i = 0; i < bytes; ++i) at[i] = static_cast<unsigned char>(value >> (8 * i));
 }
 
+constexpr unsigned char kHeader[10] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255};  // deflate, no name, no time
+
 }  // namespace
 
 Output::Output(int fd, Framing framing) : fd_(fd), framing_(framing) {
-  constexpr unsigned char kHeader[10] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255};  // deflate, no name, no time
+  if (framing_ == Framing::gzip) write_all(kHeader, sizeof kHeader);
+}
+
+Output::Output(const text_sink& to, Framing framing) : fd_(-1), to_(to), framing_(framing) {
   if (framing_ == Framing::gzip) write_all(kHeader, sizeof kHeader);
 }
 
@@ -79,6 +84,7 @@ void Output::flush() {
 
 void Output::write_all(const void* bytes, std::size_t n) {
   const auto* at = static_cast<const char*>(bytes);
+  if (to_.put != nullptr) return to_.put(to_.context, at, n);
   while (n > 0 && error_ == 0) {
     const ssize_t written = ::write(fd_, at, n);
     if (written < 0 && errno == EINTR) continue;

@@ -1,9 +1,11 @@
-// A file that is written piece by piece through one buffer, plain or as a gzip stream. The stream is stored, not compressed:
+// A file, or somebody's text_sink, that is written piece by piece through one buffer, plain or as a gzip stream. The stream is stored, not compressed:
 // readers of profiles want the frame, and the profile of a large program is some hundred kilobytes. Allocates nothing.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+
+#include "lull/text_sink.h"
 
 namespace lull::sample {
 
@@ -12,6 +14,7 @@ enum class Framing : std::uint8_t { plain, gzip };
 class Output {
  public:
   Output(int fd, Framing framing);
+  Output(const text_sink& to, Framing framing);
   Output(const Output&) = delete;
   Output& operator=(const Output&) = delete;
 
@@ -28,6 +31,7 @@ class Output {
   void write_all(const void* bytes, std::size_t n);
 
   const int fd_;
+  const text_sink to_{};  // without a file
   const Framing framing_;
   int error_ = 0;
   std::uint32_t crc_ = ~std::uint32_t{0};

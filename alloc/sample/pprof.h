@@ -1,4 +1,4 @@
-// profile.proto (github.com/google/pprof/proto), by hand: length-prefixed fields, written one after the other.
+// The profile of malloc in the format of pprof_writer.h.
 #pragma once
 
 #include "alloc/sample/output.h"

@@ -64,18 +64,26 @@ bool falls_on_sample(std::size_t bytes) {
 }
 
 // The first block has the point if the distance is less than one block, and so on: geometric, as it should be.
-std::uint32_t blocks_before_sample(std::size_t block_bytes) {
-  const double blocks = draw_distance() / static_cast<double>(block_bytes);
+std::uint32_t blocks_before_sample(std::size_t block_bytes, std::size_t mean) {
+  const double blocks = exponential(random_state()) * static_cast<double>(mean) / static_cast<double>(block_bytes);
   return blocks < 1e9 ? static_cast<std::uint32_t>(blocks) : 1'000'000'000;
+}
+std::uint32_t blocks_before_sample(std::size_t block_bytes) { return blocks_before_sample(block_bytes, sampling_mean()); }
+
+bool is_sample(std::size_t block_bytes, std::size_t mean) {
+  return exponential(random_state()) * static_cast<double>(mean) <= static_cast<double>(block_bytes);
+}
+
+Weight weight_of(std::size_t asked, std::size_t block_bytes, std::size_t mean) {
+  const double counts_for = 1 / probability(static_cast<double>(block_bytes) / static_cast<double>(mean));
+  return {.objects = static_cast<std::uint64_t>(counts_for * (1u << kObjectShift) + 0.5),
+          .bytes = static_cast<std::uint64_t>(counts_for * static_cast<double>(asked) + 0.5)};
 }
 
 void note_allocated(Sample& sample, std::size_t asked, std::size_t block_bytes) {
   StackTrace trace;
   capture_stack(trace);
-  const double mean = static_cast<double>(std::max<std::size_t>(sampling_mean(), 1));
-  const double counts_for = 1 / probability(static_cast<double>(block_bytes) / mean);
-  sample.weight.objects = static_cast<std::uint64_t>(counts_for * (1u << kObjectShift) + 0.5);
-  sample.weight.bytes = static_cast<std::uint64_t>(counts_for * static_cast<double>(asked) + 0.5);
+  sample.weight = weight_of(asked, block_bytes, std::max<std::size_t>(sampling_mean(), 1));
   sample.asked = asked;
   sample.thread = own_thread_number();
   sample.stack = intern_stack(trace);

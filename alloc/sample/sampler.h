@@ -47,6 +47,11 @@ bool falls_on_sample(std::size_t bytes);
 // Drawn: how many blocks of this size the calling thread allocates before one that is a sample.
 std::uint32_t blocks_before_sample(std::size_t block_bytes);
 
+// The same for somebody with a mean of his own, the collector's objects: nothing here depends on malloc's sampling.
+std::uint32_t blocks_before_sample(std::size_t block_bytes, std::size_t mean);
+bool is_sample(std::size_t block_bytes, std::size_t mean);  // drawn: does a point fall into this block?
+Weight weight_of(std::size_t asked, std::size_t block_bytes, std::size_t mean);  // of a block that is a sample
+
 // Writes down that a sampled block was allocated, by the caller's callers; that it was freed.
 void note_allocated(Sample& sample, std::size_t asked, std::size_t block_bytes);
 void note_freed(Sample& sample);

@@ -6,6 +6,7 @@
 #include "alloc/os/clock.h"
 #include "alloc/trace/probes.h"
 #include "gc/cycle/crew.h"
+#include "gc/cycle/cycle_events.h"
 #include "gc/cycle/events.h"
 #include "gc/cycle/pacing.h"
 #include "gc/cycle/stepper.h"
@@ -202,6 +203,7 @@ void Cycle::handle_unreachable(Marker& marker) {
   mark_closures(marker);
   waiting_ephemerons.empty_all();  // of maps that only destructors can still look at
   publish_counts(marker);
+  note_sampled_deaths(kind_, handed_at_snapshot_);
   reach(Step::destructors_queued);
 }
 

@@ -20,6 +20,11 @@ void start_debug_traces();               // gc/report/debug_traces.cc
 os::Lock& cycle_log_lock_for_fork();
 os::Lock& leak_watch_lock_for_fork();  // gc/report/leak_watch.cc
 os::Lock& guardian_lock_for_fork();    // gc/report/guardian.cc
+os::Lock& object_samples_lock_for_fork();  // gc/report/object_samples.cc
+void start_object_profile_from_environment();  // gc/report/object_profile.cc
+// gc/report/object_samples.cc. Driver, when all that is marked is marked and nothing is swept yet: whatever is white now is dead.
+// `handed`: what had been handed out when the stacks were scanned.
+void note_sampled_deaths(CycleKind kind, std::uint64_t handed);
 void log_cycle(const Cycle& cycle, const CycleRun& run);  // driver, when the cycle is over
 
 }  // namespace lull::gc

@@ -192,6 +192,7 @@ void start() {
   if (!pacing.tune(options.auto_tune)) std::fputs("lull: LULL_AUTO_TUNE: bounds or a share that make no sense\n", stderr);
   note_program_start();
   start_timeline_from_environment();
+  start_object_profile_from_environment();
   start_debug_traces();
   install_fork_handlers();
 }

@@ -31,6 +31,7 @@ os::Lock* const kLocks[] = {&cycle_gate(),
                             &cycle_log_lock_for_fork(),
                             &leak_watch_lock_for_fork(),
                             &guardian_lock_for_fork(),
+                            &object_samples_lock_for_fork(),
                             &grey_pool.lock_for_fork()};
 
 void unlock_all() {

@@ -41,9 +41,13 @@ void* allocate_from(Mutator& m, SpanClass* c, std::size_t bytes) {
   if (c == nullptr) return nullptr;
   void* object = nullptr;
   if (c->large) {
-    if (Span* span = make_large_span(m, *c, bytes)) object = reinterpret_cast<void*>(span->base);
+    if (Span* span = make_large_span(m, *c, bytes)) {
+      object = reinterpret_cast<void*>(span->base);
+      if (cache::sampling_round.load(std::memory_order_relaxed) != 0 && draw_large_sample(span->slot_bytes)) note_sampled(*c, span->slot_bytes, object);
+    }
   } else {
     object = m.cache.allocate_slow(*c, span_supply(), most_objects());
+    if (m.cache.take_sample()) [[unlikely]] note_sampled(*c, c->geometry.slot_bytes, object);
   }
   if (object != nullptr) after_slow_allocation(m);
   if (object != nullptr && options.alloctrace != 0) trace_allocation(m, *c, bytes, object);
@@ -58,6 +62,7 @@ void* allocate_in_cached_span(Mutator& m, FindClass&& find_class) {
     RuntimeSection section(m);
     SpanClass* c = find_class();
     if (c != nullptr && !c->large && !options.one_at_a_time()) object = m.cache.allocate_in_span(*c, span_supply(), ~0u);
+    if (m.cache.take_sample()) [[unlikely]] note_sampled(*c, c->geometry.slot_bytes, object);
   }
   asm volatile("" : "+r"(object)::"memory");  // see below
   return object;

@@ -76,6 +76,8 @@ class SpanSupply final : public cache::SpanSource {
   // Also by the driver for a blocked thread.
   void release(SpanClass& c, Span* span) override { c.put(span, sweep_generation.load(std::memory_order_relaxed)); }
 
+  std::uint32_t objects_to_sample(const SpanClass& c) override { return draw_objects_to_sample(c.geometry.slot_bytes); }
+
   void note_hole(std::uintptr_t begin, std::size_t bytes) override {
     Mutator& m = *self_or_null();
     m.handed_bytes += bytes;

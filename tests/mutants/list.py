@@ -14,6 +14,10 @@ MUTANTS = [
     # ... until every stack is black.
     ('stacks count as black while they are scanned', 'gc/model/phase.cc',
      'std::uint8_t{next == MarkState::marking}', 'std::uint8_t{1}', 'stepper_test', '*AGreyStackMayPublish*'),
+    ('slots that nobody used count towards the next sample', 'alloc/cache/thread_cache.h',
+     'if (sampling_round_ != 0 && left != 0) left +=', 'if (sampling_round_ != 0 && left == ~0u) left +=', 'object_profile_test', '*WhatNobodyTakes*'),
+    ('young cycles look at old samples and forget those of the young', 'gc/report/object_samples.cc', '      put(old, *r);', '      put(young, *r);\n      r->survived = 0;',
+     'object_profile_test', '*KnowsHowLong*'),
     ('the words of a thread that ends are dropped', 'gc/mutator/registry.cc', '  for (std::uintptr_t word : m.words) m.grey.push(raw_entry(word));\n  m.words.clear();\n  m.has_words',
      '  m.words.clear();\n  m.has_words', 'young_test', 'Young.WhatAThreadAnswered*'),
     ('late threads are told of once only', 'gc/mutator/late.cc', '  told_after_ns_ = waited;', '  told_after_ns_ = ~std::uint64_t{0} / 4;', 'threads_test', 'ThreadWithoutSignals.IsNamedWhen*'),
