@@ -7,6 +7,8 @@
 #include <sstream>
 
 #include "apps/index/document_words.h"
+#include "apps/index/flame.h"
+#include "apps/index/function_names.h"
 #include "apps/index/indexer.h"
 #include "apps/index/latency.h"
 #include "apps/index/memory_lull.h"
@@ -14,6 +16,7 @@
 #include "apps/index/run_result.h"
 #include "apps/index/search.h"
 #include "apps/index/tokenizer.h"
+#include "apps/index/utilisation.h"
 
 namespace index_service {
 namespace {
@@ -76,8 +79,11 @@ TEST(RunResult, SurvivesTheWayFromChildToParent) {
   sent.memory = "lull";
   sent.seconds = 0.1;
   sent.latency.buckets[70] = 3;
-  sent.collector.pauses = {{"handshake", 5, 1, 2, 3, 4}};
-  sent.memory_over_time = {{0.5, 1000, 500}};
+  sent.collector.pauses = {{"handshake", 5, 1, 2, 3, 4, {}}};
+  sent.memory_over_time = {{0.5, 1000, 500, 700}};
+  sent.types = {{"ptr<T> []", {0, 3}}, {"", {}}};
+  sent.stacks = {{"main;f g;[a type]", 12}};
+  sent.utilisation = {{1e6, 0.5}};
   sent.digests = {7, 0, ~std::uint64_t{0}};
   std::stringstream text;
   write_result(text, sent);
@@ -87,8 +93,55 @@ TEST(RunResult, SurvivesTheWayFromChildToParent) {
   EXPECT_EQ(got.latency.buckets, sent.latency.buckets);
   EXPECT_EQ(got.collector.pauses[0].kind, "handshake");
   EXPECT_EQ(got.digests, sent.digests);
+  EXPECT_EQ(got.types[0].type, "ptr<T> []");
+  EXPECT_EQ(got.types[0].live_bytes[1], 3u);
+  EXPECT_EQ(got.stacks[0].frames, "main;f g;[a type]");
+  EXPECT_EQ(got.utilisation[0].least, 0.5);
   std::stringstream cut(text.str().substr(0, text.str().size() / 2));
   EXPECT_FALSE(read_result(cut, got));
+}
+
+// Interruptions of 10 at 100 and 150, and of 30 at 1000.
+TEST(Utilisation, IsThatOfTheWorstWindow) {
+  const std::vector<Interruption> thread = {{100, 110}, {150, 160}, {1000, 1030}};
+  EXPECT_DOUBLE_EQ(least_utilisation(thread, 10), 0);
+  EXPECT_DOUBLE_EQ(least_utilisation(thread, 30), 0);
+  EXPECT_DOUBLE_EQ(least_utilisation(thread, 60), 0.5);         // [970, 1030): 30 are gone
+  EXPECT_DOUBLE_EQ(least_utilisation(thread, 930), 1 - 50.0 / 930);  // all of it
+  EXPECT_DOUBLE_EQ(least_utilisation(std::vector<Interruption>{}, 10), 1);
+  const std::vector<Interruption> close = {{0, 10}, {20, 30}, {500, 501}};
+  EXPECT_DOUBLE_EQ(least_utilisation(close, 30), 1 - 20.0 / 30);
+}
+
+TEST(Utilisation, ReadsWhatInterruptedTheProgramsThreads) {
+  std::istringstream trace(R"({"traceEvents":[
+{"ph":"X","pid":1,"tid":5,"cat":"handshake","name":"answer: flush","ts":1.000,"dur":2.000},
+{"ph":"X","pid":1,"tid":5,"cat":"assist","name":"assist","ts":2.500,"dur":1.500,"args":{"bytes":77}},
+{"ph":"X","pid":1,"tid":5,"cat":"destructor","name":"destructor","ts":9.000,"dur":1.000},
+{"ph":"X","pid":1,"tid":6,"cat":"cycle","name":"full cycle","ts":1.000,"dur":50.000},
+{"ph":"C","pid":1,"tid":6,"name":"heap","ts":1.000,"args":{"bytes":4}}
+],"otherData":{"lost":0}})");
+  const auto threads = read_interruptions(trace);
+  ASSERT_EQ(threads.size(), 1u);
+  ASSERT_EQ(threads[0].size(), 1u);  // the assist overlaps with the answer
+  EXPECT_DOUBLE_EQ(threads[0][0].begin, 1000);
+  EXPECT_DOUBLE_EQ(threads[0][0].end, 4000);
+}
+
+TEST(FunctionNames, AreShort) {
+  EXPECT_EQ(readable_function("_ZN13index_service7IndexerINS_10LullMemoryEE16replace_documentERNS_5IndexIS1_EEjRKNS_13DocumentWordsE"),
+            "Indexer::replace_document");
+  EXPECT_EQ(readable_function("main"), "main");
+  EXPECT_EQ(readable_function("0x7f1234"), "0x7f1234");
+  EXPECT_EQ(readable_type("index_service::Chunk<index_service::LullMemory> []"), "Chunk[]");
+  EXPECT_EQ(readable_stack("start_thread;0x12;main;f;[char []]"), "main;f;[char[]]");
+}
+
+TEST(FlameGraph, ShowsEachFunctionOnceWithItsShare) {
+  const std::string svg = flame_graph({{"main;build;[Node]", 750}, {"main;read;[char[]]", 250}});
+  EXPECT_NE(svg.find("<title>build: 750 B, 75.0 %</title>"), svg.npos);
+  EXPECT_NE(svg.find("<title>main: 1.0 KiB, 100.0 %</title>"), svg.npos) << svg;
+  EXPECT_NE(top_allocations({{"main;build;[Node]", 750}}).find("<td>Node</td><td>100.0 %</td>"), std::string::npos);
 }
 
 template <class M>

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <utility>
 
+#include "apps/index/recording.h"
 #include "apps/index/run_result.h"
 
 namespace index_service {
@@ -40,14 +41,18 @@ struct LullMemory {
     return {.collections = stats.num_gc,
             .global_stops = stats.global_stops,
             .heap_bytes = stats.heap_alloc,
+            .allocated_bytes = stats.total_alloc,
             .cpu_seconds = stats.gc_cpu_seconds + stats.assist_cpu_seconds,
             .pauses = {pause("handshake", stats.handshake), pause("assist", stats.assist),
                        pause("allocation_slow_path", stats.alloc_slow)}};
   }
+  static void begin_recording() { recording::begin(); }
+  static void sample_types(RunResult& result) { recording::sample_types(result); }
+  static void finish_recording(RunResult& result) { recording::finish(result); }
 
  private:
   static PauseFigures pause(const char* kind, const lull::histogram& h) {
-    return {kind, h.count, h.quantile_ns(0.5), h.quantile_ns(0.99), h.quantile_ns(0.999), h.max_ns};
+    return {kind, h.count, h.quantile_ns(0.5), h.quantile_ns(0.99), h.quantile_ns(0.999), h.max_ns, h};
   }
 };
 

@@ -60,6 +60,9 @@ struct SharedPtrMemory {
   static void attach_thread() {}
   static void safepoint() {}
   static CollectorFigures read_figures() { return {}; }
+  static void begin_recording() {}
+  static void sample_types(RunResult&) {}
+  static void finish_recording(RunResult&) {}
 };
 
 }  // namespace index_service

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <sstream>
 
 #include "apps/index/format.h"
@@ -9,7 +10,14 @@
 namespace index_service {
 namespace {
 
-constexpr double kWidth = 860, kHeight = 320, kLeft = 78, kRight = 36, kTop = 14, kBottom = 46;
+constexpr double kRight = 18, kTop = 14, kBottom = 46;
+constexpr double kCharacter = 6.4;  // about the width of one
+
+struct Size {
+  const char* name;
+  double width, height, left;
+};
+constexpr Size kSizes[] = {{"wide", 860, 320, 78}, {"narrow", 400, 300, 72}};
 
 std::string number(double value) { return format_fixed(value, 1); }
 
@@ -22,33 +30,38 @@ double along(const Axis& axis, double value) {
 
 class Svg {
  public:
-  Svg(const Axis& x, const Axis& y) : x_(x), y_(y) {
-    out_ << "<svg viewBox=\"0 0 " << number(kWidth) << ' ' << number(kHeight) << "\" role=\"img\">\n";
+  Svg(const Axis& x, const Axis& y, const Size& size) : x_(x), y_(y), size_(size) {
+    out_ << "<svg class=\"" << size.name << "\" viewBox=\"0 0 " << number(size.width) << ' ' << number(size.height)
+         << "\" role=\"img\">\n";
   }
 
   void grid() {
+    double free_from = 0;
     for (const Tick& tick : x_.ticks) {
-      line(px(tick.value), kTop, px(tick.value), kHeight - kBottom, "class=\"grid\"");
-      label(px(tick.value), kHeight - kBottom + 16, tick.text, "text-anchor=\"middle\"");
+      line(px(tick.value), kTop, px(tick.value), height() - kBottom, "class=\"grid\"");
+      const double half = static_cast<double>(tick.text.size()) * kCharacter / 2;
+      if (px(tick.value) - half < free_from || px(tick.value) + half > width()) continue;  // they would overlap
+      label(px(tick.value), height() - kBottom + 16, tick.text, "text-anchor=\"middle\"");
+      free_from = px(tick.value) + half + kCharacter;
     }
     for (const Tick& tick : y_.ticks) {
-      line(kLeft, py(tick.value), kWidth - kRight, py(tick.value), "class=\"grid\"");
-      label(kLeft - 6, py(tick.value) + 4, tick.text, "text-anchor=\"end\"");
+      line(left(), py(tick.value), width() - kRight, py(tick.value), "class=\"grid\"");
+      label(left() - 6, py(tick.value) + 4, tick.text, "text-anchor=\"end\"");
     }
-    line(kLeft, kHeight - kBottom, kWidth - kRight, kHeight - kBottom, "class=\"axis\"");
-    line(kLeft, kTop, kLeft, kHeight - kBottom, "class=\"axis\"");
-    label((kLeft + kWidth - kRight) / 2, kHeight - 8, x_.label, "text-anchor=\"middle\"");
-    upright_label(14, (kTop + kHeight - kBottom) / 2, y_.label);
+    line(left(), height() - kBottom, width() - kRight, height() - kBottom, "class=\"axis\"");
+    line(left(), kTop, left(), height() - kBottom, "class=\"axis\"");
+    label((left() + width() - kRight) / 2, height() - 8, x_.label, "text-anchor=\"middle\"");
+    upright_label(14, (kTop + height() - kBottom) / 2, y_.label);
   }
 
   void draw(const Series& series) {
     if (series.points.empty()) return;
     const std::string path = path_through(series.points);
-    if (series.fill == Fill::kToBottom) {
-      const std::string bottom = number(kHeight - kBottom);
+    if (series.fill != Fill::kNone) {
+      const std::string bottom = number(height() - kBottom);
       out_ << "<path d=\"" << path << 'L' << number(px(series.points.back().first)) << ',' << bottom << 'L'
            << number(px(series.points.front().first)) << ',' << bottom << "Z\" fill=\"" << series.colour
-           << "\" fill-opacity=\"0.13\"/>\n";
+           << (series.fill == Fill::kSolid ? "\"/>\n" : "\" fill-opacity=\"0.13\"/>\n");
     }
     const char* dashes = series.style == LineStyle::kDashed ? " stroke-dasharray=\"5 4\"" : "";
     out_ << "<path d=\"" << path << "\" fill=\"none\" stroke-width=\"1.6\" stroke=\"" << series.colour << '"'
@@ -56,9 +69,11 @@ class Svg {
   }
 
   void mark(const Marker& marker, int row) {
-    line(px(marker.x), kTop, px(marker.x), kHeight - kBottom,
+    line(px(marker.x), kTop, px(marker.x), height() - kBottom,
          "stroke=\"" + marker.colour + "\" stroke-dasharray=\"1 4\"");
-    label(px(marker.x) + 4, kHeight - kBottom - 8 - 14 * row, marker.text, "fill=\"" + marker.colour + "\"");
+    const bool right = px(marker.x) > (left() + width()) / 2;
+    label(px(marker.x) + (right ? -4 : 4), height() - kBottom - 8 - 14 * row, marker.text,
+          "fill=\"" + marker.colour + (right ? "\" text-anchor=\"end\"" : "\""));
   }
 
   std::string finish() {
@@ -67,8 +82,8 @@ class Svg {
   }
 
  private:
-  double px(double value) const { return kLeft + along(x_, value) * (kWidth - kLeft - kRight); }
-  double py(double value) const { return kHeight - kBottom - along(y_, value) * (kHeight - kTop - kBottom); }
+  double px(double value) const { return left() + along(x_, value) * (width() - left() - kRight); }
+  double py(double value) const { return height() - kBottom - along(y_, value) * (height() - kTop - kBottom); }
 
   std::string path_through(const std::vector<std::pair<double, double>>& points) const {
     std::ostringstream path;
@@ -94,17 +109,23 @@ class Svg {
     label(x, y, text, turn.str());
   }
 
+  double width() const { return size_.width; }
+  double height() const { return size_.height; }
+  double left() const { return size_.left; }
+
   const Axis& x_;
   const Axis& y_;
+  const Size& size_;
   std::ostringstream out_;
 };
 
 std::string legend(const std::vector<Series>& series) {
   std::string html = "<p class=\"legend\">";
   for (const Series& s : series) {
+    if (s.name.empty()) continue;
     const char* border = s.style == LineStyle::kDashed ? "dashed" : "solid";
-    html += "<span><i style=\"border-top:2px " + std::string(border) + " " + s.colour + "\"></i>" +
-            escape_html(s.name) + "</span> ";
+    const std::string swatch = s.fill == Fill::kSolid ? "border-top:10px solid " : "border-top:2px " + std::string(border) + " ";
+    html += "<span><i style=\"" + swatch + s.colour + "\"></i>" + escape_html(s.name) + "</span> ";
   }
   return html + "</p>\n";
 }
@@ -113,11 +134,22 @@ std::string legend(const std::vector<Series>& series) {
 
 std::string plot_as_svg(const Axis& x, const Axis& y, const std::vector<Series>& series,
                         const std::vector<Marker>& markers) {
-  Svg svg(x, y);
-  svg.grid();
-  for (const Series& s : series) svg.draw(s);
-  for (std::size_t i = 0; i < markers.size(); ++i) svg.mark(markers[i], static_cast<int>(i));
-  return legend(series) + svg.finish();
+  std::string html = legend(series);
+  for (const Size& size : kSizes) {
+    Svg svg(x, y, size);
+    svg.grid();
+    for (const Series& s : series) svg.draw(s);
+    for (std::size_t i = 0; i < markers.size(); ++i) svg.mark(markers[i], static_cast<int>(i));
+    html += svg.finish();
+  }
+  return html;
+}
+
+std::string short_bytes(double bytes) {
+  constexpr const char* kUnits[] = {" B", " KiB", " MiB", " GiB", " TiB"};
+  std::size_t unit = 0;
+  for (; bytes >= 1000 && unit + 1 < std::size(kUnits); ++unit) bytes /= 1024;
+  return format_fixed(bytes, bytes < 10 && unit > 0 ? 1 : 0) + kUnits[unit];
 }
 
 std::vector<Tick> round_ticks(double high, int count) {

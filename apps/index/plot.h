@@ -22,7 +22,7 @@ struct Axis {
 };
 
 enum class LineStyle { kSolid, kDashed };
-enum class Fill { kNone, kToBottom };
+enum class Fill { kNone, kToBottom, kSolid };  // solid: hides what was drawn before
 
 struct Series {
   std::string name;
@@ -39,11 +39,15 @@ struct Marker {
   std::string colour;
 };
 
+/// Twice: for a window of a desktop and for one of a phone, whose letters are larger in proportion. The style sheet
+/// of the page shows one of them: classes "wide" and "narrow".
 std::string plot_as_svg(const Axis& x, const Axis& y, const std::vector<Series>& series,
                         const std::vector<Marker>& markers = {});
 
 /// About `count` round ticks over a linear axis from 0.
 std::vector<Tick> round_ticks(double high, int count);
+/// Bytes for an axis or a label: 3 MiB, 12 KiB.
+std::string short_bytes(double bytes);
 std::string escape_html(const std::string& text);
 
 }  // namespace index_service

@@ -4,8 +4,11 @@
 #include <cmath>
 #include <fstream>
 
+#include "apps/index/collector_plots.h"
 #include "apps/index/comparison.h"
+#include "apps/index/flame.h"
 #include "apps/index/format.h"
+#include "apps/index/glance.h"
 #include "apps/index/plot.h"
 
 namespace index_service {
@@ -17,12 +20,23 @@ constexpr const char* kStyle = R"(
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 900px; margin: 2em auto; padding: 0 1em; }
 h1 { font-size: 1.5em; margin-bottom: 0; } h2 { font-size: 1.1em; margin: 2em 0 0; }
 p.sub { color: #666; margin-top: .2em; } p.legend { margin: .3em 0; font-size: .9em; }
-p.legend span { margin-right: 1.4em; } p.legend i { display: inline-block; width: 22px; margin-right: 6px; vertical-align: middle; }
+p.legend span { margin-right: 1.4em; white-space: nowrap; } p.legend i { display: inline-block; width: 22px; margin-right: 6px; vertical-align: middle; }
 svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: #555; }
 .grid { stroke: #eee; } .axis { stroke: #999; }
 table { border-collapse: collapse; margin-top: .6em; font-variant-numeric: tabular-nums; }
 td, th { padding: .12em 1em .12em 0; text-align: right; white-space: pre; } td:first-child { text-align: left; }
 tr.heading td { font-weight: 600; padding-top: .8em; } tr { border-bottom: 1px solid #f3f3f3; }
+.scroll { overflow-x: auto; } td:last-child, th:last-child { padding-right: 0; }
+svg.flame text { fill: #222; } svg.flame rect:hover { stroke: #222; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(250px, 1fr)); gap: 12px; margin: 1.2em 0; }
+.tile { background: #f4f6f8; border-radius: 8px; padding: .7em 1em; } .tile b { display: block; font-size: 1.6em; font-weight: 600; }
+.tile span { display: block; color: #444; } .tile em { font-style: normal; font-size: .9em; color: #1667b7; }
+.narrow { display: none; }
+@media (max-width: 600px) {
+  body { margin: 1em auto; } .wide { display: none; } .narrow { display: inline; }
+  .tiles { grid-template-columns: 1fr 1fr; gap: 8px; } .tile { padding: .5em .7em; } .tile b { font-size: 1.25em; } .tile span, .tile em { font-size: .85em; line-height: 1.3; display: block; }
+  .extra { display: none; } table { font-size: .85em; } td, th { padding-right: .6em; } td:first-child { white-space: pre-wrap; }
+}
 )";
 
 std::string colour_of(const RunResult& run) { return run.memory == "lull" ? "#1667b7" : "#d1582b"; }
@@ -126,7 +140,7 @@ std::string memory_over_time(const std::vector<RunResult>& runs) {
 }
 
 std::string table(const std::vector<RunResult>& runs) {
-  std::string html = "<table>\n<tr><th></th>";
+  std::string html = "<div class=\"scroll\"><table>\n<tr><th></th>";
   for (const RunResult& run : runs) html += "<th>" + escape_html(run.memory) + "</th>";
   html += "</tr>\n";
   for (const TableRow& row : compare_runs(runs)) {
@@ -135,18 +149,40 @@ std::string table(const std::vector<RunResult>& runs) {
     for (const std::string& cell : row.cells) html += "<td>" + escape_html(cell) + "</td>";
     html += "</tr>\n";
   }
-  return html + "</table>\n";
+  return html + "</table></div>\n";
+}
+
+/// What only a run with a collector has.
+std::string collector_sections(const RunResult& run) {
+  return section("How fast memory is allocated",
+                 "The height is what the collector has to keep up with; a steady line is easy work, spikes are what it has to plan for.",
+                 allocation_rate(run)) +
+         section("What is alive, by type",
+                 "A band that goes on growing after everything is loaded is a leak or a cache without a bound; level bands are fine.",
+                 live_heap_by_type(run)) +
+         section("How long the collector held up threads",
+                 "Look at the right end: the longest interruptions are what a user could feel, and there should be few beyond 1 ms.",
+                 interruption_histogram(run)) +
+         section("Time left to the program",
+                 "Pick a window, say the time a request takes: the line is the share of it that a thread had for itself at the worst moment, and "
+                 "it should rise fast to 100 %.",
+                 utilisation_plot(run)) +
+         section("Who allocates",
+                 "Width is bytes: follow the widest bars down from the thread's function to the types in blue; shrinking a wide bar is what "
+                 "makes collections rarer.",
+                 flame_graph(run.stacks) + top_allocations(run.stacks));
 }
 
 }  // namespace
 
 bool write_report(const std::string& path, const std::vector<RunResult>& runs, const std::string& subtitle) {
   std::ofstream out(path);
-  out << "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>lull: index "
-         "service</title>\n<style>"
+  out << "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+         "content=\"width=device-width\"><title>lull: index service</title>\n<style>"
       << kStyle
       << "</style></head><body>\n<h1>Index service: one program, two kinds of memory</h1>\n<p class=\"sub\">"
       << escape_html(subtitle) << "</p>\n"
+      << at_a_glance(runs)
       << section("Query latency",
                  "Look at the right end: how far the tail reaches, not how high the hill is (both axes "
                  "are logarithmic).",
@@ -157,8 +193,10 @@ bool write_report(const std::string& path, const std::vector<RunResult>& runs, c
                  "After loading, no line should climb for long, since the index is replaced and does not "
                  "grow; the teeth of "
                  "the dashed line are garbage and its collections.",
-                 memory_over_time(runs))
-      << section("Figures",
+                 memory_over_time(runs));
+  for (const RunResult& run : runs)
+    if (!run.collector.pauses.empty()) out << collector_sections(run);
+  out << section("Figures",
                  "Latency counts from the time a query was scheduled; pauses are those of single threads, "
                  "since the start of the process.",
                  table(runs))

@@ -1,4 +1,4 @@
-// The text form: one line per field, its name first; lists have their length before the elements.
+// The text form: one line per field, its name first; lists and texts have their length before the elements.
 #include "apps/index/run_result.h"
 
 #include <istream>
@@ -22,6 +22,7 @@ class Writer {
   void put(const T& value) {
     out_ << ' ' << value;
   }
+  void put(const std::string& text) { out_ << ' ' << text.size() << ' ' << text; }
   template <class T>
   void put(const std::vector<T>& values) {
     put(values.size());
@@ -35,10 +36,24 @@ class Writer {
     put(s.seconds);
     put(s.resident_bytes);
     put(s.heap_bytes);
+    put(s.allocated_bytes);
+  }
+  void put(const TypeOverTime& t) {
+    put(t.type);
+    put(t.live_bytes);
+  }
+  void put(const StackBytes& s) {
+    put(s.frames);
+    put(s.bytes);
+  }
+  void put(const Utilisation& u) {
+    put(u.window_ns);
+    put(u.least);
   }
   void put(const PauseFigures& p) {
     put(p.kind);
     for (const std::uint64_t value : {p.count, p.p50_ns, p.p99_ns, p.p999_ns, p.max_ns}) put(value);
+    put(p.durations);
   }
 
   std::ostream& out_;
@@ -60,6 +75,17 @@ class Reader {
   void get(T& value) {
     in_ >> value;
   }
+  void get(std::string& text) {
+    std::size_t size = 0;
+    in_ >> size;
+    in_.get();  // the space behind the length
+    text.clear();
+    constexpr std::size_t kMost = 1 << 20;  // more is no result
+    if (size > kMost) in_.setstate(std::ios::failbit);
+    if (!in_) return;
+    text.resize(size);
+    in_.read(text.data(), static_cast<std::streamsize>(size));
+  }
   template <class T>
   void get(std::vector<T>& values) {
     std::size_t size = 0;
@@ -75,10 +101,24 @@ class Reader {
     get(s.seconds);
     get(s.resident_bytes);
     get(s.heap_bytes);
+    get(s.allocated_bytes);
+  }
+  void get(TypeOverTime& t) {
+    get(t.type);
+    get(t.live_bytes);
+  }
+  void get(StackBytes& s) {
+    get(s.frames);
+    get(s.bytes);
+  }
+  void get(Utilisation& u) {
+    get(u.window_ns);
+    get(u.least);
   }
   void get(PauseFigures& p) {
     get(p.kind);
     for (std::uint64_t* value : {&p.count, &p.p50_ns, &p.p99_ns, &p.p999_ns, &p.max_ns}) get(*value);
+    get(p.durations);
   }
 
   std::istream& in_;
@@ -109,6 +149,9 @@ void visit_fields(Archive& archive, Result& r) {
   archive.field("collector_cpu_seconds_total", r.collector.cpu_seconds);
   archive.field("pauses", r.collector.pauses);
   archive.field("memory_over_time", r.memory_over_time);
+  archive.field("types", r.types);
+  archive.field("stacks", r.stacks);
+  archive.field("utilisation", r.utilisation);
   archive.field("digests", r.digests);
 }
 

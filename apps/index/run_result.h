@@ -16,6 +16,7 @@ struct PauseFigures {
   std::string kind;
   std::uint64_t count = 0;
   std::uint64_t p50_ns = 0, p99_ns = 0, p999_ns = 0, max_ns = 0;
+  lull::histogram durations;
 };
 
 /// What the memory policy knows of its collector, since the process started. All zero without a collector.
@@ -23,6 +24,7 @@ struct CollectorFigures {
   std::uint64_t collections = 0;
   std::uint64_t global_stops = 0;
   std::uint64_t heap_bytes = 0;  // allocated objects, garbage not yet swept included
+  std::uint64_t allocated_bytes = 0;  // ever
   double cpu_seconds = 0;        // of the collector, assists by the program's threads included
   std::vector<PauseFigures> pauses;
 };
@@ -31,6 +33,25 @@ struct MemorySample {
   double seconds = 0;  // since the run began, loading included
   std::uint64_t resident_bytes = 0;
   std::uint64_t heap_bytes = 0;  // 0 without a collector
+  std::uint64_t allocated_bytes = 0;  // since the start; 0 without a collector
+};
+
+/// What of a type was alive after the newest full collection, at each of memory_over_time.
+struct TypeOverTime {
+  std::string type;
+  std::vector<std::uint64_t> live_bytes;
+};
+
+/// What a stack allocated, estimated from samples: "outermost;...;innermost;[type]".
+struct StackBytes {
+  std::string frames;
+  std::uint64_t bytes = 0;
+};
+
+/// Of any stretch of so many nanoseconds, the least share that the collector left to a thread of the program.
+struct Utilisation {
+  double window_ns = 0;
+  double least = 1;
 };
 
 struct RunResult {
@@ -52,6 +73,9 @@ struct RunResult {
   lull::histogram work;         // from the begin to the answer
   CollectorFigures collector;
   std::vector<MemorySample> memory_over_time;
+  std::vector<TypeOverTime> types;       // this and what follows: empty without a collector
+  std::vector<StackBytes> stacks;
+  std::vector<Utilisation> utilisation;  // of the thread that has the least of it, by window
   std::vector<std::uint64_t> digests;  // by query; 0: never asked
 };
 

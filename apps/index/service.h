@@ -50,6 +50,7 @@ class Service {
   }
 
   RunResult run() {
+    M::begin_recording();
     std::thread indexer([this] { index_forever(); });
     while (!loaded_.load(std::memory_order_acquire)) watch_until(now_ns() + kSampleNs);
     result_.load_seconds = progress_.seconds();
@@ -185,7 +186,8 @@ class Service {
   void watch_until(std::int64_t end) {
     for (std::int64_t now = now_ns(); now < end; now = now_ns()) {
       const CollectorFigures collector = M::read_figures();
-      result_.memory_over_time.push_back({progress_.seconds(), resident_bytes(), collector.heap_bytes});
+      result_.memory_over_time.push_back({progress_.seconds(), resident_bytes(), collector.heap_bytes, collector.allocated_bytes});
+      M::sample_types(result_);
       if (progress_.is_due() && !stop_.load(std::memory_order_relaxed)) show_progress(collector);
       typename M::BlockingRegion region;
       sleep_until_ns(std::min(now + kSampleNs, end));
@@ -213,6 +215,7 @@ class Service {
     result_.final_bytes = resident_bytes();
     result_.peak_bytes = peak_resident_bytes();
     result_.collector = M::read_figures();
+    M::finish_recording(result_);
     result_.latency = latency();
     for (const auto& worker : workers_) {
       result_.start_delay.merge(worker->start_delay.read());
