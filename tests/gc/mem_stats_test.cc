@@ -317,16 +317,17 @@ TEST_F(MemStats, InuseIsWhatTheKernelSays) {
 // The kernel's figure takes time to read, so it is compared with what mem_stats said before and after. Pages that are free and not
 // given back yet are resident as well.
 TEST_F(MemStats, InuseIsWhatTheKernelSaysWhileThreadsAllocate) {
+  const int thread_count = number_from("LULL_MEM_STATS_THREADS", 6);
   static root<ptr<Node>[]> kept;
-  elsewhere([] {
-    ptr<ptr<Node>[]> nodes = make_array<ptr<Node>>(2'000'000);
+  elsewhere([&] {  // 6 threads: 50 MB; 64: 220 MB. Each thread has a span of each size that it has not touched as a whole
+    ptr<ptr<Node>[]> nodes = make_array<ptr<Node>>(1'250'000 + static_cast<std::size_t>(thread_count) * 125'000);
     for (std::size_t i = 0; i < nodes.size(); ++i) nodes[i] = make<Node>();
     kept = nodes;
   });
   lull::set_gc_percent(100);
   std::atomic<bool> over{false};
   std::vector<std::thread> threads;
-  for (int t = 0; t < number_from("LULL_MEM_STATS_THREADS", 6); ++t)
+  for (int t = 0; t < thread_count; ++t)
     threads.emplace_back([&] {
       while (!over) allocate_all_sizes();
     });
