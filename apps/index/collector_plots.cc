@@ -86,7 +86,7 @@ std::string live_heap_by_type(const RunResult& run) {
     series.insert(series.begin(), s);
   }
   const Axis y{"MiB, after the newest full collection", Scale::kLinear, 0, high * 1.1, round_ticks(high * 1.1, 6)};
-  return plot_as_svg(time_axis(run), y, series, {loaded(run)});
+  return plot_as_svg(time_axis(run), y, series, {{run.load_seconds, "", "#ffffff"}});
 }
 
 std::string interruption_histogram(const RunResult& run) {

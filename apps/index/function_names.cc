@@ -53,7 +53,8 @@ std::string readable_type(const std::string& type) {
   std::string name = type;
   for (const char* noise : {"index_service::", "lull::", "(anonymous namespace)::", "{anonymous}::", "<LullMemory>", "LullMemory, "})
     erase_all(name, noise);
-  if (const std::size_t array = name.find(" []"); array != name.npos) name.erase(array, 1);
+  for (const char* after_space : {" []", " >"})
+    for (std::size_t at; (at = name.find(after_space)) != name.npos;) name.erase(at, 1);
   return name;
 }
 

@@ -134,6 +134,7 @@ TEST(FunctionNames, AreShort) {
   EXPECT_EQ(readable_function("main"), "main");
   EXPECT_EQ(readable_function("0x7f1234"), "0x7f1234");
   EXPECT_EQ(readable_type("index_service::Chunk<index_service::LullMemory> []"), "Chunk[]");
+  EXPECT_EQ(readable_type("lull::ptr<index_service::Term<index_service::LullMemory> []> []"), "ptr<Term[]>[]");
   EXPECT_EQ(readable_stack("start_thread;0x12;main;f;[char []]"), "main;f;[char[]]");
 }
 

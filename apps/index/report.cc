@@ -165,7 +165,7 @@ std::string collector_sections(const RunResult& run) {
                  interruption_histogram(run)) +
          section("Time left to the program",
                  "Pick a window, say the time a request takes: the line is the share of it that a thread had for itself at the worst moment, and "
-                 "it should rise fast to 100 %.",
+                 "it should rise fast to 100 %. By the clock: a busy machine lowers it too.",
                  utilisation_plot(run)) +
          section("Who allocates",
                  "Width is bytes: follow the widest bars down from the thread's function to the types in blue; shrinking a wide bar is what "
