@@ -73,4 +73,16 @@ void free_arena_chunks(ArenaChunk* first, const char* name) noexcept {
   }
 }
 
+void stop_at_illegal_state(const char* pool, unsigned from, unsigned to) noexcept {
+  static constexpr const char* names[] = {"allocated", "bound", "ready", "reset pending"};
+  fatal("an object of the arena pool '%s' is %s and was about to become %s", pool, names[from], names[to]);
+}
+void stop_at_dangling_reference(const char* pool, const void* object) noexcept {
+  fatal("use of %p, which has gone back to the arena pool '%s' since", object, pool);
+}
+void stop_at_bound_objects(const char* pool, std::size_t count) noexcept {
+  fatal("the arena pool '%s' ends while %zu of its objects are bound", pool, count);
+}
+void stop_at_foreign_thread(const char* pool) noexcept { fatal("the arena pool '%s' belongs to another thread", pool); }
+
 }  // namespace lull::detail

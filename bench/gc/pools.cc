@@ -1,6 +1,6 @@
 // Pools beside make() and new/delete: nanoseconds for an object of `bytes` that is taken, used once and given back.
 //
-//   pools_lull pool|make|new [bytes = 256] [millions = 50]
+//   pools_lull pool|arena_pool|make|new [bytes = 256] [millions = 50]
 //
 // bytes: 64, 256 or 4096.
 
@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "lull/arena_pool.h"
 #include "lull/pool.h"
 
 #include BENCH_MEMORY
@@ -40,6 +41,12 @@ bool run(std::string_view way, std::uint64_t objects) {
   if (way == "pool") {
     for (std::uint64_t i = 0; i < objects; ++i) {
       auto object = pool.get();
+      use(object.get(), i);
+    }
+  } else if (way == "arena_pool") {
+    lull::arena_pool<T> slabs;
+    for (std::uint64_t i = 0; i < objects; ++i) {
+      auto object = slabs.get();
       use(object.get(), i);
     }
   } else if (way == "make") {
@@ -75,7 +82,7 @@ int main(int argc, char** argv) {
   bench::Report report("pools", bench::Memory::name);
   const bench::Stopwatch watch;
   if (!run(way, bytes, objects)) {
-    std::fputs("pools: pool, make or new; 64, 256 or 4096 bytes\n", stderr);
+    std::fputs("pools: pool, arena_pool, make or new; 64, 256 or 4096 bytes\n", stderr);
     return 2;
   }
   report.add("way", std::string(way));

@@ -3,7 +3,10 @@
 #pragma once
 
 #include "lull/allocator.h"
+#include "lull/any.h"
 #include "lull/arena.h"
+#include "lull/arena_pool.h"
+#include "lull/atomic.h"
 #include "lull/collect.h"
 #include "lull/concurrent_map.h"
 #include "lull/destroy.h"

@@ -75,6 +75,10 @@ class ptr {
   template <class U>
     requires std::is_convertible_v<U*, T*>
   ptr(const ptr<U>& other) noexcept : slot_(detail::to_word(static_cast<T*>(other.get()))) {}
+  // As std::shared_ptr's: `part` of the object that `whole` points into. It keeps the whole by itself, so `whole` is not needed; what
+  // lies elsewhere it does not keep, and neither does it keep `whole` then.
+  template <class U>
+  ptr(const ptr<U>&, T* part) noexcept : ptr(part) {}
   ptr& operator=(std::nullptr_t) noexcept {
     slot_.set(0);
     return *this;
@@ -151,9 +155,12 @@ template <class T, class U>
 ptr<T> dynamic_pointer_cast(const ptr<U>& p) noexcept { return ptr<T>(dynamic_cast<T*>(p.get())); }
 template <class T, class U>
 ptr<T> const_pointer_cast(const ptr<U>& p) noexcept { return ptr<T>(const_cast<T*>(p.get())); }
+template <class T, class U>
+ptr<T> reinterpret_pointer_cast(const ptr<U>& p) noexcept { return ptr<T>(reinterpret_cast<T*>(p.get())); }
 
 // A slot that several threads may read and write at the same time. Every store is an exchange that yields the exact
-// old value, which is what the barrier needs (rule 14 of docs/design/protocol_model.md). Loads acquire, stores release.
+// old value, which is what the barrier needs (rule 14 of docs/design/protocol_model.md). Loads acquire, stores release. Lock-free. With
+// the names and the memory orders of std::atomic: lull/atomic.h.
 template <class T>
 class atomic_ptr {
  public:
@@ -177,7 +184,7 @@ class atomic_ptr {
   }
   void trace(tracer& t) const { word_.trace(t); }
 
- private:
+ protected:
   static ptr<T> as_ptr(detail::Word word) noexcept { return ptr<T>(reinterpret_cast<element_type*>(word)); }
   detail::Word* raw() const noexcept { return reinterpret_cast<detail::Word*>(const_cast<ptr<T>*>(&word_)); }
   ptr<T> word_;

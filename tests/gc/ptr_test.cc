@@ -275,6 +275,20 @@ TEST(Ptr, ToAMemberKeepsTheWholeObject) {
   EXPECT_EQ(to_member.get()[-1], 1u);
 }
 
+TEST(Ptr, AliasesLikeASharedPtrAndKeepsTheWhole) {
+  lull::gc::read_options();
+  lull::gc::options.scribble = 1;
+  elsewhere([&] {
+    ptr<Pair> pair = make<Pair>();
+    to_member = ptr<std::uint64_t>(pair, &pair->second);
+    EXPECT_EQ(lull::reinterpret_pointer_cast<Pair>(ptr<std::uint64_t>(&pair->first)), pair);
+  });
+  lull::collect();
+  lull::collect();
+  EXPECT_EQ(to_member.get()[-1], 1u);
+  to_member = nullptr;
+}
+
 // Free cells of the root table were once told apart by bit 0, and a root to an odd address counted as one of them.
 TEST(Root, ToAnOddAddressKeepsItsObject) {
   lull::gc::read_options();

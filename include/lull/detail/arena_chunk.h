@@ -1,4 +1,4 @@
-// Memory of a lull::arena (lull/arena.h).
+// Memory of a lull::arena (lull/arena.h), and the reports of lull::arena_pool.
 #pragma once
 
 #include <cstddef>
@@ -15,5 +15,11 @@ struct ArenaChunk {
 // The name is for reports and must stay valid.
 void free_arena_chunks(ArenaChunk* first, const char* name) noexcept;  // the list; null: nothing happens
 bool arenas_are_checked() noexcept;                                     // LULL_MALLOC=arena
+
+// What lull::arena_pool stops at; states as numbers of lull::pooled_state.
+[[noreturn, gnu::cold]] void stop_at_illegal_state(const char* pool, unsigned from, unsigned to) noexcept;
+[[noreturn, gnu::cold]] void stop_at_dangling_reference(const char* pool, const void* object) noexcept;
+[[noreturn, gnu::cold]] void stop_at_bound_objects(const char* pool, std::size_t count) noexcept;
+[[noreturn, gnu::cold]] void stop_at_foreign_thread(const char* pool) noexcept;
 
 }  // namespace lull::detail
