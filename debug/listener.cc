@@ -65,9 +65,10 @@ Listener::~Listener() { close_all(); }
 bool Listener::start(const char* address, std::uint16_t port) {
   wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (wake_fd_ < 0 || !listen_on(address, port)) return false;
-  port_ = port_of(listen_fd_);
+  const std::uint16_t bound = port_of(listen_fd_);
+  port_.store(bound, std::memory_order_relaxed);
   char name[16];
-  std::snprintf(name, sizeof name, "lull-http:%u", unsigned{port_});
+  std::snprintf(name, sizeof name, "lull-http:%u", unsigned{bound});
   const auto main = [](void* self) -> void* {
     static_cast<Listener*>(self)->run();
     return nullptr;

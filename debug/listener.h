@@ -46,7 +46,7 @@ class Listener {
   // False: errno says why.
   [[nodiscard]] bool start(const char* address, std::uint16_t port);
   void stop();
-  std::uint16_t port() const { return port_; }
+  std::uint16_t port() const { return port_.load(std::memory_order_relaxed); }  // 0: not started yet
   StopSignal& stopping() { return stopping_; }
 
   // Around fork(): the lists are whole in the child. There, the threads are gone; what they had open is closed.
@@ -78,7 +78,7 @@ class Listener {
 
   const Work work_;
   int listen_fd_ = -1, wake_fd_ = -1;  // set before the threads start
-  std::uint16_t port_ = 0;
+  std::atomic<std::uint16_t> port_{0};
   pthread_t thread_{};
   StopSignal stopping_;
   std::mutex mutex_;

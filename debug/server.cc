@@ -1,6 +1,7 @@
 // lull::debug_server: one server at a time, and what becomes of it in a forked child and at exit.
 #include <pthread.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <memory>
@@ -40,15 +41,26 @@ class Server {
   Http http_;
 };
 
-// Not destroyed at exit: it has stopped by then, and stop() may come later from other destructors.
 struct State {
-  std::mutex mutex;
-  std::unique_ptr<Server> server;  // with mutex
+  std::mutex control;              // start() and stop() one after the other
+  std::mutex mutex;                // for the pointer; held across fork(), so nothing that takes another lock happens under it
+  std::unique_ptr<Server> server;  // writers hold both
 };
+// Never destroyed: stop() may come from other destructors. Anew in a forked child, where `control` may belong to a thread that is not there.
+std::atomic<State*> current{nullptr};
+
 State& state() {
-  static State& s = *new State;
-  return s;
+  // release: the one who reads it sees a whole one; pairs with the acquire.
+  State* s = current.load(std::memory_order_acquire);
+  if (s != nullptr) return *s;
+  auto fresh = std::make_unique<State>();
+  return current.compare_exchange_strong(s, fresh.get(), std::memory_order_acq_rel) ? *fresh.release() : *s;
 }
+
+void set_server(State& s, std::unique_ptr<Server> to) {
+  const std::lock_guard lock(s.mutex);
+  s.server.swap(to);
+}  // the old one goes here, after the lock
 
 void lock_for_fork() {
   state().mutex.lock();
@@ -60,11 +72,8 @@ void unlock_after_fork() {
 }
 // The threads did not come along, so nothing of them can be destroyed: only what they had open is closed.
 void forget_in_child() {
-  if (Server* server = state().server.release()) {
-    server->listener().forget_in_child();
-    server->listener().unlock_after_fork();
-  }
-  state().mutex.unlock();
+  if (state().server) state().server->listener().forget_in_child();
+  current.store(nullptr, std::memory_order_relaxed);
 }
 
 void prepare_for_fork_and_exit() {
@@ -82,16 +91,18 @@ namespace lull::debug_server {
 
 bool start(const options& with) try {
   debug::State& state = debug::state();
-  const std::lock_guard lock(state.mutex);
+  const std::lock_guard control(state.control);
   if (state.server) {
     errno = EALREADY;
     return false;
   }
-  auto server = std::make_unique<debug::Server>(with);
+  debug::set_server(state, std::make_unique<debug::Server>(with));  // before it has a socket, so that no forked child keeps that
   debug::prepare_for_fork_and_exit();  // behind the first use of the HTTP library: exit runs this in the opposite order
-  if (!server->listener().start(with.address, with.port)) return false;
-  state.server = std::move(server);
-  return true;
+  if (state.server->listener().start(with.address, with.port)) return true;
+  const int why = errno;
+  debug::set_server(state, nullptr);
+  errno = why;
+  return false;
 } catch (const std::bad_alloc&) {
   errno = ENOMEM;
   return false;
@@ -99,10 +110,10 @@ bool start(const options& with) try {
 
 void stop() {
   debug::State& state = debug::state();
-  const std::lock_guard lock(state.mutex);
+  const std::lock_guard control(state.control);
   if (!state.server) return;
   state.server->listener().stop();
-  state.server.reset();
+  debug::set_server(state, nullptr);
 }
 
 std::uint16_t port() {

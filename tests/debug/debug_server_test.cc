@@ -301,6 +301,29 @@ TEST_F(DebugServer, AForkedChildHasNoneAndMayStartOne) {
   EXPECT_EQ(status, 0);
 }
 
+// fork() holds locks of the collector and of the server, in the order in which they came to know of each other.
+TEST_F(DebugServer, StartsAndStopsWhileOthersFork) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "ThreadSanitizer does not follow forks of programs with threads";
+#endif
+  std::atomic<bool> stop{false};
+  std::thread restarting([&] {
+    while (!stop.load(std::memory_order_relaxed)) {
+      lull::debug_server::stop();
+      lull::debug_server::start();
+    }
+  });
+  for (int i = 0; i < 8; ++i) {
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(lull::debug_server::port() == 0 && lull::debug_server::start() ? 0 : 1);
+    int status = -1;
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+  }
+  stop.store(true, std::memory_order_relaxed);
+  restarting.join();
+}
+
 TEST(DebugServerAtExit, StopsWhoeverIsConnected) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
