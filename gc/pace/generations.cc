@@ -19,23 +19,36 @@ NextCycle Generations::next(bool generational, std::uint64_t goal) const {
   const std::uint64_t room = goal > old_at_full_ ? goal - old_at_full_ : 0;
   const std::uint64_t promoted = survived_ > old_at_full_ ? survived_ - old_at_full_ : 0;
   if (promoted > room / 4 * 3) return full(CycleReason::old_has_grown);
-  if (full_cycles_due_ > 0) return full(CycleReason::young_did_not_pay);
+  if (young_is_suspect_ || full_cycles_due_ > 0) return full(CycleReason::young_did_not_pay);
   return {CycleKind::young, CycleReason::young_is_enough};
 }
 
 void Generations::end_cycle(const CycleYield& yield) {
   aborted_ = false;
+  if (yield.kind == CycleKind::full) end_full(yield);
+  else end_young(yield);
   survived_ = yield.survived;
-  if (yield.kind == CycleKind::full) {
-    had_full_ = true;
-    old_at_full_ = yield.survived;
-    if (full_cycles_due_ > 0) --full_cycles_due_;
-    return;
-  }
+}
+
+void Generations::end_young(const CycleYield& yield) {
   adapt_young_budget(yield);
-  const bool pays = yield.freed >= yield.allocated / 100 * kWorthwhilePercent;
-  poor_in_a_row_ = pays ? 0 : poor_in_a_row_ + 1;
-  if (!pays) full_cycles_due_ = std::min(1u << std::min(poor_in_a_row_ - 1, 4u), kMostFullCyclesInARow);
+  young_is_suspect_ = yield.freed < yield.allocated / 100 * kWorthwhilePercent;
+  if (!young_is_suspect_) poor_in_a_row_ = 0;
+}
+
+void Generations::end_full(const CycleYield& yield) {
+  if (young_is_suspect_) {
+    // What this cycle may have freed: what has been promoted or made since the last full one.
+    const std::uint64_t peak = yield.freed + yield.survived;
+    const std::uint64_t in_doubt = peak > old_at_full_ ? peak - old_at_full_ : 0;
+    const bool young_is_to_blame = yield.freed >= in_doubt / 100 * kWorthwhilePercent;
+    poor_in_a_row_ = young_is_to_blame ? poor_in_a_row_ + 1 : 0;
+    full_cycles_due_ = young_is_to_blame ? std::min(1u << std::min(poor_in_a_row_ - 1, 4u), kMostFullCyclesInARow) : 0;
+  }
+  if (full_cycles_due_ > 0) --full_cycles_due_;
+  young_is_suspect_ = false;
+  had_full_ = true;
+  old_at_full_ = yield.survived;
 }
 
 void Generations::adapt_young_budget(const CycleYield& yield) {

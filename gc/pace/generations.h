@@ -4,6 +4,9 @@
 // at the goal that the last full cycle set, and a full one is due when what has been promoted since fills three quarters of
 // the room below it, or when young cycles free too little to be worth it. Memory use is that of a collector without generations.
 //
+// A young cycle that frees little proves nothing against young cycles: while a program builds up what it works on, full ones free
+// as little. So it is the full cycle after it that decides: if it finds garbage, the objects die old, and young cycles become rare.
+//
 // A young cycle starts before the heap has grown to its goal once the young budget is used up: memory that comes round sooner is
 // still in the caches. What a cycle costs bounds it from below: it has to scan what is live at the moment, however little has
 // been allocated. So the budget is halved while cycles scan next to nothing of what they look at, and doubled while they scan much.
@@ -20,7 +23,7 @@ enum class CycleReason : std::uint8_t {
   nothing_is_old,     // full: there has been no full cycle yet
   last_was_aborted,   // full: the dirty cards of the aborted one are gone (rule 16)
   old_has_grown,      // full: three quarters of the room that the last full cycle made are taken by what was promoted since
-  young_did_not_pay,  // full: the last young cycle freed too little; the oftener so, the more full cycles follow it
+  young_did_not_pay,  // full: the last young cycle freed too little where full ones free more; the oftener so, the more follow it
   young_is_enough,    // young
   asked_for,          // collect(), collect_young(), or memory ran out
   test_asked_for,     // force_kind() or the mode rage
@@ -67,11 +70,14 @@ class Generations {
   static constexpr unsigned kLittleScannedPercent = 4, kMuchScannedPercent = 16;
 
  private:
+  void end_young(const CycleYield& yield);
+  void end_full(const CycleYield& yield);
   void adapt_young_budget(const CycleYield& yield);
 
   std::uint64_t old_at_full_ = 0, survived_ = 0;
   std::uint64_t young_budget_ = kNoBudget;
   unsigned full_cycles_due_ = 0, poor_in_a_row_ = 0;
+  bool young_is_suspect_ = false;  // the last young cycle freed too little: the next full one says whose fault that is
   bool had_full_ = false, aborted_ = false;
 };
 

@@ -20,7 +20,7 @@ class Program {
     const NextCycle next = generations.next(true, goal);
     const std::uint64_t allocated = goal > held_ ? goal - held_ : kMiB;
     const auto kept = next.kind == CycleKind::full
-                          ? live_mib * kMiB
+                          ? std::min(live_mib * kMiB, held_ + allocated)
                           : held_ + static_cast<std::uint64_t>(static_cast<double>(allocated) * survives);
     generations.end_cycle({next.kind, allocated, held_ + allocated > kept ? held_ + allocated - kept : 0, kept});
     held_ = kept;
@@ -67,10 +67,11 @@ TEST(Generations, AFullCycleIsDueWhenPromotedObjectsFillThreeQuartersOfTheRoom) 
   EXPECT_EQ(g.next(true, 200 * kMiB).reason, CycleReason::old_has_grown);
 }
 
-// The oftener young cycles free too little, the more full cycles come before the next attempt: 1, 2, 4, 8, 16, 16, ...
+// The oftener young cycles free too little where full ones free much, the more full cycles come before the next attempt: 1, 2, 4,
+// 8, 16, 16, ...
 TEST(Generations, YoungCyclesThatDoNotPayBecomeRare) {
   Generations g;
-  g.end_cycle({CycleKind::full, 100 * kMiB, 0, 100 * kMiB});
+  g.end_cycle({CycleKind::full, 200 * kMiB, 100 * kMiB, 100 * kMiB});
   for (const int expected : {1, 2, 4, 8, 16, 16}) {
     ASSERT_EQ(g.next(true, 200 * kMiB).kind, CycleKind::young);
     g.end_cycle({CycleKind::young, 20 * kMiB, 2 * kMiB, 118 * kMiB});
@@ -87,6 +88,38 @@ TEST(Generations, YoungCyclesThatDoNotPayBecomeRare) {
   g.end_cycle({CycleKind::young, 20 * kMiB, 2 * kMiB, 120 * kMiB});
   g.end_cycle({CycleKind::full, 20 * kMiB, 18 * kMiB, 102 * kMiB});
   EXPECT_EQ(g.next(true, 204 * kMiB).kind, CycleKind::young);
+}
+
+TEST(Generations, APoorYoungCycleIsForgivenIfTheFullOneAfterItFreesNothingEither) {
+  Generations g;
+  g.end_cycle({CycleKind::full, 200 * kMiB, 100 * kMiB, 100 * kMiB});
+  for (std::uint64_t live = 100 * kMiB; live < 300 * kMiB; live += 38 * kMiB) {
+    g.end_cycle({CycleKind::young, 20 * kMiB, 2 * kMiB, live + 18 * kMiB});
+    ASSERT_EQ(g.next(true, 2 * live).reason, CycleReason::young_did_not_pay);
+    g.end_cycle({CycleKind::full, 22 * kMiB, 2 * kMiB, live + 38 * kMiB});
+    ASSERT_EQ(g.next(true, 2 * live).kind, CycleKind::young) << live / kMiB;
+  }
+}
+
+// What was there when the last full cycle ended lives, as far as anybody knows: it is no excuse for a cycle that frees half of the rest.
+TEST(Generations, AFullCycleIsJudgedByWhatHasComeSinceTheLastOne) {
+  Generations g;
+  g.end_cycle({CycleKind::full, 200 * kMiB, 100 * kMiB, 100 * kMiB});
+  for (const int expected : {1, 2, 4}) {
+    g.end_cycle({CycleKind::young, 20 * kMiB, 2 * kMiB, 118 * kMiB});
+    int full = 0;
+    for (; g.next(true, 200 * kMiB).kind == CycleKind::full; ++full) g.end_cycle({CycleKind::full, 0, 18 * kMiB, 100 * kMiB});
+    EXPECT_EQ(full, expected);
+  }
+}
+
+// Binary trees: what is built up first lives on, everything after it dies early. The build-up must not be held against young cycles.
+TEST(Generations, AProgramThatBuildsUpWhatItWorksOnRunsYoungCyclesSoonAfter) {
+  Program builder;
+  for (int i = 0; i < 6; ++i) builder.cycle(1, 100);
+  builder.full = 0;
+  for (int i = 0; i < 100; ++i) builder.cycle(0.01, 100);
+  EXPECT_LE(builder.full, 4);
 }
 
 TEST(Generations, ASteadyProgramWithEarlyDeathRunsMostlyYoungCycles) {
