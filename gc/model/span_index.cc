@@ -24,11 +24,13 @@ bool SpanIndex::add(const pages::Span& span) {
   BitWord* word = word_of(span);
   if (word == nullptr) {
     os::Locked locked(lock);
-    std::atomic<Leaf*>& leaf = leaves_[cell / kLeafCells];
+    const std::uint32_t l = cell / kLeafCells;
+    std::atomic<Leaf*>& leaf = leaves_[l];
     if (leaf.load(std::memory_order_relaxed) == nullptr) {
       void* memory = os::allocate_meta(sizeof(Leaf));
       if (memory == nullptr) return false;
       leaf.store(new (memory) Leaf, std::memory_order_release);  // release: pairs with the loads
+      if (l >= leaves_end_.load(std::memory_order_relaxed)) leaves_end_.store(l + 1, std::memory_order_release);  // as for the leaf
     }
     word = word_of(span);
   }

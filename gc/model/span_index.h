@@ -21,7 +21,9 @@ class SpanIndex {
   // destroys one.
   template <class Visit>
   void for_each(Visit&& visit, const SpanIndex* except = nullptr) const {
-    for (std::uint32_t l = 0; l < kLeaves; ++l) {
+    // acquire: pairs with add(), as the leaf itself does
+    const std::uint32_t end = leaves_end_.load(std::memory_order_acquire);
+    for (std::uint32_t l = 0; l < end; ++l) {
       const Leaf* leaf = leaf_at(l);
       if (leaf == nullptr) continue;
       const Leaf* other = except == nullptr ? nullptr : except->leaf_at(l);
@@ -46,6 +48,7 @@ class SpanIndex {
   BitWord* word_of(const pages::Span& span) const;
 
   std::atomic<Leaf*> leaves_[kLeaves] = {};
+  std::atomic<std::uint32_t> leaves_end_{0};  // behind the last leaf: looking at all places for leaves takes 50 us
 };
 
 // Spans whose objects have destructors; spans of weak cells; and those of the latter in which no cell can have to be
