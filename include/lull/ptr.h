@@ -66,7 +66,7 @@ class ptr {
   using pointer = T*;
 
   ptr() noexcept = default;
-  ptr(std::nullptr_t) noexcept {}
+  [[gnu::always_inline]] ptr(std::nullptr_t) noexcept {}
   // From a pointer into a managed object, or to memory outside of the heap (which the collector ignores).
   explicit ptr(T* object) noexcept : slot_(detail::to_word(object)) {}
   ptr(detail::Fresh, T* object) noexcept : slot_(detail::Fresh{}, detail::to_word(object)) {}  // lull::make's
@@ -109,7 +109,7 @@ class ptr<T[]> {
   using element_type = T;
 
   ptr() noexcept = default;
-  ptr(std::nullptr_t) noexcept {}
+  [[gnu::always_inline]] ptr(std::nullptr_t) noexcept {}
   explicit ptr(T* elements) noexcept : slot_(detail::to_word(elements)) {}
   ptr(detail::Fresh, T* elements) noexcept : slot_(detail::Fresh{}, detail::to_word(elements)) {}  // lull::make's
   ptr(const ptr&) noexcept = default;
