@@ -47,8 +47,9 @@ void touch_pages(std::uintptr_t begin, std::size_t bytes) {
 
 // Memory that was used before comes in pieces: a piece is zeroed when it is handed out, the lines of the next one are asked for
 // then, and arrive while the program fills this one. All at once, the program waits for every line of a span. Larger: more
-// lines than the processor can ask for at a time; smaller: more visits to the slow path. The first piece of a hole, which
-// nobody has asked for, is short. Binary trees, depth 20: the program's processor time 1.65 -> 1.48 s.
+// lines than the processor can ask for at a time; smaller: more visits to the slow path. The first piece of a hole is short:
+// in a fresh span nobody has asked for it, otherwise that was done when the hole before it was handed out. Binary trees, depth 20: the
+// program's processor time 1.65 -> 1.48 s. A queue among whose objects others die, which fill its holes: 0.74 -> 0.61 s a GiB.
 constexpr std::size_t kPieceBytes = 2048, kFirstPieceBytes = 512;
 constexpr std::size_t kLineBytes = 64;
 constexpr std::uint32_t kWholeHole = ~0u;  // as `most_objects`: no bound
@@ -61,6 +62,14 @@ void ask_for_lines(std::uintptr_t from, std::uintptr_t to) {
     __builtin_prefetch(reinterpret_cast<const void*>(at + 2 * kLineBytes), 1);
     __builtin_prefetch(reinterpret_cast<const void*>(at + 3 * kLineBytes), 1);
   }
+}
+
+// Slot `used` is in use.
+void ask_for_hole_behind(pages::Span& span, std::uint32_t used) {
+  const std::uint32_t next = next_clear(span.alloc_bits(), used, span.slots);
+  if (next == span.slots) return;
+  const std::uintptr_t from = span.slot_address(next);
+  ask_for_lines(from, std::min(from + kFirstPieceBytes, span.end()));
 }
 
 // Free slots [from, to), before they are handed out.
@@ -145,6 +154,7 @@ bool ThreadCache::extend_hole(AllocSlot& slot, SpanClass& c, SpanSource& source,
   slot.limit = span.slot_address(end);
   prepare(span, c, from, slot.limit);
   if (end == most) ask_for_lines(slot.limit, std::min(slot.limit + kPieceBytes, span.end()));
+  else ask_for_hole_behind(span, end);
   source.note_hole(from, slot.limit - from);
   return true;
 }
