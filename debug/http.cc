@@ -13,7 +13,7 @@ namespace lull::debug {
 namespace {
 
 constexpr std::uint64_t kNsPerSecond = 1'000'000'000;
-constexpr std::size_t kMostDrained = 64 * 1024;
+constexpr std::size_t kMostDrained = 4 * 1024 * 1024;  // go tool pprof may send as many addresses
 constexpr std::uint64_t kDrainNs = kNsPerSecond / 5;
 
 // A socket with deadlines.

@@ -8,13 +8,15 @@
 #include "debug/web_assets.h"
 #include "lull/collect.h"
 #include "lull/metrics_export.h"
+#include "lull/object_profile.h"
 #include "lull/thread.h"
 #include "lull/timeline.h"
 
 namespace lull::debug {
 namespace {
 
-constexpr double kLongestTrace = 60;  // seconds
+constexpr double kLongestRecording = 60;  // seconds
+constexpr char kText[] = "text/plain; charset=utf-8";
 constexpr char kJson[] = "application/json";
 constexpr char kBinary[] = "application/octet-stream";
 
@@ -46,6 +48,14 @@ const Asset* asset_at(std::string_view path) {
   return nullptr;
 }
 
+Response attachment(const char* type, const std::string& name, std::string body) {
+  Response response = Response::of(type, std::move(body));
+  response.headers.emplace_back("Content-Disposition", "attachment; filename=\"" + name + '"');
+  return response;
+}
+
+Response no_memory() { return Response::error(500, "no memory for the profile"); }
+
 Response wrong_method(std::string allowed) {
   Response response = Response::error(405, "only " + allowed);
   response.headers.emplace_back("Allow", allowed == "GET" ? "GET, HEAD" : std::move(allowed));
@@ -73,7 +83,13 @@ const Routes::Route Routes::kRoutes[] = {
     {"GET", "/debug/pprof/", nullptr, &Routes::index},
     {"GET", "/debug/pprof/heap", "memory in use: <code>go tool pprof URL</code>; <a href='heap?debug=1'>as text</a>", &Routes::heap},
     {"GET", "/debug/pprof/allocs", "memory allocated since the start; <a href='allocs?debug=1'>as text</a>", &Routes::allocs},
+    {"GET", "/debug/pprof/objects", "managed objects by stack and type: sampled for <code>?seconds=5</code>, or since the program began to; <a href='objects?debug=1'>as folded stacks</a>",
+     &Routes::objects},
+    {"GET", "/debug/pprof/lifetimes", "likewise, how long objects lived", &Routes::objects},
+    {"GET", "/debug/pprof/short_lived", "likewise, where objects are made that die young, as text", &Routes::objects},
     {"GET", "/debug/pprof/cmdline", "the command line, parts separated by 0", &Routes::command_line},
+    {"POST", "/debug/pprof/symbol", nullptr, &Routes::symbol},
+    {"GET", "/debug/pprof/symbol", nullptr, &Routes::symbol},
     {"GET", "/metrics", "all metrics for Prometheus", &Routes::prometheus},
     {"GET", "/debug/vars", "all metrics as Go's expvar", &Routes::expvar},
     {"GET", "/debug/trace", "a timeline for ui.perfetto.dev; <code>?seconds=5</code>", &Routes::trace},
@@ -81,21 +97,32 @@ const Routes::Route Routes::kRoutes[] = {
     {"GET", "/api/samples", "what the page reads; <code>?after=NUMBER</code>", &Routes::api_samples},
 };
 
-Routes::Routes(Samples& samples, StopSignal& stopping) : samples_(samples), stopping_(stopping) {}
+Routes::Routes(Samples& samples, StopSignal& stopping)
+    : samples_(samples),
+      stopping_(stopping),
+      timeline_{timeline::is_on, [] { timeline::start(); }, timeline::stop, 1, 1},
+      objects_{object_profile::is_on, [] { object_profile::start(); }, object_profile::stop, 5, 0} {}
 
 Response Routes::answer(const Request& request) {
-  Response response = Response::error(404, "nothing here; see /debug/pprof/");
+  Response response;
   if (const Asset* asset = asset_at(request.path)) {
     response = request.only_reads() ? Response::of(std::string(asset->type), std::string(asset->contents)) : wrong_method("GET");
   } else {
-    for (const Route& route : kRoutes) {
-      if (request.path != route.path) continue;
-      const bool fits = request.method == route.method || (request.method == "HEAD" && std::strcmp(route.method, "GET") == 0);
-      response = fits ? (this->*route.handle)(request) : wrong_method(route.method);
-    }
+    response = route_of(request);
   }
   add_usual_headers(response);
   return response;
+}
+
+Response Routes::route_of(const Request& request) {
+  const Route* at_path = nullptr;
+  for (const Route& route : kRoutes) {
+    if (request.path != route.path) continue;
+    at_path = &route;
+    const bool fits = request.method == route.method || (request.method == "HEAD" && std::strcmp(route.method, "GET") == 0);
+    if (fits) return (this->*route.handle)(request);
+  }
+  return at_path != nullptr ? wrong_method(at_path->method) : Response::error(404, "nothing here; see /debug/pprof/");
 }
 
 Response Routes::index(const Request&) {
@@ -114,17 +141,18 @@ Response Routes::index(const Request&) {
 
 Response Routes::heap(const Request& request) {
   if (request.query.contains("seconds")) return Response::error(400, "no profiles of differences: take two, and go tool pprof -base");
-  if (request.query_or("debug", "0") != "0") return Response::of("text/plain; charset=utf-8", heap_profile_text());
+  if (request.query_or("debug", "0") != "0") return Response::of(kText, heap_profile_text());
   std::string profile = heap_profile(request.path.ends_with("allocs") ? ProfileView::allocated : ProfileView::inuse);
-  if (profile.empty()) return Response::error(500, "no memory for the profile");
-  Response response = Response::of(kBinary, std::move(profile));
-  response.headers.emplace_back("Content-Disposition", "attachment; filename=\"" + request.path.substr(request.path.rfind('/') + 1) + ".pb.gz\"");
-  return response;
+  return profile.empty() ? no_memory() : attachment(kBinary, request.path.substr(request.path.rfind('/') + 1) + ".pb.gz", std::move(profile));
 }
 
 Response Routes::allocs(const Request& request) { return heap(request); }
 
-Response Routes::command_line(const Request&) { return Response::of("text/plain; charset=utf-8", lull::debug::command_line()); }
+Response Routes::command_line(const Request&) { return Response::of(kText, lull::debug::command_line()); }
+
+// pprof asks for the names of functions that it does not find in a profile, and gives up where nobody answers. What we know is in the
+// profile.
+Response Routes::symbol(const Request&) { return Response::of(kText, "num_symbols: 0\n"); }
 
 Response Routes::prometheus(const Request&) {
   std::string text;
@@ -138,24 +166,37 @@ Response Routes::expvar(const Request&) {
   return Response::of(kJson, std::move(text));
 }
 
-// A timeline that the program or another tool records is left alone: it goes on, and the answer holds what came before, too.
-Response Routes::trace(const Request& request) {
-  double seconds = 0;
-  if (!parse(request.query_or("seconds", "1"), seconds) || !(seconds >= 0 && seconds <= kLongestTrace))
+// What the program or another tool records is left alone: it goes on, and the answer holds what came before, too.
+Response Routes::record(const Request& request, Recording& recording, const std::function<Response()>& write) {
+  const bool was_on = recording.is_on();
+  double seconds = was_on ? recording.usual_seconds_on : recording.usual_seconds;
+  if (request.query.contains("seconds") && (!parse(request.query_or("seconds", ""), seconds) || !(seconds >= 0 && seconds <= kLongestRecording)))
     return Response::error(400, "seconds: a number from 0 to 60");
-  if (request.method == "HEAD") return Response::of(kJson, "");
-  const Claim claim(traces_);
+  if (request.method == "HEAD") return Response{};
+  const Claim claim(recording.claimed);
   if (!claim) return Response::error(409, "another request is recording; try again when it is done");
-  const bool was_on = timeline::is_on();
-  if (!was_on) timeline::start();
+  if (!was_on) recording.start();
   const bool whole = stopping_.sleep(seconds);
-  if (!was_on) timeline::stop();
-  if (!whole) return Response::error(503, "the server is being stopped");
-  std::string text;
-  timeline::write(into(text));
-  Response response = Response::of(kJson, std::move(text));
-  response.headers.emplace_back("Content-Disposition", "attachment; filename=\"trace.json\"");
-  return response;
+  if (!was_on) recording.stop();
+  return whole ? write() : Response::error(503, "the server is being stopped");
+}
+
+Response Routes::trace(const Request& request) {
+  return record(request, timeline_, [] {
+    std::string text;
+    timeline::write(into(text));
+    return attachment(kJson, "trace.json", std::move(text));
+  });
+}
+
+Response Routes::objects(const Request& request) {
+  return record(request, objects_, [&request] {
+    std::string text;
+    if (request.path.ends_with("short_lived")) return object_profile::write_short_lived(into(text)) ? Response::of(kText, std::move(text)) : no_memory();
+    if (request.query_or("debug", "0") != "0") return object_profile::write_folded(into(text)) ? Response::of(kText, std::move(text)) : no_memory();
+    const auto view = request.path.ends_with("lifetimes") ? object_profile::view::lifetimes : object_profile::view::allocations;
+    return object_profile::write_pprof(into(text), view) ? attachment(kBinary, "objects.pb.gz", std::move(text)) : no_memory();
+  });
 }
 
 // Waiting for a cycle attaches the thread; one that stayed so while the client takes its answer would be signalled by each handshake.
@@ -164,7 +205,7 @@ Response Routes::collect(const Request& request) {
   if (kind != "full" && kind != "young") return Response::error(400, "kind: full or young");
   kind == "full" ? lull::collect() : lull::collect_young();
   detach_thread();
-  return Response::of("text/plain; charset=utf-8", "collected\n");
+  return Response::of(kText, "collected\n");
 }
 
 Response Routes::api_samples(const Request& request) {

@@ -21,19 +21,32 @@ class Routes {
   };
   static const Route kRoutes[];
 
+  // Something that records for a while, for one request at a time.
+  struct Recording {
+    bool (*is_on)();
+    void (*start)();
+    void (*stop)();
+    double usual_seconds, usual_seconds_on;  // where the request does not say; where the program records already
+    std::atomic<bool> claimed{false};
+  };
+  Response record(const Request& request, Recording& recording, const std::function<Response()>& write);
+
+  Response route_of(const Request& request);
   Response index(const Request&);
   Response heap(const Request&);
   Response allocs(const Request&);
   Response command_line(const Request&);
+  Response symbol(const Request&);
   Response prometheus(const Request&);
   Response expvar(const Request&);
   Response trace(const Request&);
+  Response objects(const Request&);
   Response collect(const Request&);
   Response api_samples(const Request&);
 
   Samples& samples_;
   StopSignal& stopping_;
-  std::atomic<bool> traces_{false};  // one request at a time records a timeline
+  Recording timeline_, objects_;
 };
 
 }  // namespace lull::debug

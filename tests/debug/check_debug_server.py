@@ -43,7 +43,10 @@ def check_pprof(base):
             done = subprocess.run(["go", "tool", "pprof", "-top", f"{base}/debug/pprof/{name}"], env=env, cwd=scratch, capture_output=True, text=True, timeout=60)
             check(done.returncode == 0 and f"Type: {unit}" in done.stdout, f"pprof {name}: {done.stdout[:500]} {done.stderr[-500:]}")
             check("Session" in done.stdout and "managed objects, by type" in done.stdout, f"pprof {name}: types are missing: {done.stdout}")
-    print("go tool pprof: heap and allocs")
+        done = subprocess.run(["go", "tool", "pprof", "-top", f"{base}/debug/pprof/objects?seconds=0.5"], env=env, cwd=scratch, capture_output=True, text=True, timeout=60)
+        check(done.returncode == 0 and "load" in done.stdout, f"pprof objects: {done.stdout[:800]} {done.stderr[-500:]}")
+    check("load" in fetch(f"{base}/debug/pprof/objects?debug=1&seconds=0.1").decode(), "folded stacks")
+    print("go tool pprof: heap, allocs and objects")
 
 
 def check_json(base):
