@@ -19,6 +19,7 @@ SMALLER = {
     "deriv": [("1500000", "4000")],
     "destruct": [("60000", "500")],
     "primes": [("20000", "1000")],
+    "pi": [("(digits 1000)", "(digits 100)")],
     "ctak": [("(= i 8)", "(= i 1)")],
     "mperm": [("(mperm 9 10 40)", "(mperm 6 5 20)")],
     "earley": [("(earley 16 40)", "(earley 9 5)"), ("(trees 0 12)", "(trees 0 7)")],

@@ -446,9 +446,12 @@ L_CONTINUE:
 L_UNDERFLOW: /* the value is where a frame at the bottom would have it */
   m->result = base[0];
   m->top = m->stack;
-  base = reinstate(m, &link_pc); /* not &pc: it would live in memory */
-  if (base == NULL) return m->result;
-  pc = link_pc;
+  {
+    Instruction* next; /* not &pc: it would live in memory */
+    base = reinstate(m, &next);
+    if (base == NULL) return m->result;
+    pc = next;
+  }
   base[pc[-1].a] = m->result;
   NEXT;
 

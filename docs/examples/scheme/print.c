@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scheme.h"
+#include "bignum.h"
 
 int format_flonum(double d, char* out, size_t room) {
   if (isnan(d)) return snprintf(out, room, "+nan.0");
@@ -58,7 +58,7 @@ static void print_list(FILE* out, Value v, PrintStyle style) {
 }
 
 static void print_object(FILE* out, Value v, PrintStyle style) {
-  static const char* const names[] = {"box", "values", "record-type", "record", "hash-table", "promise", "weak-pair", "thread", "mutex", "alias", "macro", "error"};
+  static const char* const names[] = {"box", "values", "record-type", "record", "hash-table", "promise", "weak-pair", "thread", "mutex", "alias", "macro", "error", "bignum"};
   Object* o = OBJECT(v);
   const intptr_t type = integer_of(o->header);
   if (type == OBJECT_RECORD) {
@@ -71,6 +71,10 @@ static void print_object(FILE* out, Value v, PrintStyle style) {
       putc(' ', out);
       print(out, car(l), WRITE);
     }
+  } else if (type == OBJECT_BIGNUM) {
+    char* text = big_text(v, 10);
+    fputs(text, out);
+    free(text);
   } else if (type == OBJECT_ALIAS) {
     print(out, o->slot[0], style);
   } else {

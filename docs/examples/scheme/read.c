@@ -104,10 +104,14 @@ static Value read_token(Machine* m, Reader* r) {
   if (from[0] == '#') {
     if ((length == 2 && from[1] == 't') || (length == 5 && memcmp(from, "#true", 5) == 0)) return TRUE;
     if ((length == 2 && from[1] == 'f') || (length == 6 && memcmp(from, "#false", 6) == 0)) return FALSE;
-    if (length > 2 && (from[1] == 'x' || from[1] == 'b')) return parse_number(from + 2, length - 2, from[1] == 'x' ? 16 : 2);
+    if (length > 2 && (from[1] == 'x' || from[1] == 'b')) {
+      const Value number = parse_number(m, from + 2, length - 2, from[1] == 'x' ? 16 : 2);
+      keep(m, number);
+      return number;
+    }
     return problem(r, "an unknown # syntax");
   }
-  Value number = parse_number(from, length, 10);
+  Value number = parse_number(m, from, length, 10);
   if (number != FALSE) {
     keep(m, number);
     return number;

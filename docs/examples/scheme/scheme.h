@@ -38,7 +38,6 @@ static inline bool is_string(Value v) { return tag_of(v) == TAG_STRING; }
 static inline bool is_vector(Value v) { return tag_of(v) == TAG_VECTOR; }
 static inline bool is_procedure(Value v) { return tag_of(v) == TAG_PROC; }
 static inline bool is_flonum(Value v) { return tag_of(v) == TAG_FLONUM; }
-static inline bool is_number(Value v) { return is_fixnum(v) || is_flonum(v); }
 
 /* Objects have no header that lull would need: its kinds tell it where references are. */
 typedef struct { Value car, cdr; } Pair;
@@ -47,6 +46,7 @@ typedef struct { Value value, name, syntax; } Symbol; /* of the global variable;
 typedef struct { size_t length; char bytes[]; } String; /* bytes; a character above 255 does not fit */
 typedef struct { size_t length; Value items[]; } Vector;
 typedef struct { Value header, slot[]; } Object; /* header: fixnum of an ObjectType */
+typedef struct { Value header; size_t count; int sign; uint32_t limb[]; } Bignum; /* an Object without references: bignum.c */
 typedef struct Code Code;
 typedef struct { Code* code; Value free[]; } Procedure;
 
@@ -61,7 +61,7 @@ struct Code { /* one object, so that a call needs one load to find its first ins
 
 typedef enum {
   OBJECT_BOX, OBJECT_VALUES, OBJECT_RECORD_TYPE, OBJECT_RECORD, OBJECT_TABLE, OBJECT_PROMISE, OBJECT_WEAK_PAIR, OBJECT_THREAD, OBJECT_MUTEX,
-  OBJECT_ALIAS, OBJECT_MACRO, OBJECT_ERROR
+  OBJECT_ALIAS, OBJECT_MACRO, OBJECT_ERROR, OBJECT_BIGNUM
 } ObjectType;
 
 #define PAIR(v) ((Pair*)((v) - TAG_PAIR))
@@ -72,6 +72,10 @@ typedef enum {
 #define STRING(v) ((String*)((v) - TAG_STRING))
 #define VECTOR(v) ((Vector*)((v) - TAG_VECTOR))
 static inline bool is_object(Value v, ObjectType type) { return tag_of(v) == TAG_OBJECT && OBJECT(v)->header == fixnum(type); }
+#define BIGNUM(v) ((Bignum*)((v) - TAG_OBJECT))
+static inline bool is_bignum(Value v) { return is_object(v, OBJECT_BIGNUM); }
+static inline bool is_integer(Value v) { return is_fixnum(v) || is_bignum(v); } /* an exact one */
+static inline bool is_number(Value v) { return is_integer(v) || is_flonum(v); }
 static inline Value car(Value v) { return PAIR(v)->car; }
 static inline Value cdr(Value v) { return PAIR(v)->cdr; }
 
@@ -158,7 +162,7 @@ Value remainder_of(Machine* m, Value a, Value b);
 int compare_numbers(Machine* m, Value a, Value b); /* -1, 0, 1; 2: not ordered, or m->error */
 bool eqv(Value a, Value b);
 bool equal(Value a, Value b);
-Value parse_number(const char* text, size_t length, int radix); /* FALSE: none */
+Value parse_number(Machine* m, const char* text, size_t length, int radix); /* FALSE: none */
 
 void define_numbers(Machine* m);
 void define_lists(Machine* m);

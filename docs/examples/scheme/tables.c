@@ -17,6 +17,10 @@ static size_t hash(Value v, bool by_equal) {
     memcpy(&v, &d, sizeof v);
     return h * 31 + (size_t)(v * UINT64_C(0x9e3779b97f4a7c15) >> 20);
   }
+  if (is_bignum(v)) {
+    for (size_t i = 0; i < BIGNUM(v)->count; ++i) h = (h ^ BIGNUM(v)->limb[i]) * 1099511628211u;
+    return h ^ h >> 20;
+  }
   if (by_equal && is_string(v)) {
     for (size_t i = 0; i < STRING(v)->length; ++i) h = (h ^ (unsigned char)STRING(v)->bytes[i]) * 1099511628211u;
     return h ^ h >> 20;

@@ -159,6 +159,21 @@
   (try (lambda () (remainder 1 0)))))
 (check 'same-small '(#t #t #f #t caught) (let ((x 3) (y 3.)) (list (= x 3) (= 3 y) (= -3 x) (not (= x 4)) (try (lambda () (= 'a 3))))))
 
+; Integers beyond fixnums
+(define big (expt 10 30))
+(check 'big '(1000000000000000000000000000000 -1000000000000000000000000000000 1000000000000 #t #t #f)
+  (list big (- big) (quotient big (expt 10 18)) (integer? big) (exact? big) (= big (+ big 1))))
+(check 'big-edges '(4611686018427387904 -4611686018427387904 -4611686018427387905 4611686018427387903 21267647932558653966460912964485513216 4611686018427387904)
+  (let* ((most 4611686018427387903) (least (- (- most) 1)))
+    (list (+ most 1) least (- least 1) (- (+ most 1) 1) (* least least) (quotient least -1))))
+(check 'big-division '(333333333333333333333333333333 1 2 -1) (list (quotient big 3) (remainder big 3) (modulo (- big) 3) (remainder (- big) 3)))
+(check 'big-text '("de0b6b3a76400000" "-1000000000000000000000000000000" #t 1000000000000000019884624838656 0)
+  (list (number->string (* 16 (expt 10 18)) 16) (number->string (- big)) (= (inexact big) 1e30) (exact 1e30)
+        (- (string->number "1000000000000000000000000000000") big)))
+(check 'big-keys '(found #f #t) (let ((t (make-hash-table))) (hash-table-set! t (+ big 5) 'found)
+  (list (hash-table-ref/default t (+ big 5) #f) (hash-table-ref/default t big #f) (eqv? (+ big 1) (+ 1 big)))))
+(check 'sqrt '(3 #t 1000000000) (list (sqrt 9) (inexact? (sqrt 1152921504606846977)) (sqrt 1000000000000000000)))
+
 ; Tables, weak pairs
 (define table (make-hash-table))
 (do ((i 0 (+ i 1))) ((= i 1000)) (hash-table-set! table (list i "k") (* i i)))
