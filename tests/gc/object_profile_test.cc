@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
 #include <string>
 #include <thread>
 #include <vector>
@@ -11,11 +12,13 @@
 #include "gc/report/object_samples.h"
 #include "lull/lull.h"
 #include "tests/support/hidden.h"
+#include "tests/support/scale.h"
 
 namespace lull {
 namespace {
 
 using testing::elsewhere;
+using testing::scaled;
 
 struct Small {
   ptr<Small> next;
@@ -24,12 +27,15 @@ struct Small {
 };
 struct Brief {
   std::uint64_t payload[6];
+  void trace(tracer&) const {}
 };
 struct Mixed {
   std::uint64_t payload[2];
+  void trace(tracer&) const {}
 };
 struct Late {
   std::uint64_t payload[4];
+  void trace(tracer&) const {}
 };
 
 // Sampling with this mean in the scope; figures count from its beginning.
@@ -80,12 +86,14 @@ void expect_near(double truth, double estimate, double tolerance, const char* wh
 // A million objects of several sizes, arrays among them, with collections in between; some are kept. With 4 KiB between samples and
 // 60 MB the standard deviation of the bytes is below 1 %.
 TEST(ObjectProfile, TotalsAreNearTheTruth) {
+  const int rounds = scaled(1'000'000);
+  const double more = std::sqrt(1'000'000.0 / rounds);
   root<ptr<Small>[]> kept;
-  elsewhere([&] { kept = make_array<ptr<Small>>(50'000); });
+  elsewhere([&] { kept = make_array<ptr<Small>>(static_cast<std::size_t>(rounds) / 20 + 1); });
   Profiled profiled(4096);
   double bytes = 0, live = 0;
   elsewhere([&] {
-    for (int i = 0; i < 1'000'000; ++i) {
+    for (int i = 0; i < rounds; ++i) {
       if (i % 20 == 0) {
         kept[static_cast<std::size_t>(i / 20)] = make<Small>();
         live += 32;
@@ -100,15 +108,22 @@ TEST(ObjectProfile, TotalsAreNearTheTruth) {
     }
   });
   const object_profile::totals t = profiled.totals();
-  expect_near(bytes, static_cast<double>(t.allocated_bytes), 0.05, "allocated bytes");
-  expect_near(1e6, static_cast<double>(t.allocated_objects), 0.05, "allocated objects");
+  expect_near(bytes, static_cast<double>(t.allocated_bytes), 0.05 * more, "allocated bytes");
+  expect_near(rounds, static_cast<double>(t.allocated_objects), 0.05 * more, "allocated objects");
   elsewhere([] { collect(); });
   elsewhere([] { collect(); });
-  expect_near(live, static_cast<double>(profiled.totals().live_bytes), 0.25, "live bytes");  // 400 samples
-  kept = nullptr;
+  expect_near(live, static_cast<double>(profiled.totals().live_bytes), 0.25 * more, "live bytes");  // 400 samples
+}
+
+TEST(ObjectProfile, NothingIsLiveWhenAllIsGarbage) {
+  Profiled profiled(256);
+  elsewhere([] {
+    for (int i = 0; i < 10'000; ++i) make<Small>();
+  });
+  EXPECT_GT(profiled.totals().live_bytes, 100'000u);
   elsewhere([] { collect(); });
   elsewhere([] { collect(); });
-  EXPECT_LT(profiled.totals().live_bytes, std::uint64_t{100'000});  // stale words on the stack may hold a few
+  EXPECT_LT(profiled.totals().live_bytes, 10'000u);  // stale words on a stack may hold a few
 }
 
 // Slots that are handed out and go back at handshake 3 without having been used, nearly all of them here, must not count.
