@@ -7,12 +7,15 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <optional>
 
 #include "debug/guard.h"
 #include "debug/http.h"
 #include "debug/listener.h"
 #include "debug/routes.h"
+#include "gc/mutator/handshake.h"
 #include "lull/debug_server.h"
+#include "lull/thread.h"
 
 namespace lull::debug {
 namespace {
@@ -109,6 +112,8 @@ bool start(const options& with) try {
 }
 
 void stop() {
+  std::optional<blocking_region> waiting;  // for requests that may wait for a cycle, which must not wait for this thread
+  if (gc::self_or_null() != nullptr) waiting.emplace();
   debug::State& state = debug::state();
   const std::lock_guard control(state.control);
   if (!state.server) return;

@@ -1,4 +1,4 @@
-// A client that sends exactly the bytes it is told to.
+// A client that sends exactly the bytes it is told to. It waits in blocking regions: under ThreadSanitizer handshakes are answered at polls only.
 #pragma once
 
 #include <arpa/inet.h>
@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include "lull/thread.h"
 
 namespace lull::testing {
 
@@ -42,6 +44,7 @@ class Client {
   }
   // Everything until the other side closes.
   std::string read() {
+    const blocking_region waiting;
     std::string text;
     char buffer[4096];
     for (ssize_t n; (n = ::recv(fd_, buffer, sizeof buffer, 0)) > 0;) text.append(buffer, static_cast<std::size_t>(n));

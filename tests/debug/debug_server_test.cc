@@ -47,6 +47,11 @@ class DebugServer : public ::testing::Test {
   std::uint16_t port_ = 0;
 };
 
+void join(std::thread& thread) {
+  const lull::blocking_region waiting;
+  thread.join();
+}
+
 TEST_F(DebugServer, AnswersEveryEndpoint) {
   lull::testing::elsewhere([] { kept = lull::make<Session>(); });
   lull::collect();
@@ -203,9 +208,9 @@ TEST_F(DebugServer, ServesManyAtOnceWhileTheProgramIsBusy) {
     clients.emplace_back([&, path] {
       for (int i = 0; i < 5; ++i) good += get(port_, path).status == 200;
     });
-  for (auto& c : clients) c.join();
+  for (auto& c : clients) join(c);
   stop.store(true, std::memory_order_relaxed);
-  busy.join();
+  join(busy);
   EXPECT_EQ(good, 30);
 }
 
@@ -214,7 +219,7 @@ TEST_F(DebugServer, RecordsATimelineForOneAtATime) {
   while (!lull::timeline::is_on()) std::this_thread::yield();
   EXPECT_EQ(get(port_, "/debug/trace?seconds=0").status, 409);
   lull::debug_server::stop();
-  first.join();
+  join(first);
   EXPECT_FALSE(lull::timeline::is_on());
 }
 
@@ -325,7 +330,7 @@ TEST_F(DebugServer, StartsAndStopsWhileOthersFork) {
     EXPECT_EQ(status, 0);
   }
   stop.store(true, std::memory_order_relaxed);
-  restarting.join();
+  join(restarting);
 }
 
 TEST(DebugServerAtExit, StopsWhoeverIsConnected) {
@@ -418,10 +423,13 @@ int serve() {
   lull::profile::start(64 * 1024);
   std::atomic<bool> stop{false};
   std::thread worker(load, std::cref(stop));
-  while (std::getchar() != EOF) {
+  {
+    const lull::blocking_region waiting;
+    while (std::getchar() != EOF) {
+    }
   }
   stop.store(true, std::memory_order_relaxed);
-  worker.join();
+  join(worker);
   return 0;
 }
 
