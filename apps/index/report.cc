@@ -35,7 +35,7 @@ svg.flame text { fill: #222; } svg.flame rect:hover { stroke: #222; }
 @media (max-width: 600px) {
   body { margin: 1em auto; } .wide { display: none; } .narrow { display: inline; }
   .tiles { grid-template-columns: 1fr 1fr; gap: 8px; } .tile { padding: .5em .7em; } .tile b { font-size: 1.25em; } .tile span, .tile em { font-size: .85em; line-height: 1.3; display: block; }
-  .extra { display: none; } table { font-size: .85em; } td, th { padding-right: .6em; } td:first-child { white-space: pre-wrap; }
+  .extra { display: none; } table { font-size: .8em; } td, th { padding-right: .6em; } td:first-child, td:last-child { white-space: pre-wrap; overflow-wrap: anywhere; }
 }
 )";
 
