@@ -7,6 +7,7 @@
 #include "alloc/front/background.h"
 #include "alloc/front/fork_gate.h"
 #include "alloc/front/misuse.h"
+#include "alloc/front/neighbours.h"
 #include "alloc/front/secure.h"
 #include "alloc/pages/purger.h"
 #include "alloc/pages/span_table.h"
@@ -25,18 +26,26 @@ constexpr auto kGeometry = [] {
   return all;
 }();
 
-Span* create_small_span(BinIndex bin) {
+// At most `most` blocks of a span that was in no thread's hands; with all of them reserved the span is not held, but exhausted.
+struct FirstBlocks {
+  Span* span = nullptr;
+  std::uint32_t count = 0;
+  bool held = false;
+};
+
+FirstBlocks create_small_span(BinIndex bin, std::uint32_t most) {
   const bool secure = is_secure();
   Span* span = pages::create_span(kGeometry[bin], {.page_class = static_cast<pages::PageClass>(bin),
                                                    .bitmaps = secure ? 2u : 1u, .secure = secure});
-  if (span == nullptr) return nullptr;
+  if (span == nullptr) return {};
   if (secure && span->needs_zero) std::memset(reinterpret_cast<void*>(span->base), 0, span->end() - span->base);
   for_words_in_range(0, span->slots, [&](std::uint32_t w, std::uint64_t mask) {
     span->free_bits()[w].store(mask, std::memory_order_relaxed);
   });
-  central[bin].empties.fetch_add(1, std::memory_order_relaxed);
-  span->free_state().store(kLinked | kHeld | span->slots, std::memory_order_release);  // pairs with reserve_blocks()
-  return span;
+  const std::uint32_t count = span->slots < most ? span->slots : most, rest = span->slots - count;
+  if (count == 0) central[bin].empties.fetch_add(1, std::memory_order_relaxed);
+  span->free_state().store(rest == 0 ? 0 : kLinked | kHeld | rest, std::memory_order_release);  // pairs with reserve_blocks()
+  return {span, count, rest != 0};
 }
 
 BinIndex bin_of_span(const Span& span) { return bin_of(span.slot_bytes); }
@@ -142,21 +151,31 @@ Span* small_span_of(std::uintptr_t address) {
   return pages::span_with(static_cast<SpanId>(pages::reservation.owners[page.value].load(std::memory_order_relaxed)));
 }
 
-Span* hold_span(BinIndex bin) {
+namespace {
+
+// hold_span(), reserve() and drop_if_exhausted() in one step.
+FirstBlocks hold_and_reserve(BinIndex bin, std::uint32_t most) {
   while (Span* span = central[bin].spans.pop()) {
     std::uint32_t state = span->free_state().load(std::memory_order_relaxed);
     for (;;) {
       if (state & kDead) break;  // its pages are gone; the descriptor is this thread's
-      const std::uint32_t wanted = (state & kCountMask) != 0 ? state | kHeld : 0;
+      const std::uint32_t free = state & kCountMask, count = free < most ? free : most;
+      const std::uint32_t wanted = free == count ? 0 : (state - count) | kHeld;
+      // acquire: pairs with the release in give_bits(), as in reserve_blocks()
       if (!span->free_state().compare_exchange_weak(state, wanted, std::memory_order_acq_rel, std::memory_order_relaxed)) continue;
-      if (wanted != 0) return span;
+      if (count != 0 && free == span->slots) central[bin].empties.fetch_sub(1, std::memory_order_relaxed);
+      if (free != 0) return {span, count, wanted != 0};
       span = nullptr;  // others took everything: unlinked
       break;
     }
     if (span != nullptr) pages::release_descriptor(span);
   }
-  return create_small_span(bin);
+  return create_small_span(bin, most);
 }
+
+}  // namespace
+
+Span* hold_span(BinIndex bin) { return hold_and_reserve(bin, 0).span; }
 
 bool drop_if_exhausted(Span* span) {
   std::uint32_t state = span->free_state().load(std::memory_order_relaxed);
@@ -188,9 +207,10 @@ Reserved reserve(Span& span, std::uint32_t most) {
   return reserved;
 }
 
-std::uint32_t take_blocks(Span& span, std::uint32_t most, Block** into) {
-  const std::uint32_t n = reserve(span, most).count;
-  if (n == 0) return 0;
+namespace {
+
+// `n` reserved blocks, the lowest address last.
+void collect_into(Span& span, std::uint32_t n, Block** into) {
   if (span.purged_pages().load(std::memory_order_relaxed) != 0) span.purged_pages().store(0, std::memory_order_relaxed);
   Block** place = into + n;
   const std::size_t bytes = span.slot_bytes;
@@ -202,7 +222,23 @@ std::uint32_t take_blocks(Span& span, std::uint32_t most, Block** into) {
       bits &= bits + bit_of(first);
     }
   });
+}
+
+}  // namespace
+
+std::uint32_t take_blocks(Span& span, std::uint32_t most, Block** into) {
+  const std::uint32_t n = reserve(span, most).count;
+  if (n != 0) collect_into(span, n, into);
   return n;
+}
+
+std::uint32_t take_first_blocks(BinIndex bin, std::uint32_t most, Block** into, EntryMark mark, Span*& held) {
+  const FirstBlocks first = hold_and_reserve(bin, most);
+  held = first.held ? first.span : nullptr;
+  if (first.span == nullptr) return 0;
+  if (mark != 0 || is_sparse(*first.span)) mark_pages(*first.span, mark);
+  collect_into(*first.span, first.count, into);
+  return first.count;
 }
 
 void* take_one(BinIndex bin) {

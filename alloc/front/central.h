@@ -5,6 +5,7 @@
 
 #include "alloc/cache/span_set.h"
 #include "alloc/front/block_sizes.h"
+#include "alloc/front/neighbours.h"
 #include "alloc/front/shared_span.h"
 
 namespace lull::front {
@@ -32,6 +33,9 @@ void release_held_span(BinIndex bin, Span* span);
 Reserved reserve(Span& span, std::uint32_t most);
 // At most `most` blocks of the span, the lowest address last; returns their number. Touches none of them.
 std::uint32_t take_blocks(Span& span, std::uint32_t most, Block** into);
+// hold_span(), take_blocks(), and drop_if_exhausted() with two locked instructions less: at most `most` > 0 blocks. `held` is the span, nullptr
+// when it has no more. 0: memory ran out. `mark`: of neighbours.h, 0: none.
+std::uint32_t take_first_blocks(BinIndex bin, std::uint32_t most, Block** into, EntryMark mark, Span*& held);
 // One block without a cache; nullptr when memory runs out.
 void* take_one(BinIndex bin);
 

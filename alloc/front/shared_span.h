@@ -14,6 +14,8 @@
 //   dead   all blocks free, linked, not held: whoever swaps this state to kDead gives the pages back. The descriptor stays
 //          in the set until it is popped, since a stack has no removal from its middle. Nobody can have reserved from it:
 //          the count was full. A dead span's descriptor is read by its popper only.
+// Who pops a span may hold it, reserve from it and, when that is all it has, unlink it in one swap of the state: steps of the above
+// that nobody came between.
 // The bits and the count are never locked, so any thread, also the purger, may take and give at any time.
 // The protocol is explored exhaustively by tests/model/spans.h: a change starts there.
 #pragma once

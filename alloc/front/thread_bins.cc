@@ -67,7 +67,10 @@ constexpr std::uint32_t kPlainBlocks = 64;
 constexpr std::size_t kLongBytes = 128 * 1024;
 constexpr std::uint32_t kLongBlocks = kLongestArray / 2 - 1;
 constexpr std::uint32_t kFewestBlocks = 2;
-constexpr std::size_t kMostPerThread = std::size_t{2} << 20;  // all arrays of a thread, full
+constexpr std::uint32_t kMostFetched = 4;  // plain magazines at once, into a long array; more: blocks that leave the cache before they are used
+// All arrays of a thread, full. Keeps them from becoming long; every size may have its plain ones, whatever the others have, or the sizes
+// that a thread turns to last would visit the central store for every few blocks.
+constexpr std::size_t kMostPerThread = std::size_t{2} << 20;
 
 constinit os::Lock lock{os::LockRank::caches};
 constinit ThreadBins* all = nullptr;     // lock
@@ -203,7 +206,7 @@ void grow_magazine(ThreadBins& t, BinIndex b, Visit visit) {
   if (magazine >= most || (magazine != 0 && pages::memory_is_short())) return;
   const std::uint32_t wanted = std::min(magazine == 0 ? kLimits[b].first : magazine * 2, most);
   const std::size_t more = (wanted - magazine) * bytes_of_bin(b) * 2;
-  if (magazine == 0 || t.capacity_bytes + more <= kMostPerThread) lengthen(t, b, wanted * 2);
+  if (wanted <= kLimits[b].plain || t.capacity_bytes + more <= kMostPerThread) lengthen(t, b, wanted * 2);
 }
 
 // Fills the empty bin from the central store. False: no memory.
@@ -211,18 +214,18 @@ bool refill(ThreadBins& t, BinIndex b) {
   grow_magazine(t, b, Visit::took);
   if (++t.strangers.magazines % kLookAway == 0) t.foreign = foreign_to(t.mark);
   BinReserve& r = t.reserve[b];
-  const std::uint32_t wanted = std::min<std::uint32_t>(r.capacity / 2u, kLimits[b].plain);
+  const std::uint32_t wanted = std::min<std::uint32_t>(r.capacity / 2u, kMostFetched * kLimits[b].plain);
   std::uint32_t have = 0;
   // Spans with few free blocks are worth another look, but not for ever.
   for (int spans = 0; have < wanted / 2 + 1 && spans < 4 && r.capacity != 0; ++spans) {
-    if (r.held == nullptr) {
-      r.held = hold_span(b);
-      if (r.held == nullptr) break;
-      if (is_marked(b)) mark_pages(*r.held, t.mark);
-      else if (is_sparse(*r.held)) mark_pages(*r.held, 0);
+    if (r.held != nullptr) {
+      have += take_blocks(*r.held, wanted - have, r.blocks + have);
+      if (drop_if_exhausted(r.held)) r.held = nullptr;
+      continue;
     }
-    have += take_blocks(*r.held, wanted - have, r.blocks + have);
-    if (drop_if_exhausted(r.held)) r.held = nullptr;
+    const std::uint32_t taken = take_first_blocks(b, wanted - have, r.blocks + have, is_marked(b) ? t.mark : 0, r.held);
+    if (taken == 0) break;
+    have += taken;
   }
   // A thread that takes no more does not keep a span to itself: others fill its pages, unless neighbours would share lines.
   if (r.held != nullptr && !is_marked(b) && r.capacity / 2u <= kLimits[b].first)

@@ -11,6 +11,7 @@
 #include "alloc/front/heap.h"
 #include "alloc/front/span_purge.h"
 #include "alloc/front/statistics.h"
+#include "alloc/front/thread_bins.h"
 #include "alloc/os/vm.h"
 #include "alloc/pages/page_heap.h"
 #include "alloc/pages/span_table.h"
@@ -475,6 +476,24 @@ std::set<void*> small_blocks(std::size_t n) {
   while (blocks.size() < n) blocks.insert(lull_malloc(16));
   return blocks;
 }
+// Other sizes have used up what a thread's arrays may hold together.
+TEST(Bins, OfASizeThatComesLateHoldMoreThanAFewBlocks) {
+  std::thread([] {
+    const auto turn = [](std::size_t bytes, std::size_t total) {
+      std::vector<void*> blocks(total / bytes);
+      for (int round = 0; round < 12; ++round) {
+        for (void*& block : blocks) block = lull_malloc(bytes);
+        for (void* block : blocks) lull_free(block);
+      }
+    };
+    for (std::size_t bytes = 1024; bytes <= 32 * 1024; bytes += bytes / 8) turn(bytes, std::size_t{1} << 20);
+    const lull::front::ThreadBins& own = *lull::front::own_bins_or_null();
+    EXPECT_GT(own.capacity_bytes, std::size_t{3} << 19);  // 1.5 of 2 MiB: no place for another long one
+    turn(64, 100'000);
+    EXPECT_GE(own.reserve[lull::front::bin_of(64)].capacity, 128);
+  }).join();
+}
+
 TEST(Neighbours, AFewThatAnotherThreadFreesAreNotItsToHandOut) {
   EXPECT_EQ(0u, handed_out_again(small_blocks(kManyStrangers - 1)));
 }

@@ -253,8 +253,10 @@ MUTANTS = [
      'malloc_reentry_test', '*WithinTrim*'),
     ('malloc: an array that is outgrown keeps its blocks', 'alloc/front/thread_bins.cc',
      '    std::copy_n(r.blocks, count, longer);\n', '', 'malloc_test', '*'),
-    ('malloc: spans do not tell who takes from them', 'alloc/front/thread_bins.cc', '      if (is_marked(b)) mark_pages(*r.held, t.mark);\n', '',
+    ('malloc: spans do not tell who takes from them', 'alloc/front/central.cc', '  if (mark != 0 || is_sparse(*first.span)) mark_pages(*first.span, mark);\n', '',
      'malloc_test', 'Neighbours.*'),
+    ('malloc: a size that comes late gets no magazines', 'alloc/front/thread_bins.cc', 'wanted <= kLimits[b].plain || ', 'magazine == 0 || ',
+     'malloc_test', 'Bins.*'),
     # Samples and guarded blocks.
     ('sampling: the fast path does not count', 'alloc/front/thread_bins.h', '  __atomic_store_n(&counter->limit, left - 2, __ATOMIC_RELAXED);\n', '',
      'sampling_test', 'Profile.SeesABlock*'),
