@@ -1,5 +1,6 @@
 // The protocol of malloc's shared spans (alloc/front/shared_span.h, alloc/front/central.cc, alloc/cache/span_set.h): every
-// atomic step of take, give, hold, drop, release and trim, for one size class.
+// atomic step of take, give, hold, drop, release and trim, for one size class. Who pops or makes a span may reserve from it in
+// the step that makes it held (take_first_blocks) or just hold it (hold_span).
 //
 // Places are runs of pages, descriptors are what describes one; both are numbered from 1, 0 is none, both are recycled.
 // The tag beside the head of the set never repeats, so it is not a number here but a bit of each thread that has read the
@@ -8,6 +9,7 @@
 #pragma once
 #include <algorithm>
 #include <bit>
+#include <utility>
 #include "packed.h"
 
 namespace model::spans {
@@ -28,6 +30,10 @@ enum class Mutant {
   blind,           // bits are set without looking whether they are
   purge_unchecked, // a purger takes the bits of a span it read the number of, without reserving them
   empties_twice,   // a wholly free span is counted as such by its retirer too
+  plain_hold,      // who pops a span and reserves from it writes the state by a plain store
+  keep_linked,     // who reserves all blocks of a span that it popped leaves it linked
+  first_uncounted, // who pops a wholly free span and reserves from it counts no empty span less
+  born_counted,    // a new span of which blocks are reserved is counted as an empty one
 };
 
 struct Config {
@@ -63,8 +69,8 @@ inline const char* name(Fault f) {
 enum Pc : u8 {
   idle,
   pop_head, pop_next, pop_cas, push_next, push_cas,           // SpanSet
-  hold_state, create_descriptor, create_state,                // hold_span
-  take_reserve, take_empties, take_collect, take_subtract,    // take_blocks
+  hold_state, hold_store, create_descriptor, create_state,    // hold_span, take_first_blocks
+  take_reserve, take_empties, take_collect, take_subtract,    // take_blocks, take_first_blocks
   drop, drop_store,                                           // drop_if_exhausted
   release_drop, release_state, release_empties, release_desc, release_pages,  // release_held_span
   give_bits, give_count, give_pages, give_empties, give_read, give_link,      // give_gathered, count_free
@@ -263,6 +269,7 @@ class SpanModel {
         case push_next: return prepare_push();
         case push_cas: return push();
         case hold_state: return hold();
+        case hold_store: return hold_by_store();
         case create_descriptor: return create();
         case create_state: return publish();
         case take_reserve: return reserve();
@@ -468,10 +475,43 @@ class SpanModel {
         go(pop_head);
         return done("T%d unlinks %d", popped);
       }
-      d.held = 1;
-      t.held = t.d;
+      const int most = d.count;
+      hold_only();
+      for (int n = 1; n <= most; n += most > 1 ? most - 1 : 1) hold_and_reserve(n);
+    }
+    void hold_only() {
+      s = before;
+      mine().held = 1;
+      self().held = self().d;
       go(take_reserve);
-      done("T%d holds %d", popped);
+      done("T%d holds %d", self().d);
+    }
+    void hold_and_reserve(int n) {
+      s = before;
+      Thread& t = self();
+      t.n = u8(n);
+      if (is(Mutant::plain_hold)) {
+        t.mask = mine().count;
+        go(hold_store);
+        return done("T%d means to reserve %d of %d", n, t.d);
+      }
+      first_reserved(mine().count);
+      done("T%d takes hold of %d and reserves %d", t.d, n);
+    }
+    void hold_by_store() {
+      first_reserved(std::exchange(self().mask, 0));
+      done("T%d stores that it holds %d and reserved %d", self().d, self().n);
+    }
+    // `had`: the free blocks of the span that was popped.
+    void first_reserved(int had) {
+      Thread& t = self();
+      const int left = had - t.n;
+      const bool stays = left > 0 || is(Mutant::keep_linked);
+      set_state(mine(), stays, left > 0, 0, left);
+      t.held = left > 0 ? t.d : 0;
+      t.after = then_rest;  // after the bits
+      const bool was_empty = m.c_.spares >= 0 && had == blocks() && !is(Mutant::first_uncounted);
+      go(was_empty ? take_empties : take_collect);
     }
     void create() {
       Thread& t = self();
@@ -490,6 +530,23 @@ class SpanModel {
       done("T%d makes span %d at place %d", t.d, p);
     }
     void publish() {
+      hold_new();
+      for (int n = 1; n <= blocks(); n += blocks() > 1 ? blocks() - 1 : 1) reserve_from_new(n);
+    }
+    void reserve_from_new(int n) {
+      s = before;
+      Thread& t = self();
+      mine().bits = m.all_;
+      const int left = blocks() - n;
+      set_state(mine(), left > 0, left > 0, 0, left);
+      if (m.c_.spares >= 0 && is(Mutant::born_counted)) ++s.empties;
+      t.held = left > 0 ? t.d : 0;
+      t.n = u8(n);
+      t.after = then_rest;
+      go(take_collect);
+      done("T%d makes %d known with %d blocks reserved", t.d, n);
+    }
+    void hold_new() {
       mine().bits = m.all_;
       set_state(mine(), 1, 1, 0, blocks());
       if (m.c_.spares >= 0) ++s.empties;
@@ -532,8 +589,11 @@ class SpanModel {
       }
       t.word = u8((t.word + 1) % m.c_.words);
       if (t.n == 0) {
+        const u8 d = t.d;
         t.word = 0;
-        go(is(Mutant::no_reserve) ? take_subtract : drop);
+        if (t.after != then_hold) rest();  // take_first_blocks
+        else go(is(Mutant::no_reserve) ? take_subtract : drop);
+        return done("T%d takes blocks %d of %d", chosen, d);
       }
       done("T%d takes blocks %d of %d", chosen, t.d);
     }

@@ -19,7 +19,9 @@ static const std::map<std::string, Mutant> kMutants = {
     {"none", Mutant::none},           {"count_first", Mutant::count_first}, {"ignore_held", Mutant::ignore_held},
     {"link_after", Mutant::link_after}, {"push_first", Mutant::push_first},   {"no_reserve", Mutant::no_reserve},
     {"no_tag", Mutant::no_tag},       {"keep_dead", Mutant::keep_dead},     {"free_at_death", Mutant::free_at_death},
-    {"plain_drop", Mutant::plain_drop}, {"blind", Mutant::blind}, {"purge_unchecked", Mutant::purge_unchecked}, {"empties_twice", Mutant::empties_twice}};
+    {"plain_drop", Mutant::plain_drop}, {"blind", Mutant::blind}, {"purge_unchecked", Mutant::purge_unchecked}, {"empties_twice", Mutant::empties_twice},
+    {"plain_hold", Mutant::plain_hold}, {"keep_linked", Mutant::keep_linked},
+    {"first_uncounted", Mutant::first_uncounted}, {"born_counted", Mutant::born_counted}};
 
 // roles=afr,f: the last is that of all further threads too.
 static void set_roles(Config& c, const char* value) {

@@ -362,8 +362,8 @@ MUTANTS = [
     ('malloc: blocks of sparse spans are handed out again', 'alloc/front/span_purge.cc',
      '  if (!is && becomes && !blocks.is_held()) mark_pages(span, kSparseMark);\n', '  static_cast<void>(becomes);\n',
      'malloc_test', '*OfASparseSpanAreReplacedElsewhere*'),
-    ('malloc: a span that is filled again stays sparse', 'alloc/front/thread_bins.cc',
-     '      else if (is_sparse(*r.held)) mark_pages(*r.held, 0);\n', '',
+    ('malloc: a span that is filled again stays sparse', 'alloc/front/central.cc',
+     'if (mark != 0 || is_sparse(*first.span)) mark_pages', 'if (mark != 0) mark_pages',
      'malloc_test', '*OfASpanThatIsFilledAgain*'),
     # Huge pages where dense.
     ('a chunk with untouched pages becomes huge', 'alloc/pages/huge_pages.cc',
