@@ -1,5 +1,5 @@
 // The arrays in which bins keep their free blocks: a power of two of pointers each, from the library's own records. One that
-// a bin outgrew waits for the next bin that wants its size. Not thread-safe: the lock of thread_bins.cc protects them.
+// a bin outgrew waits for the next bin that wants its size. Not thread-safe: bins_lock() protects them.
 #pragma once
 
 #include <cstdint>

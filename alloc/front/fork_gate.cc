@@ -27,7 +27,7 @@ constinit std::atomic<std::uint32_t> closed{0};        // by the forking thread,
 constinit std::atomic<bool> installed{false};
 
 // In rank order. The first is held by at most one forking thread, also while it waits for visitors, who do not take it.
-os::Lock* const kLocks[] = {&bins_lock_for_fork(), &sample::guard_lock_for_fork(), &pages::page_heap.lock_for_fork(), &pages::span_table_lock_for_fork(),
+os::Lock* const kLocks[] = {&bins_lock(), &sample::guard_lock_for_fork(), &pages::page_heap.lock_for_fork(), &pages::span_table_lock_for_fork(),
                             &os::meta_lock_for_fork(), &pages::reserve_lock_for_fork()};
 
 void before_fork() {

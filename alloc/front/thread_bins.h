@@ -173,7 +173,7 @@ ThreadBins* own_bins_or_null();      // its bins, taken back from the purger
 ThreadBins* first_bins();            // all there are, linked by `next`
 void give_back(ThreadBins& t);       // empties them: the calling thread's, or a sleeper's that the caller has busy
 
-os::Lock& bins_lock_for_fork();
+os::Lock& bins_lock();  // of the list of all, and of the arrays
 bool others_visit_locked();  // threads other than the caller that have bins; for fork_gate.cc
 // In a forked child: what the other threads, which are gone, had cached goes back to the central store.
 void reclaim_bins_after_fork();

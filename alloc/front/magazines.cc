@@ -1,0 +1,111 @@
+#include "alloc/front/magazines.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "alloc/front/block_arrays.h"
+#include "alloc/os/lock.h"
+#include "alloc/pages/memory_limit.h"
+
+namespace lull::front {
+namespace {
+
+// The first magazine: larger ones cost memory in threads that allocate little, smaller ones more visits until they have grown.
+constexpr std::size_t kFirstBytes = 1024;
+constexpr std::uint32_t kFirstBlocks = 8;
+// Enough to pay for a visit to the central store: a thread that only allocates or only frees gets no more.
+constexpr std::size_t kPlainBytes = 8 * 1024;
+constexpr std::uint32_t kPlainBlocks = 64;
+// For a thread whose arrays run full and empty in turns.
+constexpr std::size_t kLongBytes = 128 * 1024;
+constexpr std::uint32_t kLongBlocks = kLongestArray / 2 - 1;
+constexpr std::uint32_t kFewestBlocks = 2;
+constexpr std::uint32_t kMostFetched = 4;  // plain magazines at once, into a long array; more: blocks that leave the cache before they are used
+// All arrays of a thread, full. Keeps them from becoming long; every size may have its plain ones, whatever the others have, or the sizes
+// that a thread turns to last would visit the central store for every few blocks.
+constexpr std::size_t kMostPerThread = std::size_t{2} << 20;
+
+struct MagazineLimits { std::uint16_t first, plain, longest; };
+constexpr auto kLimits = [] {
+  std::array<MagazineLimits, kBins> limits{};
+  for (std::uint32_t b = kFirstBin; b < kBins; ++b) {
+    const auto within = [&](std::size_t bytes, std::uint32_t blocks) {
+      return static_cast<std::uint16_t>(std::clamp(static_cast<std::uint32_t>(bytes / bytes_of_bin(b)), kFewestBlocks, blocks));
+    };
+    limits[b] = {within(kFirstBytes, kFirstBlocks), within(kPlainBytes, kPlainBlocks), within(kLongBytes, kLongBlocks)};
+  }
+  return limits;
+}();
+
+// Makes the bin's array longer; nothing happens when memory runs out.
+void lengthen(ThreadBins& t, BinIndex b, std::uint32_t capacity) {
+  Bin& bin = t.bins[b];
+  BinReserve& r = t.reserve[b];
+  const std::uint32_t count = r.capacity == 0 ? 0 : count_of(t, b);
+  if (capacity > r.room) {
+    os::Locked locked(bins_lock());
+    std::uint32_t room;
+    Block** longer = take_block_array_locked(capacity, room);
+    if (longer == nullptr) return;
+    std::copy_n(r.blocks, count, longer);
+    give_block_array_locked(std::exchange(r.blocks, longer), r.room);
+    r.room = static_cast<std::uint16_t>(room);
+  }
+  t.capacity_bytes += (capacity - r.capacity) * bytes_of_bin(b);
+  r.capacity = static_cast<std::uint16_t>(capacity);
+  bin.limit = static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(r.blocks + capacity));
+  bin.inverse = inverse_of_bin(b);
+  set_count(t, b, count);
+}
+
+void grow_magazine(ThreadBins& t, BinIndex b, Visit visit) {
+  BinReserve& r = t.reserve[b];
+  const bool turned = r.last_visit != Visit::none && r.last_visit != visit;
+  r.last_visit = visit;
+  const std::uint32_t magazine = r.capacity / 2;
+  const std::uint32_t most = turned ? kLimits[b].longest : kLimits[b].plain;
+  if (magazine >= most || (magazine != 0 && pages::memory_is_short())) return;
+  const std::uint32_t wanted = std::min(magazine == 0 ? kLimits[b].first : magazine * 2, most);
+  const std::size_t more = (wanted - magazine) * bytes_of_bin(b) * 2;
+  if (wanted <= kLimits[b].plain || t.capacity_bytes + more <= kMostPerThread) lengthen(t, b, wanted * 2);
+}
+
+}  // namespace
+
+bool refill(ThreadBins& t, BinIndex b) {
+  grow_magazine(t, b, Visit::took);
+  if (++t.strangers.magazines % kLookAway == 0) t.foreign = foreign_to(t.mark);
+  BinReserve& r = t.reserve[b];
+  const std::uint32_t wanted = std::min<std::uint32_t>(r.capacity / 2u, kMostFetched * kLimits[b].plain);
+  std::uint32_t have = 0;
+  // Spans with few free blocks are worth another look, but not for ever.
+  for (int spans = 0; have < wanted / 2 + 1 && spans < 4 && r.capacity != 0; ++spans) {
+    if (r.held != nullptr) {
+      have += take_blocks(*r.held, wanted - have, r.blocks + have);
+      if (drop_if_exhausted(r.held)) r.held = nullptr;
+      continue;
+    }
+    const std::uint32_t taken = take_first_blocks(b, wanted - have, r.blocks + have, is_marked(b) ? t.mark : 0, r.held);
+    if (taken == 0) break;
+    have += taken;
+  }
+  // A thread that takes no more does not keep a span to itself: others fill its pages, unless neighbours would share lines.
+  if (r.held != nullptr && !is_marked(b) && r.capacity / 2u <= kLimits[b].first)
+    release_held_span(b, std::exchange(r.held, nullptr));
+  if (have != 0) set_count(t, b, have);
+  return have != 0;
+}
+
+bool make_room(ThreadBins& t, BinIndex b) {
+  BinReserve& r = t.reserve[b];
+  grow_magazine(t, b, r.capacity == 0 ? Visit::none : Visit::gave);
+  if (has_room(t.bins[b]) || r.capacity == 0) return false;
+  const std::uint32_t count = count_of(t, b), older = count / 2;
+  give_blocks(r.blocks, older);
+  std::copy(r.blocks + older, r.blocks + count, r.blocks);
+  set_count(t, b, count - older);
+  return true;
+}
+
+}  // namespace lull::front
