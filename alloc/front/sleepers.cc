@@ -1,5 +1,6 @@
 #include "alloc/front/sleepers.h"
 
+#include "alloc/base/sanitizers.h"
 #include "alloc/front/fork_gate.h"
 #include "alloc/front/thread_bins.h"
 #include "alloc/os/futex.h"
@@ -7,20 +8,10 @@
 #include "alloc/os/thread.h"
 #include "alloc/os/thread_state.h"
 
-#if defined(__has_feature)
-#define LULL_HAS_FEATURE(feature) __has_feature(feature)
-#else
-#define LULL_HAS_FEATURE(feature) 0
-#endif
-
 namespace lull::front {
 namespace {
 
-#if defined(__SANITIZE_THREAD__) || LULL_HAS_FEATURE(thread_sanitizer)
-constexpr bool kCanProve = false;
-#else
-constexpr bool kCanProve = true;
-#endif
+constexpr bool kCanProve = !kUnderThreadSanitizer;
 
 constexpr std::uintptr_t kDeepestStack = 64 * 1024;  // that is searched: more takes longer, less misses who sleeps deep
 constexpr std::uint8_t kMostTries = 5;               // a second apart

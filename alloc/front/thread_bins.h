@@ -15,6 +15,7 @@
 // descriptor, an address that is not the start of a block, and by its key one that is free already.
 #pragma once
 
+#include "alloc/base/sanitizers.h"
 #include "alloc/front/central.h"
 #include "alloc/front/neighbours.h"
 #include "alloc/front/sleepers.h"
@@ -80,7 +81,8 @@ inline ThreadBins* current_bins() { return __atomic_load_n(&thread_bins, __ATOMI
 
 // What free() needs of the heap, in one cache line.
 struct alignas(64) FreeView {
-  std::atomic<std::uintptr_t> base{0};
+  static constexpr std::uintptr_t kNowhere = std::uintptr_t{1} << 63;
+  std::atomic<std::uintptr_t> base{kNowhere};
   std::atomic<std::size_t> size{0};  // written last; 0: nothing here yet
   const std::atomic<pages::PageClass>* classes = nullptr;
   std::uintptr_t secret = 0;
@@ -135,12 +137,28 @@ inline void* allocate(std::size_t bytes) {
   return block != nullptr ? block : allocate_slow(bytes);
 }
 
+// acquire: pairs with the release in initialise_locked(); before it, no offset is below the size.
+inline bool offset_in_heap(const void* address, std::uintptr_t& offset) {
+#if defined(__x86_64__)
+  // The loads as operands: two instructions less, and as ordered as all loads of this processor. The base comes first, and the one that
+  // was there before it (kNowhere) makes every offset larger than any size.
+  if constexpr (!kUnderThreadSanitizer) {
+    bool is_outside;
+    offset = reinterpret_cast<std::uintptr_t>(address);
+    asm("sub %[base], %[offset]\n\tcmp %[size], %[offset]" : [offset] "+r"(offset), "=@ccae"(is_outside)
+        : [base] "m"(free_view.base), [size] "m"(free_view.size) : "memory");
+    return !is_outside;
+  }
+#endif
+  const std::size_t size = free_view.size.load(std::memory_order_acquire);
+  offset = reinterpret_cast<std::uintptr_t>(address) - free_view.base.load(std::memory_order_relaxed);
+  return offset < size;
+}
+
 // The bin that takes `address` at once; nullptr when the slow path has to look.
 inline Bin* bin_for(void* address) {
-  // acquire: pairs with the release in initialise_locked(); before it, no offset is below the size
-  const std::size_t size = free_view.size.load(std::memory_order_acquire);
-  const std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(address) - free_view.base.load(std::memory_order_relaxed);
-  if (offset >= size) [[unlikely]] return nullptr;
+  std::uintptr_t offset;
+  if (!offset_in_heap(address, offset)) [[unlikely]] return nullptr;
   const auto entry = static_cast<std::uint32_t>(free_view.classes[offset >> kPageShift].load(std::memory_order_relaxed));
   Bin& bin = thread_bins->bins[entry & 0xff];
   const std::uint32_t in_span = (static_cast<std::uint32_t>(offset) & (kPageSize - 1)) | pages::place_of(entry) << kPageShift;
