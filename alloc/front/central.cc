@@ -158,13 +158,15 @@ namespace {
 // hold_span(), reserve() and drop_if_exhausted() in one step.
 FirstBlocks hold_and_reserve(BinIndex bin, std::uint32_t most) {
   while (Span* span = central[bin].spans.pop()) {
-    std::uint32_t state = span->free_state().load(std::memory_order_relaxed);
+    // acquire, here and when the swap fails: pairs with the swap to kDead in count_free(), so all who freed into the span have done with
+    // the descriptor
+    std::uint32_t state = span->free_state().load(std::memory_order_acquire);
     for (;;) {
       if (state & kDead) break;  // its pages are gone; the descriptor is this thread's
       const std::uint32_t free = state & kCountMask, count = free < most ? free : most;
       const std::uint32_t wanted = free == count ? 0 : (state - count) | kHeld;
       // acquire: pairs with the release in give_bits(), as in reserve_blocks()
-      if (!span->free_state().compare_exchange_weak(state, wanted, std::memory_order_acq_rel, std::memory_order_relaxed)) continue;
+      if (!span->free_state().compare_exchange_weak(state, wanted, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
       if (count != 0 && free == span->slots) central[bin].empties.fetch_sub(1, std::memory_order_relaxed);
       if (free != 0) return {span, count, wanted != 0};
       span = nullptr;  // others took everything: unlinked
