@@ -44,7 +44,7 @@ Value* reinstate(Machine* m, Instruction** pc) {
   for (;;) {
     link = low + (size_t)integer_of(PROC(words[low - 1])->code->link);
     if (low == 1 || size - low >= FRAMES_BACK) break;
-    low -= (size_t)integer_of(words[link + 1]);
+    low -= slots_of(words[link + 1]);
   }
   memcpy(m->stack, words + low - 1, (size - low + 1) * sizeof(Value));
   m->top = m->stack + (size - low + 1);
@@ -53,8 +53,8 @@ Value* reinstate(Machine* m, Instruction** pc) {
     m->under = f[KONT_PARENT];
   } else {
     m->stack[link - low + 1] = raw(after_underflow());
-    m->stack[link - low + 2] = fixnum(0);
-    const Value rest = make_continuation(m, f[KONT_WORDS], low - 1, words[link], low - (size_t)integer_of(words[link + 1]));
+    m->stack[link - low + 2] = way_back(0, 0);
+    const Value rest = make_continuation(m, f[KONT_WORDS], low - 1, words[link], low - slots_of(words[link + 1]));
     f = PROC(m->under)->free;
     store(&PROC(rest)->free[KONT_PARENT], f[KONT_PARENT]);
     store(&PROC(rest)->free[KONT_WINDERS], f[KONT_WINDERS]);

@@ -240,7 +240,7 @@ static void simple_call(Generator* g, Node* n, int to, int free, bool tail) {
   g->most_live = free < most ? free : most;
   for (int i = 1; i < n->count; ++i) value(g, n->child[i], free + i, free + i, false);
   g->most_live = most;
-  emit(g, tail ? TAIL_CALL_GLOBAL : CALL_GLOBAL, free + n->count, tail ? link_slot(g) : to, constant_index(g, n->child[0]->value), n->count - 1);
+  emit(g, tail ? TAIL_CALL_GLOBAL : CALL_GLOBAL, free + n->count, tail ? 0 : to, constant_index(g, n->child[0]->value), n->count - 1);
 }
 static bool is_simple_call(const Node* n) {
   if (n->child[0]->type != GLOBAL) return false;
@@ -252,7 +252,7 @@ static bool is_simple_call(const Node* n) {
 static void call(Generator* g, Node* n, int to, int free, bool tail) {
   if (is_simple_call(n)) return simple_call(g, n, to, free, tail);
   for (int i = 0; i < n->count; ++i) value(g, n->child[i], free + i, free + i, false);
-  emit(g, tail ? TAIL_CALL : OP_CALL, free + n->count, tail ? link_slot(g) : to, free, n->count - 1);
+  emit(g, tail ? TAIL_CALL : OP_CALL, free + n->count, tail ? 0 : to, free, n->count - 1);
 }
 
 /* (+ a b c ...) as (+ (+ a b) c) ... */
@@ -291,7 +291,7 @@ static void call_or_inline(Generator* g, Node* n, int to, int free, bool tail) {
   } else {
     return call(g, n, to, free, tail);
   }
-  if (tail) emit(g, RETURN, larger(free, to + 1), to, link_slot(g), 0);
+  if (tail) emit(g, RETURN, larger(free, to + 1), to, 0, 0);
 }
 
 /* ---- Procedures ---- */
@@ -389,7 +389,7 @@ static void value(Generator* g, Node* n, int to, int free, bool tail) {
       free = letrec(g, n, free);
       return value(g, n->child[n->count - 1], to, free, tail);
     case CONSTANT:
-      if (tail) return (void)emit(g, RETURN_CONST, free, 0, constant_index(g, n->value), link_slot(g));
+      if (tail) return (void)emit(g, RETURN_CONST, free, 0, constant_index(g, n->value), 0);
       emit(g, CONST, free, to, constant_index(g, n->value), 0);
       break;
     case LOCAL:
@@ -402,7 +402,7 @@ static void value(Generator* g, Node* n, int to, int free, bool tail) {
     case SET_GLOBAL:
     case DEFINE: assignment(g, n, to, free); break;
   }
-  if (tail) emit(g, RETURN, larger(free, to + 1), to, link_slot(g), 0);
+  if (tail) emit(g, RETURN, larger(free, to + 1), to, 0, 0);
 }
 
 /* Constants lie behind the last instruction: from numbers to distances. */
@@ -426,7 +426,8 @@ static void place_constants(Generator* g) {
 Code* generate(Compiler* c, Lambda* l) {
   Generator g = {.c = c, .lambda = l, .most_live = MOST_SLOTS};
   const int free = first_free_slot(l);
-  const size_t enter = emit(&g, l->rest ? ENTER_REST : ENTER, free, l->rest ? l->count - 1 : l->count, 0, 0);
+  const size_t enter = emit(&g, l->rest ? ENTER_REST : ENTER, 0, l->rest ? l->count - 1 : l->count, 0, 0); /* live: see enters_with() */
+  g.frame = free + 1;
   for (int i = 0; i < l->count; ++i) {
     l->parameters[i]->slot = i;
     box_if_needed(&g, l->parameters[i], free);

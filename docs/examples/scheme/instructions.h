@@ -21,11 +21,11 @@
   X(CAPTURE)     /* a: 0 slot b, 1 free variable b */                                                                          \
   X(PATCH)       /* free variable b of procedure a = c */                                                                      \
   X(OP_CALL)     /* a = (b b+1 ... b+c) */                                                                                     \
-  X(TAIL_CALL)   /* the same, for good; a: the slot of the link */                                                             \
+  X(TAIL_CALL)   /* the same, for good */                                                                                      \
   X(CALL_GLOBAL) /* a = (value of symbol k(b), the c slots below `live`); the procedure's slot is the one before them */        \
   X(TAIL_CALL_GLOBAL)                                                                                                          \
-  X(RETURN)      /* a; b: the slot of the link */                                                                              \
-  X(RETURN_CONST) /* k(b); c: the slot of the link */                                                                          \
+  X(RETURN)      /* a */                                                                                                       \
+  X(RETURN_CONST) /* k(b) */                                                                                                   \
   X(JUMP)        /* +c */                                                                                                      \
   X(LOOP)        /* -c, with a poll */                                                                                         \
   X(IF_TRUE) X(IF_FALSE) X(IF_NULL) X(IF_NOT_NULL) X(IF_PAIR) X(IF_NOT_PAIR) X(IF_ZERO) X(IF_NOT_ZERO) /* a, +c */             \

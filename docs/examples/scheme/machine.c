@@ -2,7 +2,7 @@
 
      base[-1]           the procedure
      base[0 ... n-1]    its parameters
-     base[n], base[n+1] the link: the instruction to return to, and how far below the caller's base is (a fixnum)
+     base[n], base[n+1] the link: the instruction to return to, and the way back to the caller's frame (way_back)
      base[n+2 ...]      variables and what is being computed
 
    The stack is short. When it is full, and when a program asks for its continuation, what lies below the running frame is copied to the heap and
@@ -13,6 +13,7 @@
    Precise roots: m->top is set before every safepoint, from the instruction's `live`. Between safepoints values are in C variables. */
 #include "machine.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +45,14 @@ static Value error_object(Machine* m) {
 
 /* ---- The loop ---- */
 
+/* Is it an ENTER of so many parameters? Asked at every call: one comparison of the instruction's first half, whose op and live are 0. */
+static inline bool enters_with(const Instruction* i, int count) {
+  uint32_t half;
+  memcpy(&half, i, sizeof half);
+  return half == (uint32_t)count << 16;
+}
+_Static_assert(ENTER == 0 && offsetof(Instruction, a) == 2 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "enters_with");
+
 /* The instruction that runs. Its fields are read where they are needed: a copy costs five loads an instruction. */
 #define I (pc[-1])
 #define SLOW(expression)          \
@@ -59,6 +68,16 @@ static Value error_object(Machine* m) {
     goto raise_here;                 \
   } while (0)
 #define OFFSET (pc += I.c)
+/* A frame `up` slots above this one, from which the program comes back here. */
+#define LEAVE_FRAME(up) (link_pc = pc, link_way = way_back(up, (size_t)(link - base)), base += (up))
+#define RETURN_TO_LINK(result)                           \
+  do {                                                   \
+    const Value result_ = (result);                      \
+    base = (Value*)((char*)base - (uint32_t)link_way);   \
+    link = (Value*)((char*)base + (link_way >> 32));     \
+    pc = link_pc;                                        \
+    base[I.a] = result_;                                 \
+  } while (0)
 #define FREE_OF(n) (PROC(base[-1])->free[n])
 typedef Value __attribute__((__may_alias__)) Constant; /* among the words behind the instructions, n words from here */
 #define CONSTANT_OF(n) (((const Constant*)pc)[n])
@@ -72,8 +91,9 @@ Value run(Machine* m, Value procedure) {
 #undef LABEL
   };
   Value *base = m->stack + 1, v;
-  Instruction *pc, *link_pc = after_underflow();
-  size_t link_delta = 0;
+  Value* link = base; /* of the running frame */
+  Instruction *pc = after_underflow(), *link_pc = pc;
+  Value link_way = 0;
   int count = 0;
   base[-1] = procedure;
   m->under = 0;
@@ -87,28 +107,32 @@ Value run(Machine* m, Value procedure) {
 enter:
   v = base[-1];
 entering:
-  /* base[-1], which is v, is called with `count` arguments from (link_pc, link_delta) */
+  /* base[-1], which is v, is called with `count` arguments from (link_pc, link_way) */
   if (__builtin_expect(!is_procedure(v), 0)) {
     m->top = base + count;
-    fail(m, "not a procedure", base[-1]);
+    if (v == UNBOUND) fail(m, "unbound variable", CONSTANT_OF(I.b)); /* only a call of a global comes here with it */
+    else fail(m, "not a procedure", v);
+    base[-1] = UNSPECIFIED;
     goto raise_in_callee;
   }
   pc = PROC(v)->code->instructions + 1;
-  if (__builtin_expect(I.op != ENTER, 0)) goto* labels[I.op];
+  if (__builtin_expect(!enters_with(pc - 1, count), 0)) goto* labels[I.op];
+  goto entered;
 
 L_ENTER:
   if (count != I.a) goto wrong_count;
 entered:
   if (base + I.b > m->limit) {
     m->top = base + count;
-    capture(m, base, link_pc, link_delta);
+    capture(m, base, link_pc, slots_of(link_way));
     memmove(m->stack, base - 1, (size_t)(count + 1) * sizeof(Value));
     base = m->stack + 1;
     link_pc = after_underflow();
-    link_delta = 0;
+    link_way = 0;
   }
-  base[count] = raw(link_pc);
-  base[count + 1] = fixnum((intptr_t)link_delta);
+  link = base + count;
+  link[0] = raw(link_pc);
+  link[1] = link_way;
   if (__builtin_expect(lull_this_thread_.poll_requested != 0, 0)) {
     m->top = base + count + 2;
     lull_poll();
@@ -159,58 +183,50 @@ L_CLOSURE: {
 L_CAPTURE: abort();
 L_PATCH: store(&PROC(base[I.a])->free[I.b], base[I.c]); NEXT;
 
-L_CALL_GLOBAL: /* the procedure's slot is empty so far: what computes the arguments reaches no safepoint */
+L_CALL_GLOBAL: { /* the procedure's slot is empty so far: what computes the arguments reaches no safepoint */
+  const unsigned up = (unsigned)I.live - I.c;
   v = SYMBOL(CONSTANT_OF(I.b))->value;
-  link_delta = (size_t)I.live - I.c;
-  base[link_delta - 1] = v;
-  if (__builtin_expect(v == UNBOUND, 0)) FAIL("unbound variable", CONSTANT_OF(I.b));
-  goto call;
-L_OP_CALL:
-  v = base[I.b];
-  link_delta = (size_t)I.b + 1;
-call:
-  base += link_delta;
-  link_pc = pc;
+  base[up - 1] = v;
+  LEAVE_FRAME(up);
   count = I.c;
   goto entering;
+}
+L_OP_CALL: {
+  const unsigned up = (unsigned)I.b + 1;
+  v = base[I.b];
+  LEAVE_FRAME(up);
+  count = I.c;
+  goto entering;
+}
 L_TAIL_CALL_GLOBAL: {
   v = SYMBOL(CONSTANT_OF(I.b))->value;
   const Value* arguments = base + I.live - I.c;
-  if (__builtin_expect(v == UNBOUND, 0)) {
-    base[I.live - I.c - 1] = v;
-    FAIL("unbound variable", CONSTANT_OF(I.b));
-  }
   count = I.c;
-  link_pc = (Instruction*)base[I.a];
-  link_delta = (size_t)integer_of(base[I.a + 1]);
+  link_pc = (Instruction*)link[0];
+  link_way = link[1];
   base[-1] = v;
   for (int n = 0; n < count; ++n) base[n] = arguments[n];
   goto entering;
 }
 L_TAIL_CALL:
-  link_pc = (Instruction*)base[I.a];
-  link_delta = (size_t)integer_of(base[I.a + 1]);
+  link_pc = (Instruction*)link[0];
+  link_way = link[1];
   count = I.c;
   v = base[I.b];
   for (int n = 0; n <= count; ++n) base[n - 1] = base[I.b + n];
   goto entering;
-L_RETURN: {
+L_RETURN:
   v = base[I.a];
-  const Value* link = &base[I.b];
-  pc = (Instruction*)link[0];
-  base -= integer_of(link[1]);
-  base[I.a] = v;
+  link_pc = (Instruction*)link[0];
+  link_way = link[1];
+  RETURN_TO_LINK(v);
   NEXT;
-}
-
-L_RETURN_CONST: {
+L_RETURN_CONST:
   v = CONSTANT_OF(I.b);
-  const Value* link = &base[I.c];
-  pc = (Instruction*)link[0];
-  base -= integer_of(link[1]);
-  base[I.a] = v;
+  link_pc = (Instruction*)link[0];
+  link_way = link[1];
+  RETURN_TO_LINK(v);
   NEXT;
-}
 
 L_JUMP: OFFSET; NEXT;
 L_LOOP:
@@ -344,19 +360,10 @@ L_PRIMITIVE: {
   m->top = base + count;
   v = ((Primitive)(f[P_FUNCTION] >> 1))(m, base, count);
   if (__builtin_expect(m->error != NULL, 0)) goto raise_in_callee;
-  base -= link_delta;
-  pc = link_pc;
-  base[pc[-1].a] = v;
+  RETURN_TO_LINK(v);
   NEXT;
 }
 
-#define RETURN_TO_LINK(result) \
-  do {                         \
-    v = (result);              \
-    base -= link_delta;        \
-    pc = link_pc;              \
-    base[pc[-1].a] = v;        \
-  } while (0)
 #define WANT_RECORD(arguments)                                                                \
   if (count != (arguments)) goto wrong_count;                                                 \
   if (__builtin_expect(!is_object(base[0], OBJECT_RECORD) || OBJECT(base[0])->slot[0] != FREE_OF(0), 0)) { \
@@ -405,24 +412,24 @@ L_APPLY: {
 L_CALL_CC:
   if (count != 1) goto wrong_count;
   m->top = base + 1;
-  capture(m, base, link_pc, link_delta);
+  capture(m, base, link_pc, slots_of(link_way));
   v = base[0];
   base = m->stack + 1;
   base[-1] = v;
   base[0] = m->under;
   link_pc = after_underflow();
-  link_delta = 0;
+  link_way = 0;
   goto enter;
 
 L_CONTINUE:
   m->top = base + count;
   if (PROC(base[-1])->free[KONT_WINDERS] != m->winders) { /* (%rewind k argument ...) */
     if (base + count + LARGEST_FRAME > m->limit) {
-      capture(m, base, link_pc, link_delta);
+      capture(m, base, link_pc, slots_of(link_way));
       memmove(m->stack, base - 1, (size_t)(count + 1) * sizeof(Value));
       base = m->stack + 1;
       link_pc = after_underflow();
-      link_delta = 0;
+      link_way = 0;
     }
     memmove(base, base - 1, (size_t)(count + 1) * sizeof(Value));
     base[-1] = SYMBOL(rewind_symbol)->value;
@@ -451,6 +458,7 @@ L_UNDERFLOW: /* the value is where a frame at the bottom would have it */
     base = reinstate(m, &next);
     if (base == NULL) return m->result;
     pc = next;
+    link = base + integer_of(PROC(base[-1])->code->link);
   }
   base[pc[-1].a] = m->result;
   NEXT;
@@ -468,9 +476,7 @@ raise_in_callee: /* the frame at base becomes one of %raise */
 raise_here: /* a frame above what is live in this one */
   m->top = base + I.live;
   v = error_object(m);
-  link_pc = pc;
-  link_delta = (size_t)I.live + 1;
-  base += link_delta;
+  LEAVE_FRAME(I.live + 1u);
   base[0] = v;
 
 raise:

@@ -6,6 +6,11 @@
 
 static inline Value raw(const void* p) { return (Value)p; } /* of an aligned pointer: a fixnum to the program, a reference to lull */
 
+/* base[n+1] of a frame: the way back to the caller. Lower half: bytes down to its base; upper half: bytes from there up to its link. So a return
+   waits for no instruction of the callee. Even, so it looks like a fixnum. */
+static inline Value way_back(size_t slots, size_t slots_to_link) { return (Value)(slots_to_link * sizeof(Value)) << 32 | slots * sizeof(Value); }
+static inline size_t slots_of(Value way) { return (uint32_t)way / sizeof(Value); }
+
 /* Free variables of a primitive: the function, twice its address so that it looks like a fixnum; least and most arguments; name. */
 enum { P_FUNCTION, P_LEAST, P_MOST, P_NAME, P_SLOTS };
 
