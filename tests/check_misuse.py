@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Every case in docs/design/misuse.md says what happens in both modes and names tests that exist.
+"""Every case in docs/design/misuse.md and docs/design/security.md says what happens in both modes and names tests that exist.
 
-    check_misuse.py ROOT         reads the page's tables and the test sources below ROOT; prints what is wrong
+    check_misuse.py ROOT         reads the pages' tables and the test sources below ROOT; prints what is wrong
     check_misuse.py --self-test  plants faulty rows and expects each to be found
 """
 
@@ -10,6 +10,7 @@ import re
 import sys
 
 FEWEST = 40
+PAGES = {"misuse.md": FEWEST, "security.md": 20}  # and how many cases at least
 TEST = re.compile(r"^\s*TEST(?:_F|_P)?\(\s*(\w+)\s*,\s*(\w+)\s*\)", re.M)
 
 
@@ -18,10 +19,18 @@ def tests_in(text):
     return {f"{suite}.{name}" for suite, name in TEST.findall(text)}
 
 
-def complaints(page, tests):
+def known_tests(root):
+    tests = set()
+    for folder in ("tests", "apps"):
+        for source in sorted((root / folder).rglob("*.cc")):
+            tests |= tests_in(source.read_text())
+    return tests | {f"fuzz.{source.stem}" for source in (root / "tests/fuzz").glob("*.cc") if source.stem != "replay"}
+
+
+def complaints(page, tests, fewest=FEWEST):
     rows = [line for line in page.splitlines() if re.match(r"\|\s*\d+\s*\|", line)]
-    if len(rows) < FEWEST:
-        yield f"{len(rows)} cases, {FEWEST} are wanted"
+    if len(rows) < fewest:
+        yield f"{len(rows)} cases, {fewest} are wanted"
     for number, row in enumerate(rows, 1):
         cells = [cell.strip() for cell in row.strip().strip("|").split("|")]
         if len(cells) != 5 or not all(cells):
@@ -50,10 +59,9 @@ def main():
         self_test()
         return 0
     root = pathlib.Path(sys.argv[1])
-    tests = set()
-    for source in sorted((root / "tests").rglob("*.cc")):
-        tests |= tests_in(source.read_text())
-    found = list(complaints((root / "docs/design/misuse.md").read_text(), tests))
+    tests = known_tests(root)
+    found = [f"{page}: {complaint}" for page, fewest in PAGES.items()
+             for complaint in complaints((root / "docs/design" / page).read_text(), tests, fewest)]
     print("\n".join(found))
     return 1 if found else 0
 

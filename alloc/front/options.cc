@@ -9,6 +9,7 @@
 
 #include "alloc/os/checker.h"
 #include "alloc/os/environment.h"
+#include "alloc/os/no_cancellation.h"
 
 namespace lull::front {
 namespace {
@@ -61,6 +62,7 @@ void complain(Text item) {
   const char* end = shown < item.length ? "...'\n" : "'\n";
   std::memcpy(line + used, end, std::strlen(end));
   used += std::strlen(end);
+  const os::NoCancellation none;
   const int saved = errno;
   [[maybe_unused]] auto written = ::write(STDERR_FILENO, line, used);
   errno = saved;

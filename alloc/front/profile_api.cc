@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "alloc/front/sampling.h"
+#include "alloc/os/no_cancellation.h"
 #include "alloc/sample/profile_writer.h"
 #include "alloc/sample/sampler.h"
 
@@ -25,10 +26,12 @@ void lull_profile_start(size_t mean_bytes) { lull::front::start_profile(mean_byt
 void lull_profile_stop() { lull::front::stop_profile(); }
 
 int lull_profile_write_fd(int fd, lull_profile_format format) {
+  const lull::os::NoCancellation none;
   return lull::sample::write_profile(fd, format_of(format)) ? 0 : -1;
 }
 
 int lull_profile_write(const char* path, lull_profile_format format) {
+  const lull::os::NoCancellation none;
   const int fd = ::open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd < 0) return -1;
   const int outcome = lull_profile_write_fd(fd, format);

@@ -96,7 +96,7 @@ std::size_t number_in(const char* name, std::size_t otherwise) {
 void begin_profile_of_run() {
   const std::int64_t guard = malloc_options().guard;
   const bool guards = guard != 0 && sample::start_guarding(static_cast<std::uint32_t>(guard));
-  const char* wanted = std::getenv("LULL_PROFILE");
+  const char* wanted = ::secure_getenv("LULL_PROFILE");  // a file is written with the program's rights
   if (wanted == nullptr || *wanted == '\0' || std::strlen(wanted) >= kMostPath) {
     if (guards) start_profile(number_in("LULL_PROFILE_RATE", 0));
     return;

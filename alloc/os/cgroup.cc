@@ -10,6 +10,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "alloc/os/no_cancellation.h"
+
 namespace lull::os {
 namespace {
 
@@ -160,6 +162,7 @@ std::size_t limit_in_hierarchy(const char* root, bool version2) {
 }  // namespace
 
 std::size_t cgroup_memory_limit(const char* root) {
+  const NoCancellation none;
   const int saved = errno;
   const std::size_t least = std::min(limit_in_hierarchy(root, true), limit_in_hierarchy(root, false));
   errno = saved;
@@ -173,8 +176,8 @@ bool parse_bytes(const char* text, std::size_t& into) {
     if (__builtin_mul_overflow(number, 10u, &number) || __builtin_add_overflow(number, static_cast<unsigned>(*at - '0'), &number)) return false;
   if (at == text || number == 0) return false;
   constexpr char kUnits[] = "KMGT";
-  const char upper = static_cast<char>(*at & ~0x20);
-  if (const char* unit = *at == 0 ? nullptr : std::strchr(kUnits, upper); unit != nullptr) {
+  const char upper = static_cast<char>(*at & ~0x20);  // of a blank: 0, which strchr would find
+  if (const char* unit = upper == 0 ? nullptr : std::strchr(kUnits, upper); unit != nullptr) {
     const auto shift = static_cast<unsigned>(unit - kUnits + 1) * 10;
     if (number > ~std::size_t{0} >> shift) return false;
     number <<= shift;

@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "alloc/os/no_cancellation.h"
+
 namespace lull::os {
 namespace {
 
@@ -31,6 +33,7 @@ struct Setting {
   }
 };
 
+// And keeps the thread from being cancelled.
 class KeepErrno {
  public:
   KeepErrno() = default;
@@ -39,6 +42,7 @@ class KeepErrno {
   KeepErrno& operator=(const KeepErrno&) = delete;
 
  private:
+  NoCancellation none_;
   int saved_ = errno;
 };
 

@@ -7,6 +7,8 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "alloc/os/no_cancellation.h"
+
 namespace lull::os {
 namespace {
 
@@ -40,6 +42,7 @@ std::uint32_t RandomNumbers::next() {
 }
 
 void RandomNumbers::refill() {
+  const NoCancellation none;
   const int saved = errno;
   // Never waits: before the kernel's pool is ready, at boot, the other way has to do.
   if (::getrandom(numbers_, sizeof numbers_, GRND_NONBLOCK) != static_cast<ssize_t>(sizeof numbers_))

@@ -8,14 +8,18 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "alloc/os/no_cancellation.h"
+
 namespace lull::os {
 namespace {
 
-class KeptErrno {
+// The thread's errno stays, and it is not cancelled.
+class Unnoticed {
  public:
-  ~KeptErrno() { errno = saved_; }
+  ~Unnoticed() { errno = saved_; }
 
  private:
+  const NoCancellation none_;
   const int saved_ = errno;
 };
 
@@ -23,7 +27,7 @@ class KeptErrno {
 
 // The file says "running", or "-1 sp pc" for a thread that waits elsewhere (a page fault), or "number six arguments sp pc".
 std::uintptr_t stack_of_waiting_thread(int tid) {
-  const KeptErrno kept;
+  const Unnoticed unnoticed;
   char path[64];
   std::snprintf(path, sizeof path, "/proc/self/task/%d/syscall", tid);
   const int file = ::open(path, O_RDONLY | O_CLOEXEC);
@@ -43,7 +47,7 @@ std::uintptr_t stack_of_waiting_thread(int tid) {
 }
 
 std::uint64_t cpu_ns_of_thread(int tid) {
-  const KeptErrno kept;
+  const Unnoticed unnoticed;
   constexpr int kThreadsOwnTime = 6;  // CPUCLOCK_SCHED of one thread, as pthread_getcpuclockid() makes it
   timespec time;
   if (::clock_gettime(static_cast<clockid_t>(~static_cast<unsigned>(tid) << 3 | kThreadsOwnTime), &time) != 0) return 0;
@@ -51,7 +55,7 @@ std::uint64_t cpu_ns_of_thread(int tid) {
 }
 
 ThreadStatus status_of_thread(int tid) {
-  const KeptErrno kept;
+  const Unnoticed unnoticed;
   ThreadStatus status;
   char text[2048];
   std::snprintf(text, sizeof text, "/proc/self/task/%d/status", tid);
@@ -69,17 +73,17 @@ ThreadStatus status_of_thread(int tid) {
 }
 
 OwnMemory::OwnMemory() {
-  const KeptErrno kept;
+  const Unnoticed unnoticed;
   file_ = ::open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
 }
 
 OwnMemory::~OwnMemory() {
-  const KeptErrno kept;
+  const Unnoticed unnoticed;
   if (file_ >= 0) ::close(file_);
 }
 
 bool OwnMemory::read(std::uintptr_t at, void* into, std::size_t bytes) const {
-  const KeptErrno kept;
+  const Unnoticed unnoticed;
   return file_ >= 0 && ::pread(file_, into, bytes, static_cast<off_t>(at)) == static_cast<ssize_t>(bytes);
 }
 

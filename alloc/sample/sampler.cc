@@ -46,7 +46,7 @@ void forget_thread_number() { of_thread.number = 0; }
 void start_sampling(std::size_t mean) {
   prepare_captures();
   sampling_state.epoch.fetch_add(1, std::memory_order_relaxed);
-  sampling_state.mean.store(mean, std::memory_order_relaxed);
+  sampling_state.mean.store(std::min(mean, kMostMean), std::memory_order_relaxed);
 }
 
 void stop_sampling() { sampling_state.mean.store(0, std::memory_order_relaxed); }

@@ -16,6 +16,7 @@
 namespace lull::sample {
 
 inline constexpr std::size_t kUsualMean = 512 * 1024;  // larger: fewer samples, less time, more noise
+inline constexpr std::size_t kMostMean = std::size_t{1} << 40;  // a sample's weight fits into 64 bits up to here
 
 struct Sample {
   Stack* stack = nullptr;  // null: this block is none
@@ -38,7 +39,7 @@ inline std::size_t sampling_mean() { return sampling_state.mean.load(std::memory
 inline bool is_sampling() { return sampling_mean() != 0; }
 inline std::uint32_t sampling_epoch() { return sampling_state.epoch.load(std::memory_order_relaxed); }
 
-// Thread-safe. `mean` > 0. Blocks that are samples stay samples when it stops.
+// Thread-safe. `mean` > 0; more than kMostMean counts as that. Blocks that are samples stay samples when it stops.
 void start_sampling(std::size_t mean);
 void stop_sampling();
 

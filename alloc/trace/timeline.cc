@@ -1,5 +1,6 @@
 #include "alloc/trace/timeline.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <sys/prctl.h>
@@ -124,8 +125,8 @@ void record_slow(What what, std::uint64_t start_ns, std::uint64_t duration_ns, s
 }
 
 void start(std::size_t entries_per_thread) {
-  constexpr std::size_t kFewest = 64;
-  entries_wanted.store(std::bit_ceil(entries_per_thread < kFewest ? kFewest : entries_per_thread), std::memory_order_relaxed);
+  constexpr std::size_t kFewest = 64, kMost = 1 << 24;  // 640 MiB a thread
+  entries_wanted.store(std::bit_ceil(std::clamp(entries_per_thread, kFewest, kMost)), std::memory_order_relaxed);
   without_ring.store(0, std::memory_order_relaxed);
   sessions.fetch_add(1, std::memory_order_relaxed);
   recording.store(true, std::memory_order_relaxed);

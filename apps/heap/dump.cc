@@ -32,6 +32,9 @@ namespace {
 
 constexpr std::string_view kMagic = "lull heap dump 1\n";
 
+// Of a whole heap: no address space is larger, and sums, shares and differences of bytes fit into 64 bits.
+constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 57;
+
 // Addresses to objects: open addressing.
 class Index {
  public:
@@ -116,6 +119,7 @@ class Parser {
   bool root() {
     const std::uint64_t kind = number(), where = number(), address = number();
     if (kind > static_cast<std::uint64_t>(Root::Kind::function)) throw std::runtime_error("an unknown kind of root");
+    if (dump_.roots.size() != edges_.size()) throw std::runtime_error("a root behind the objects");
     dump_.roots.push_back({static_cast<Root::Kind>(kind), where, 0});
     edges_.push_back({kRoots, address});
     return true;
@@ -127,6 +131,7 @@ class Parser {
     const std::uint64_t bytes = number();
     const auto self = static_cast<Object>(dump_.objects());
     if (self == std::numeric_limits<Object>::max()) throw std::runtime_error("too many objects");
+    if (bytes > kMostBytes - dump_.bytes) throw std::runtime_error("more bytes than there are addresses");
     dump_.addresses.push_back(unit_);
     dump_.sizes.push_back(bytes);
     dump_.types_of.push_back(static_cast<std::uint32_t>(type));
@@ -154,6 +159,7 @@ class Parser {
   void link() {
     const Index index(dump_.addresses);
     std::vector<Edge> edges;
+    if (edges_.size() + ephemerons_.size() > std::numeric_limits<std::uint32_t>::max()) throw std::runtime_error("too many references");
     edges.reserve(edges_.size() + ephemerons_.size());
     for (const RawEdge& e : edges_) edges.push_back({e.from, index.find(e.to)});
     for (std::size_t i = 0; i < dump_.roots.size(); ++i) dump_.roots[i].object = edges[i].to;  // roots come first in the file

@@ -262,6 +262,24 @@ TEST(HeapDumpFile, CutOffOrBrokenIsRefused) {
   }
 }
 
+// Such files made sums of bytes overflow and the roots' objects be those of other references; a text that is no address ended lull-heap
+// with "stoull". Found by tests/fuzz/heap_dump.cc.
+TEST(HeapDumpFile, WithMoreBytesThanAddressesOrItsRootsBehindItsObjectsIsRefused) {
+  const std::string head("lull heap dump 1\n\0\0\0", 20), two_to_the_56("\x80\x80\x80\x80\x80\x80\x80\x80\x01", 9);
+  const auto object = [&](const std::string& bytes) { return std::string("O\0\x02", 3) + bytes + std::string(1, '\0'); };
+  const std::string root("R\0\0\x01", 4);
+  EXPECT_EQ(parse_dump(head + root + object("\x10") + "Z\x01\x10").bytes, 16u);
+  EXPECT_THROW(parse_dump(head + object("\x10") + root + "Z\x01\x10"), std::runtime_error);
+  EXPECT_EQ(parse_dump(head + object(two_to_the_56) + "Z\x01" + two_to_the_56).bytes, std::uint64_t{1} << 56);
+  EXPECT_THROW(parse_dump(head + object(two_to_the_56) + object(two_to_the_56) + object("\x10") + "Z\x03\x10"), std::runtime_error);
+}
+TEST(HeapDumpFile, ATextThatIsNoAddressIsRefused) {
+  const std::string text("lull heap dump 1\n\0\0\0R\0\0\x01O\0\x02\x10\0Z\x01\x10", 32);
+  Heap heap(parse_dump(text));
+  EXPECT_EQ(heap.find("0x8"), 1u);
+  for (const char* wrong : {"0x", "0xg", "0x1 ", "0x11111111111111111"}) EXPECT_THROW(heap.find(wrong), std::runtime_error) << wrong;
+}
+
 // Reports.
 
 Dump graph(std::size_t objects, const std::vector<Edge>& edges) {

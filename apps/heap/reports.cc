@@ -1,9 +1,12 @@
 #include "apps/heap/reports.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <map>
 #include <numeric>
+#include <stdexcept>
+#include <string_view>
 
 namespace lull::heap_report {
 
@@ -20,9 +23,20 @@ const References& Heap::backwards() {
   return backwards_;
 }
 
+namespace {
+
+std::uint64_t address_in(std::string_view text) {
+  std::uint64_t address = 0;
+  const auto [end, error] = std::from_chars(text.data() + 2, text.data() + text.size(), address, 16);
+  if (error != std::errc() || end != text.data() + text.size()) throw std::runtime_error("no address: " + std::string(text));
+  return address;
+}
+
+}  // namespace
+
 Object Heap::find(const std::string& what) {
   const bool is_address = what.starts_with("0x");
-  const std::uint64_t address = is_address ? std::stoull(what, nullptr, 16) : 0;
+  const std::uint64_t address = is_address ? address_in(what) : 0;
   Object best = kRoots;
   for (Object o = 1; o < dump_.objects(); ++o) {
     const bool fits = is_address ? address - dump_.addresses[o] < dump_.sizes[o] : dump_.type_name(o).starts_with(what);

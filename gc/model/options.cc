@@ -1,8 +1,11 @@
 #include "gc/model/options.h"
 
+#include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <string_view>
 
 #include "alloc/os/cgroup.h"
@@ -18,85 +21,96 @@ namespace {
 struct DebugOption {
   const char* name;
   std::int64_t Options::*field;
+  std::int64_t most = 1;  // the least is 0
 };
 
+constexpr std::int64_t kMostCount = 1'000'000'000, kMostDelayUs = 1'000'000;
 constexpr DebugOption kDebugOptions[] = {
-    {"gctrace", &Options::gctrace},   {"verify", &Options::verify},
-    {"brake", &Options::brake}, {"pacertrace", &Options::pacertrace}, {"scavtrace", &Options::scavtrace},
-    {"alloctrace", &Options::alloctrace},
-    {"scribble", &Options::scribble}, {"stress", &Options::stress}, {"poison", &Options::poison},
+    {"gctrace", &Options::gctrace},   {"verify", &Options::verify, 2},
+    {"brake", &Options::brake},       {"pacertrace", &Options::pacertrace},
+    {"scavtrace", &Options::scavtrace}, {"alloctrace", &Options::alloctrace, kMostCount},
+    {"scribble", &Options::scribble}, {"stress", &Options::stress, kMostCount}, {"poison", &Options::poison},
     {"stw", &Options::stw},           {"noconcurrent", &Options::noconcurrent},
     {"rage", &Options::rage},         {"check_trace", &Options::check_trace},
     {"noasync", &Options::noasync},   {"check_ptr_location", &Options::check_ptr_location},
-    {"tiny", &Options::tiny},         {"delay", &Options::delay},         {"late", &Options::late},
+    {"tiny", &Options::tiny},         {"delay", &Options::delay, kMostDelayUs}, {"late", &Options::late, kMostCount},
 };
 
-bool set_debug_option(const char* name, std::size_t length, std::int64_t value, Options& into) {
+// The whole text, in decimal; false: it is no number, or out of bounds.
+bool parse_number(std::string_view text, std::int64_t least, std::int64_t most, std::int64_t& into) {
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < least || number > most) return false;
+  into = number;
+  return true;
+}
+
+bool set_debug_option(std::string_view name, std::string_view value, Options& into) {
   for (const DebugOption& option : kDebugOptions)
-    if (std::strlen(option.name) == length && std::memcmp(option.name, name, length) == 0) {
-      into.*option.field = value;
-      return true;
-    }
-  if (std::string_view(name, length) == "nogen") {
-    into.generational = value == 0;
-    return true;
-  }
-  std::fprintf(stderr, "lull: LULL_DEBUG: unknown option '%.*s'\n", static_cast<int>(length), name);
+    if (name == option.name) return parse_number(value, 0, option.most, into.*option.field);
+  std::int64_t off = 0;
+  if (name != "nogen" || !parse_number(value, 0, 1, off)) return false;
+  into.generational = 1 - off;
+  return true;
+}
+
+// "name=value" or "name"; complains about what it does not know.
+bool set_debug_option(std::string_view item, Options& into) {
+  const std::size_t name = std::min(item.find('='), item.size());
+  if (set_debug_option(item.substr(0, name), name < item.size() ? item.substr(name + 1) : "1", into)) return true;
+  std::fprintf(stderr, "lull: LULL_DEBUG: cannot make sense of '%.*s'\n", static_cast<int>(std::min<std::size_t>(item.size(), 80)), item.data());
   return false;
 }
 
-void read_percent() {
-  const char* text = std::getenv("LULL_GC_PERCENT");
-  if (text == nullptr) return;
-  char* end = nullptr;
-  const long value = std::strtol(text, &end, 10);
-  if (std::strcmp(text, "off") == 0) options.gc_percent = -1;
-  else if (end != text && *end == '\0' && value <= 1'000'000) options.gc_percent = value < 0 ? -1 : value;  // users of it make it an int
-  else std::fprintf(stderr, "lull: LULL_GC_PERCENT: '%s' is neither a number nor 'off'\n", text);
+// Of single variables: false is a complaint.
+bool parse_percent(const char* text, Options& into) {
+  std::int64_t percent = 0;
+  constexpr std::int64_t kLeast = std::numeric_limits<std::int64_t>::min();
+  if (std::strcmp(text, "off") == 0) percent = -1;
+  else if (!parse_number(text, kLeast, 1'000'000, percent)) return false;  // users of it make it an int
+  into.gc_percent = percent < 0 ? -1 : percent;
+  return true;
+}
+bool parse_generational(const char* text, Options& into) { return parse_number(text, 0, 1, into.generational); }
+bool parse_idle_seconds(const char* text, Options& into) { return parse_number(text, 0, 1'000'000'000, into.idle_seconds); }
+bool parse_finalizers(const char* text, Options& into) {
+  into.manual_finalizers = std::strcmp(text, "manual") == 0;
+  return into.manual_finalizers || std::strcmp(text, "thread") == 0;
 }
 
-void read_generational() {
-  const char* text = std::getenv("LULL_GENERATIONAL");
-  if (text == nullptr) return;
-  if (std::strcmp(text, "0") == 0) options.generational = 0;
-  else if (std::strcmp(text, "1") != 0) std::fprintf(stderr, "lull: LULL_GENERATIONAL: '%s' is neither '0' nor '1'\n", text);
-}
+struct Variable {
+  const char* name;
+  bool (*parse)(const char* text, Options& into);
+  const char* what;  // it is not, when it makes no sense; null: its parser has said so
+};
+constexpr Variable kVariables[] = {
+    {"LULL_DEBUG", parse_debug_options, nullptr},
+    {"LULL_AUTO_TUNE", [](const char* text, Options& into) { return parse_tune_targets(text, into.auto_tune); }, nullptr},
+    {"LULL_GC_PERCENT", parse_percent, "neither a number nor 'off'"},
+    {"LULL_GENERATIONAL", parse_generational, "neither '0' nor '1'"},
+    {"LULL_IDLE_SECONDS", parse_idle_seconds, "no number of seconds"},
+    {"LULL_FINALIZERS", parse_finalizers, "neither 'thread' nor 'manual'"},
+};
 
-void read_idle_seconds() {
-  const char* text = std::getenv("LULL_IDLE_SECONDS");
-  if (text == nullptr) return;
-  char* end = nullptr;
-  const long value = std::strtol(text, &end, 10);
-  if (end != text && *end == '\0' && value >= 0 && value <= 1'000'000'000) options.idle_seconds = value;
-  else std::fprintf(stderr, "lull: LULL_IDLE_SECONDS: '%s' is no number of seconds\n", text);
-}
-
-void read_finalizers() {
-  const char* text = std::getenv("LULL_FINALIZERS");
-  if (text == nullptr || std::strcmp(text, "thread") == 0) return;
-  if (std::strcmp(text, "manual") == 0) options.manual_finalizers = 1;
-  else std::fprintf(stderr, "lull: LULL_FINALIZERS: '%s' is neither 'thread' nor 'manual'\n", text);
-}
-
-// "cpu=10" of LULL_AUTO_TUNE. `value` ends with the item.
+// "cpu=10" of LULL_AUTO_TUNE. `value` ends with the item. What makes no sense has no effect.
 bool set_tune_target(std::string_view name, const char* value, tune_targets& into) {
-  char* end = nullptr;
   if (name == "memory") {
     std::size_t bytes = 0;
     if (!os::parse_bytes(value, bytes)) return false;
     into.memory_bytes = bytes;
     return true;
   }
-  const double number = std::strtod(value, &end);
+  double number = 0;
+  const auto [end, error] = std::from_chars(value, value + std::strlen(value), number);  // whatever the locale's decimal point is
+  if (error != std::errc() || !(number >= 0) || number > 1e9) return false;
   const std::string_view unit(end);
-  if (end == value || !(number >= 0) || number > 1e9) return false;
-  if (name == "cpu") into.cpu_share = number / 100;
+  if (name == "cpu" && (unit.empty() || unit == "%")) into.cpu_share = number / 100;
   else if (name == "latency" && unit == "ms") into.latency_ns = static_cast<std::uint64_t>(number * 1e6);
   else if (name == "latency" && unit == "us") into.latency_ns = static_cast<std::uint64_t>(number * 1e3);
-  else if (name == "min") into.min_percent = static_cast<int>(number);
-  else if (name == "max") into.max_percent = static_cast<int>(number);
+  else if (name == "min" && unit.empty()) into.min_percent = static_cast<int>(number);
+  else if (name == "max" && unit.empty()) into.max_percent = static_cast<int>(number);
   else return false;
-  return name == "latency" || unit.empty() || (name == "cpu" && unit == "%");
+  return true;
 }
 
 constinit os::Lock once_lock{os::LockRank::kinds};
@@ -107,9 +121,8 @@ constinit bool was_read = false;
 bool parse_debug_options(const char* text, Options& into) {
   bool known = true;
   while (*text != '\0') {
-    const std::size_t item = std::strcspn(text, ","), name = std::strcspn(text, "=,");
-    const std::int64_t value = name < item ? std::strtoll(text + name + 1, nullptr, 10) : 1;
-    if (item > 0) known &= set_debug_option(text, name, value, into);
+    const std::size_t item = std::strcspn(text, ",");
+    if (item > 0) known &= set_debug_option({text, item}, into);
     text += item;
     if (*text == ',') ++text;
   }
@@ -119,12 +132,12 @@ bool parse_debug_options(const char* text, Options& into) {
 bool parse_tune_targets(const char* text, tune_targets& into) {
   while (*text != '\0') {
     char item[64];
-    const std::size_t length = std::strcspn(text, ",");
-    const std::size_t copied = length < sizeof item ? length : sizeof item - 1;
+    const std::size_t length = std::strcspn(text, ","), copied = std::min(length, sizeof item - 1);
     std::memcpy(item, text, copied);
     item[copied] = '\0';
     const char* value = std::strchr(item, '=');
-    if (length > 0 && (value == nullptr || !set_tune_target({item, static_cast<std::size_t>(value - item)}, value + 1, into))) {
+    const bool is_whole = copied == length && value != nullptr;
+    if (length > 0 && !(is_whole && set_tune_target({item, static_cast<std::size_t>(value - item)}, value + 1, into))) {
       std::fprintf(stderr, "lull: LULL_AUTO_TUNE: '%s' is no target\n", item);
       return false;
     }
@@ -134,17 +147,23 @@ bool parse_tune_targets(const char* text, tune_targets& into) {
   return true;
 }
 
+bool parse_variable(std::string_view name, const char* text, Options& into) {
+  for (const Variable& v : kVariables) {
+    if (name != v.name) continue;
+    const bool is_sense = v.parse(text, into);
+    if (!is_sense && v.what != nullptr) std::fprintf(stderr, "lull: %s: '%.80s' is %s\n", v.name, text, v.what);
+    return is_sense;
+  }
+  return false;
+}
+
 void read_options() {
   os::Locked locked(once_lock);
   if (was_read) return;
   was_read = true;
   options.poison = os::checker() != os::Checker::none;
-  if (const char* text = std::getenv("LULL_DEBUG")) parse_debug_options(text, options);
-  if (const char* text = std::getenv("LULL_AUTO_TUNE")) parse_tune_targets(text, options.auto_tune);
-  read_percent();
-  read_generational();
-  read_idle_seconds();
-  read_finalizers();
+  for (const Variable& v : kVariables)
+    if (const char* text = std::getenv(v.name)) parse_variable(v.name, text, options);
 }
 
 }  // namespace lull::gc

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string_view>
 
 #include "lull/tune.h"
 
@@ -53,7 +54,9 @@ struct Options {
 extern Options options;
 
 void read_options();                             // idempotent, thread-safe
-bool parse_debug_options(const char* text, Options& into);  // false (and a warning) on an unknown name
-bool parse_tune_targets(const char* text, tune_targets& into);  // false (and a warning) on nonsense; what comes before it counts
+// One of the variables above, by its name. False, and a line on standard error: something in it makes no sense; that had no effect.
+bool parse_variable(std::string_view name, const char* text, Options& into);
+bool parse_debug_options(const char* text, Options& into);
+bool parse_tune_targets(const char* text, tune_targets& into);  // what comes before the nonsense counts
 
 }  // namespace lull::gc

@@ -1,6 +1,7 @@
 // The slow half of managed allocation.
 #include <new>
 
+#include "alloc/base/check.h"
 #include "alloc/os/clock.h"
 #include "alloc/os/futex.h"
 #include "alloc/trace/timeline.h"
@@ -93,6 +94,8 @@ void* try_allocate(FindClass&& find_class, std::size_t bytes) {
   const bool precise = options.precise_roots != 0, may_collect = m.runtime_depth == 0;
   if (precise && may_collect) poll(m);
   if (void* object = allocate_in_cached_span(m, find_class)) return object;
+  // The collector takes it that nothing of this thread's changes: what it allocates now might be freed at once.
+  if (m.blocked_depth != 0) [[unlikely]] fatal("an object is allocated in a blocking region, or after a longjmp out of one");
   if (precise && may_collect) nap_and_stress(m);
   const std::uint64_t start = os::monotonic_ns();
   if (bytes > detail::kLargestSmallObject && may_collect) hold_before_large(m, bytes);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "gc/report/text_writer.h"
+#include "gc/report/trace_line.h"
 
 namespace lull::gc {
 namespace {
@@ -41,7 +42,7 @@ std::size_t line_of(char* out, std::size_t size, Write&& write) {
 
 std::size_t format_pacertrace(const PacerReport& r, char* buffer, std::size_t size) {
   return line_of(buffer, size, [&](TextWriter& out) {
-    out << "pacer " << r.cycle << (r.young ? " young: " : ": ") << static_cast<std::uint64_t>(std::max(0.0, r.seen.utilisation) * 100 + 1e-6)
+    out << "pacer " << r.cycle << (r.young ? " young: " : ": ") << to_integer(r.seen.utilisation * 100 + kRounding)
         << "% CPU for " << r.seen.scan_work << " B work (" << r.seen.expected_scan_work << " B expected) in " << r.seen.trigger << " B -> "
         << r.seen.heap_live_at_end << " B (goal ";
     put_bytes(out, r.seen.goal);

@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "alloc/os/clock.h"
+#include "alloc/os/no_cancellation.h"
 #include "alloc/pages/page_heap.h"
 #include "alloc/pages/purger.h"
 #include "alloc/sample/stack_walk.h"
@@ -22,6 +23,7 @@ constinit std::uint64_t started_ns = 0;
 constinit std::atomic<std::uint64_t> allocations{0};
 
 void write_line(const char* line, std::size_t length) {
+  const os::NoCancellation none;  // the calling thread may hold locks
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line, length);
 }
 

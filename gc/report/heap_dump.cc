@@ -7,6 +7,7 @@
 
 #include "alloc/os/clock.h"
 #include "alloc/os/copy.h"
+#include "alloc/os/no_cancellation.h"
 #include "gc/cycle/driver.h"
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/runtime_section.h"
@@ -91,6 +92,7 @@ Outcome dump(int fd, dump_mode mode) {
 }  // namespace gc
 
 bool dump_heap_to(int fd, dump_mode mode, heap_dump_info* info) {
+  const os::NoCancellation none;
   gc::Mutator& m = gc::self();
   gc::enter_blocked(m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
   const gc::Outcome outcome = gc::dump(fd, mode);
@@ -102,6 +104,7 @@ bool dump_heap_to(int fd, dump_mode mode, heap_dump_info* info) {
 }
 
 bool dump_heap(const char* path, dump_mode mode, heap_dump_info* info) {
+  const os::NoCancellation none;
   const int fd = ::open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd < 0) return false;
   const bool written = dump_heap_to(fd, mode, info);

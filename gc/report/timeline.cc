@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "alloc/os/no_cancellation.h"
 #include "alloc/sample/output.h"
 #include "alloc/trace/timeline.h"
 #include "gc/cycle/cycle_events.h"
@@ -162,7 +163,7 @@ void write_at_exit() {
 }  // namespace
 
 void start_timeline_from_environment() {
-  const char* text = std::getenv("LULL_TIMELINE");
+  const char* text = ::secure_getenv("LULL_TIMELINE");  // a file is written with the program's rights
   if (text == nullptr || *text == '\0') return;
   const char* comma = std::strrchr(text, ',');
   const std::size_t length = comma != nullptr ? static_cast<std::size_t>(comma - text) : std::strlen(text);
@@ -201,6 +202,7 @@ counts write(const text_sink& to) {
 }
 
 bool write(const char* path, counts* written) {
+  const os::NoCancellation none;
   const int fd = ::open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd < 0) return false;
   sample::Output file(fd, sample::Framing::plain);

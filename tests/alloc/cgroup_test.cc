@@ -121,4 +121,12 @@ TEST(ParseBytes, TakesSuffixes) {
     EXPECT_EQ(parse(wrong), 0u) << wrong;
 }
 
+// LULL_MEMORY_LIMIT="5 " was 5 PiB: a blank made a capital letter is the 0 that ends the list of units, where strchr found it, as a
+// fifth unit. Found by tests/fuzz/options.cc.
+TEST(ParseBytes, ABlankIsNoUnit) {
+  std::size_t bytes = 77;
+  for (const char* wrong : {"5 ", "5 B", "5 iB", "1073741824 "}) EXPECT_FALSE(lull::os::parse_bytes(wrong, bytes)) << wrong;
+  EXPECT_EQ(bytes, 77u);
+}
+
 }  // namespace

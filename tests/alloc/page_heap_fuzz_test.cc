@@ -1,75 +1,14 @@
-// The page heap beside a naive model: a byte of state for each page, searched from the start. Placement is part of the
-// contract (first fit by address), so the model predicts every address, every zero flag and every counter.
+// The page heap beside a naive model, which predicts every address, every zero flag and every counter. tests/fuzz/page_heap.cc
+// does the same with inputs that coverage chooses.
 #include <chrono>
 
+#include "tests/alloc/page_heap_model.h"
 #include "tests/alloc/page_heap_pages.h"
 
 namespace lull::pages {
 namespace {
 
 class PageHeapFuzz : public PageHeapTest {};
-
-class Model {
- public:
-  Model() { grow(); }
-
-  // Where `n` pages must come from: the first place inside one chunk, or for more than a chunk the first chunk from
-  // which on everything is free or not committed yet.
-  std::uint32_t place_for(std::uint32_t n) const {
-    const auto end = static_cast<std::uint32_t>(pages_.size());
-    for (std::uint32_t chunk = 0; chunk < end; chunk += kChunkPages) {
-      if (n > kChunkPages) {
-        if (is_free(chunk, std::min(chunk + n, end))) return chunk;
-        continue;
-      }
-      for (std::uint32_t at = chunk, length = 0; at < chunk + kChunkPages; ++at) {
-        length = pages_[at] == State::used ? 0 : length + 1;
-        if (length == n) return at + 1 - n;
-      }
-    }
-    return end;
-  }
-  bool is_clean(const Pages& run) const { return count(run, State::clean) == run.count; }
-
-  void grow() {
-    pages_.resize(page_heap.end().value, State::clean);
-    idle_.resize(pages_.size() / kChunkPages);
-  }
-  void take(const Pages& run) { set(run, State::used); }
-  void give(const Pages& run) {
-    set(run, State::dirty);
-    for (std::uint32_t chunk = run.first / kChunkPages; chunk * kChunkPages < run.first + run.count; ++chunk) idle_[chunk] = 0;
-  }
-  void tick() { for (unsigned& idle : idle_) ++idle; }
-  std::size_t purge(unsigned idle_ticks) {
-    std::uint32_t purged = 0;
-    for (std::uint32_t p = 0; p < pages_.size(); ++p)
-      if (pages_[p] == State::dirty && idle_[p / kChunkPages] >= idle_ticks) {
-        pages_[p] = State::clean;
-        ++purged;
-      }
-    return PageCount{purged}.bytes();
-  }
-  std::size_t bytes(char which) const {
-    const State state = which == 'u' ? State::used : which == 'd' ? State::dirty : State::clean;
-    return PageCount{count({0, static_cast<std::uint32_t>(pages_.size())}, state)}.bytes();
-  }
-  std::size_t committed() const { return pages_.size() * kPageSize; }
-
- private:
-  enum class State : std::uint8_t { clean, dirty, used };
-
-  bool is_free(std::uint32_t from, std::uint32_t to) const {
-    return std::find(pages_.begin() + from, pages_.begin() + to, State::used) == pages_.begin() + to;
-  }
-  std::uint32_t count(const Pages& run, State state) const {
-    return static_cast<std::uint32_t>(std::count(pages_.begin() + run.first, pages_.begin() + run.first + run.count, state));
-  }
-  void set(const Pages& run, State state) { std::fill_n(pages_.begin() + run.first, run.count, state); }
-
-  std::vector<State> pages_;
-  std::vector<unsigned> idle_;
-};
 
 // Drives heap and model with the same operations and compares every answer.
 class Fuzzer {
@@ -150,7 +89,7 @@ class Fuzzer {
   }
 
   std::mt19937_64 random_;
-  Model model_;
+  PageHeapModel model_;
   std::vector<Live> live_;
   std::uint64_t stamps_ = 0;
   std::uint32_t used_ = 0, limit_ = 2000;

@@ -191,6 +191,32 @@ TEST(Secure, TheStateLiesBetweenGuardPages) {
   });
 }
 
+// Pages, tables, descriptors, the state of bins: data, of this process alone.
+TEST(Secure, NothingOfTheHeapIsExecutable) {
+  lull::testing::expect_success_in_new_process([] {
+    void* block = lull_malloc(100);
+    const std::uintptr_t ours[] = {reinterpret_cast<std::uintptr_t>(block), reinterpret_cast<std::uintptr_t>(lull_malloc(1 << 20)),
+                                   reinterpret_cast<std::uintptr_t>(pages::reservation.classes), reinterpret_cast<std::uintptr_t>(pages::reservation.owners),
+                                   reinterpret_cast<std::uintptr_t>(pages::reservation.span_cells), reinterpret_cast<std::uintptr_t>(&pages::page_heap),
+                                   reinterpret_cast<std::uintptr_t>(&pages::reservation)};
+    std::size_t found = 0;
+    char line[512];
+    std::FILE* maps = std::fopen("/proc/self/maps", "r");
+    while (std::fgets(line, sizeof line, maps) != nullptr) {
+      unsigned long low, high;
+      char rights[8];
+      std::sscanf(line, "%lx-%lx %7s", &low, &high, rights);
+      for (std::uintptr_t at : ours)
+        if (at >= low && at < high) {
+          ++found;
+          LULL_CHILD_EXPECT(rights[2] == '-' && rights[3] == 'p');
+        }
+    }
+    std::fclose(maps);
+    LULL_CHILD_EXPECT(found == std::size(ours));
+  });
+}
+
 // Wrong use.
 
 class SecureDeathTest : public ::testing::Test {

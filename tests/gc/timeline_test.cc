@@ -136,6 +136,18 @@ TEST(Timeline, KeepsTheNewestAndCountsTheLost) {
   EXPECT_TRUE(entries_of(What::nap).empty());
 }
 
+// LULL_TIMELINE=file,2305843009213693952 made rings of one page that were taken to be that large: the sum of bytes had wrapped.
+TEST(Timeline, MoreEntriesThanMemoryAreAsManyAsItAllows) {
+  for (std::size_t wanted : {std::size_t{1} << 61, ~std::size_t{0}}) {
+    lull::timeline::start(wanted);
+    std::thread([] {
+      for (std::uint64_t i = 1; i <= 1000; ++i) lull::trace::record(What::nap, i, 2 * i, i);
+    }).join();
+    EXPECT_GE(entries_of(What::nap).size(), 64u);
+    EXPECT_LE(entries_of(What::nap).size(), 1000u);
+  }
+}
+
 TEST(Timeline, EntriesAreWholeWhileThreadsOverwriteThem) {
   lull::timeline::start(64);
   std::atomic<bool> over{false};

@@ -37,7 +37,7 @@ inline Extent extent_around(const void* address) {
 // lull's heap; empty when malloc is another's.
 inline const Extent& heap_extent() {
   static const Extent extent = [] {
-    void* block = std::malloc(1);
+    void* block = std::calloc(1, 1);  // malloc: compilers complain that what its address says was not written
     const Extent around = extent_around(block);
     std::free(block);
     return around.size() >= std::size_t{1} << 30 ? around : Extent{};

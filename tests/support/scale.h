@@ -4,13 +4,13 @@
 namespace lull::testing {
 
 #if defined(__SANITIZE_THREAD__)
-inline constexpr bool kThreadSanitizer = true;
+inline constexpr bool kThreadSanitizer = true, kAddressSanitizer = false;
 inline constexpr int kSlowdown = 20;
 #elif defined(__SANITIZE_ADDRESS__)
-inline constexpr bool kThreadSanitizer = false;
+inline constexpr bool kThreadSanitizer = false, kAddressSanitizer = true;
 inline constexpr int kSlowdown = 5;
 #else
-inline constexpr bool kThreadSanitizer = false;
+inline constexpr bool kThreadSanitizer = false, kAddressSanitizer = false;
 inline constexpr int kSlowdown = 1;
 #endif
 
