@@ -19,9 +19,11 @@ extern "C" {
 namespace lull::os {
 namespace {
 
-[[maybe_unused]] bool runs_on_valgrind() {  // not asked under ASan
+// Not the other tools, callgrind above all: they are to see the program as it is. Not asked under ASan.
+[[maybe_unused]] bool runs_on_memcheck() {
 #if LULL_VALGRIND
-  return RUNNING_ON_VALGRIND != 0;
+  char probe = 0;
+  return VALGRIND_MAKE_MEM_DEFINED(&probe, sizeof probe) != 0;
 #else
   return false;
 #endif
@@ -32,7 +34,7 @@ namespace {
 Checker find_checker() {
 #if !defined(__SANITIZE_ADDRESS__)
   if (&__asan_poison_memory_region != nullptr) return Checker::address_sanitizer;
-  if (runs_on_valgrind()) return Checker::valgrind;
+  if (runs_on_memcheck()) return Checker::valgrind;
 #endif
   return Checker::none;
 }
