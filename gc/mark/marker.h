@@ -14,9 +14,9 @@
 
 #include <cstdint>
 
-#include "gc/mark/word_filter.h"
 #include "gc/model/colour.h"
 #include "gc/model/kinds.h"
+#include "gc/model/word_filter.h"
 #include "gc/model/worklist.h"
 #include "lull/tracer.h"
 

@@ -162,6 +162,7 @@ void detach_self() {
   delay_point();
   os::Locked locked(mutators.lock);
   leave_answers(*m);
+  m->words.give_back();
   m->blocked_depth = 0;
   detail::thread_block = {empty_slots, detail::kBarrierAlways, 0, nullptr, nullptr, detail::no_pools, 0};
   unlink_locked(*m);

@@ -1,5 +1,5 @@
-// gc/mark/word_filter.h: every form keeps the same words, in order, in place or not, and stays within its slack.
-#include "gc/mark/word_filter.h"
+// gc/model/word_filter.h: every form keeps the same words, in order, in place or not, and stays within its slack.
+#include "gc/model/word_filter.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-// The first thing the marker asks of words: which of them point into the heap's range? Asked of many at once, without
+// The first thing that a marker asks of words, and the copy of a stack: which of them point into the heap's range? Asked of many at once, without
 // branches, with the widest vectors that the processor has (AVX-512, AVX2), chosen at run time.
 #pragma once
 

@@ -1,4 +1,4 @@
-#include "gc/mark/word_filter.h"
+#include "gc/model/word_filter.h"
 
 #include <bit>
 
