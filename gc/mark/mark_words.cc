@@ -2,6 +2,7 @@
 // branches on what it loads. Words into the range's pages that are not ours, behind a span's last slot, or to marked objects
 // (most of them, in most graphs) drop out on the way by not being counted.
 #include <algorithm>
+#include <bit>
 
 #include "gc/mark/marker.h"
 #include "gc/model/ephemerons.h"
@@ -32,6 +33,15 @@ inline MarkResult Marker::set_mark(const ObjectRef& object) {
   if (mark_state.load(std::memory_order_acquire) == MarkState::terminating) [[unlikely]]
     if (!cancel_termination()) return MarkResult::already;
   return try_mark(object, epoch_);
+}
+
+// Sets `wanted` in a word of the span's marks, all of them candidates; `fresh`: those that were not set. False: somebody is clearing the
+// span's marks.
+inline bool Marker::set_marks(Span& span, BitWord& marks, std::uint64_t wanted, std::uint64_t& fresh) {
+  // Rules 7 and 8, as in set_mark.
+  if (mark_state.load(std::memory_order_acquire) == MarkState::terminating) [[unlikely]]
+    if (!cancel_termination()) return true;
+  return try_mark(span, marks, wanted, epoch_, fresh);
 }
 
 void Marker::mark_white(const ObjectRef& object) {
@@ -76,8 +86,44 @@ void Marker::mark_places(const Place* places, std::size_t count) {
   top_ = top;
   marked_objects_ += objects;
   marked_bytes_ += bytes;
-  if (!awaited) [[likely]] return;
-  for (std::size_t i = 0; i < count; ++i)  // those that were not newly marked have nobody waiting, or he is deferred again
+  if (awaited) [[unlikely]] wake_all(places, count);
+}
+
+// The same where many share a word of marks with the next one, as the children of a node do in a tree that was built in order: one
+// locked instruction for all that do. What is pushed waits for it, so this is slower where few do.
+template <class Place>
+void Marker::mark_neighbours(const Place* places, std::size_t count) {
+  bool awaited = false;
+  for (std::size_t i = 0; i < count;) {
+    Span& span = *places[i].span;
+    BitWord* const marks = places[i].marks;
+    const std::uint32_t word = places[i].slot / 64;
+    std::uint64_t wanted = 0;
+    do wanted |= bit_of(places[i].slot);
+    while (++i < count && places[i].marks == marks);
+    wanted &= candidates_of(span, word, cycle_);
+    if (wanted == 0) continue;
+    std::uint64_t fresh = 0;
+    if (!set_marks(span, *marks, wanted, fresh)) [[unlikely]] {
+      for (; wanted != 0; wanted &= wanted - 1) try_again({&span, word * 64 + static_cast<std::uint32_t>(std::countr_zero(wanted))});
+      continue;
+    }
+    const bool scanned = is_scanned(span);
+    for (; fresh != 0; fresh &= fresh - 1) {
+      ++marked_objects_;
+      marked_bytes_ += span.slot_bytes;
+      *top_ = span.slot_address(word * 64 + static_cast<std::uint32_t>(std::countr_zero(fresh)));
+      top_ += scanned;
+    }
+    awaited |= is_awaited(kind_of(span), cycle_);
+  }
+  if (awaited) [[unlikely]] wake_all(places, count);
+}
+
+// Those that were not newly marked have nobody waiting, or he is deferred again.
+template <class Place>
+void Marker::wake_all(const Place* places, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i)
     if (is_awaited(kind_of(*places[i].span), cycle_)) wake_ephemerons({places[i].span, places[i].slot});
 }
 
@@ -89,10 +135,11 @@ void Marker::mark_batch(const std::uintptr_t* words, std::size_t count) {
   } found[kBatch];
   struct Place {
     Span* span;
-    const BitWord* marks;
+    BitWord* marks;
     std::uint32_t slot;
   } places[kBatch];
-  std::size_t managed = 0, slots = 0, white = 0;
+  std::size_t managed = 0, slots = 0, white = 0, neighbours = 0;
+  const BitWord* last = nullptr;
   const pages::Reservation heap = pages::reservation;  // copies: each acquire would have the compiler load them again
   const std::uint32_t epoch = epoch_;
   for (std::size_t i = 0; i < count; ++i) {
@@ -107,7 +154,7 @@ void Marker::mark_batch(const std::uintptr_t* words, std::size_t count) {
   for (std::size_t i = 0; i < managed; ++i) {
     Span* span = found[i].span;
     const std::uint32_t slot = span->slot_of(found[i].word);
-    const BitWord* marks = span->mark_bits() + slot / 64;
+    BitWord* marks = span->mark_bits() + slot / 64;
     __builtin_prefetch(marks, 1);
     places[slots] = {span, marks, slot};
     slots += slot < span->slots;
@@ -117,10 +164,14 @@ void Marker::mark_batch(const std::uintptr_t* words, std::size_t count) {
     // acquire: as in is_marked
     const bool counts = place.span->mark_cycle.load(std::memory_order_acquire) == epoch;
     const std::uint64_t bit = place.marks->load(std::memory_order_relaxed) >> (place.slot & 63) & 1;
+    const bool is_white = !(counts & (bit != 0));
     places[white] = place;
-    white += !(counts & (bit != 0));
+    white += is_white;
+    neighbours += is_white & (place.marks == last);
+    last = is_white ? place.marks : last;
   }
-  if (limit_ - top_ >= static_cast<std::ptrdiff_t>(white)) [[likely]] return mark_places(places, white);
+  if (limit_ - top_ >= static_cast<std::ptrdiff_t>(white)) [[likely]]
+    return neighbours * kNeighboursPart > white ? mark_neighbours(places, white) : mark_places(places, white);
   for (std::size_t i = 0; i < white; ++i) mark_white({places[i].span, places[i].slot});
 }
 

@@ -59,6 +59,7 @@ class Marker : private tracer {
   static constexpr std::uint32_t kWords = 256;
   static constexpr std::uint32_t kFewWords = 4;   // marked one by one: a list yields one word at a time
   static constexpr std::uint32_t kBatch = 64;     // words a batch: more leave the first cache, fewer wait for memory
+  static constexpr std::uint32_t kNeighboursPart = 4;  // of a batch: where fewer share a word of marks with the one before, all are marked one by one
   static constexpr std::uint32_t kBlock = 16;     // entries: 8 wait for memory, 32 come back to a line that has gone
   static constexpr std::uint32_t kShareEvery = 64;   // objects between two looks at the pool
   static constexpr std::uint32_t kShareAtLeast = 4;  // entries: fewer are scanned before anybody could take them
@@ -74,9 +75,14 @@ class Marker : private tracer {
   void process_words();
   void mark_batch(const std::uintptr_t* words, std::size_t count);
   MarkResult set_mark(const ObjectRef& object);
+  bool set_marks(Span& span, BitWord& marks, std::uint64_t wanted, std::uint64_t& fresh);
   void mark_white(const ObjectRef& object);
   template <class Place>
   void mark_places(const Place* places, std::size_t count);
+  template <class Place>
+  void mark_neighbours(const Place* places, std::size_t count);
+  template <class Place>
+  [[gnu::cold]] void wake_all(const Place* places, std::size_t count);
   void try_again(const ObjectRef& object);
   // Not `wanted`: the entry is dropped, without a branch.
   void push(std::uintptr_t entry, bool wanted = true) {

@@ -31,16 +31,17 @@ inline ObjectRef resolve(std::uintptr_t word) {
   return {span, slot};
 }
 
-inline bool is_candidate(const ObjectRef& o, std::uint32_t cycle) {
+// Of 64 slots.
+inline std::uint64_t candidates_of(Span& span, std::uint32_t word, std::uint32_t cycle) {
   // Order matters: alloc first, then the version. The owner publishes the version before it sets alloc bits of objects
   // born after the snapshot, so whoever sees such a bit sees the version too.
   // acquire: pairs with the release in cache::set_alloc_bits
-  std::uint64_t bits = o.span->alloc_bits()[o.slot / 64].load(std::memory_order_acquire);
+  const std::uint64_t bits = span.alloc_bits()[word].load(std::memory_order_acquire);
   // acquire: pairs with the release in take_snapshot
-  if (o.span->snapshot_cycle.load(std::memory_order_acquire) == cycle)
-    bits = o.span->snapshot_bits()[o.slot / 64].load(std::memory_order_relaxed);
-  return (bits & bit_of(o.slot)) != 0;
+  return span.snapshot_cycle.load(std::memory_order_acquire) == cycle ? span.snapshot_bits()[word].load(std::memory_order_relaxed) : bits;
 }
+
+inline bool is_candidate(const ObjectRef& o, std::uint32_t cycle) { return (candidates_of(*o.span, o.slot / 64, cycle) & bit_of(o.slot)) != 0; }
 
 inline bool is_marked(const ObjectRef& o, std::uint32_t epoch) {
   // acquire: pairs with the release in claim_marks
@@ -65,14 +66,21 @@ inline bool claim_marks(Span& span, std::uint32_t epoch) {
   return seen == epoch ? true : claim_marks_slow(span, epoch, seen);
 }
 
-// The caller has made sure that termination is cancelled (rule 7) and that the object is a candidate.
-inline MarkResult try_mark(const ObjectRef& o, std::uint32_t epoch) {
-  if (!claim_marks(*o.span, epoch)) return MarkResult::busy;
-  BitWord& word = o.span->mark_bits()[o.slot / 64];
-  if (word.load(std::memory_order_relaxed) & bit_of(o.slot)) return MarkResult::already;
+// Marks objects of one word, all of them candidates; the caller has made sure that termination is cancelled (rule 7). `fresh`: those that
+// were white. False: somebody is clearing this span's marks.
+inline bool try_mark(Span& span, BitWord& word, std::uint64_t wanted, std::uint32_t epoch, std::uint64_t& fresh) {
+  if (!claim_marks(span, epoch)) return false;
+  if ((wanted & ~word.load(std::memory_order_relaxed)) == 0) return true;
   // A locked instruction: drains the store buffer, as the model assumes of a shade. seq_cst: pairs with was_marked in
   // gc/model/ephemerons.h
-  return word.fetch_or(bit_of(o.slot), std::memory_order_seq_cst) & bit_of(o.slot) ? MarkResult::already : MarkResult::newly;
+  fresh = wanted & ~word.fetch_or(wanted, std::memory_order_seq_cst);
+  return true;
+}
+
+inline MarkResult try_mark(const ObjectRef& o, std::uint32_t epoch) {
+  std::uint64_t fresh = 0;
+  if (!try_mark(*o.span, o.span->mark_bits()[o.slot / 64], bit_of(o.slot), epoch, fresh)) return MarkResult::busy;
+  return fresh != 0 ? MarkResult::newly : MarkResult::already;
 }
 
 // Owner only. Slots [hole_first, hole_end) hold objects too, though their alloc bits are not set yet.

@@ -146,6 +146,29 @@ TEST_F(MarkerTest, ALargeArrayDoesNotExceedABudgetByMoreThanASlice) {
 
 // What one worker has, others find in the pool while it goes on, though it never fills a segment; between them, everything is
 // marked once.
+// They lie side by side, so that one instruction marks several; some are named twice, and some are marked already.
+TEST_F(MarkerTest, NeighboursAreMarkedOnceEach) {
+  const root<ptr<Leaf>[]> array = make_array<ptr<Leaf>>(3000);
+  for (std::size_t i = 0; i < array.size(); ++i) array[i] = i % 3 == 2 ? array[i - 1] : make<Leaf>();
+  const MarkPhase phase;
+  Marker marker;
+  for (std::size_t i = 0; i < array.size(); i += 7) marker.mark_word(word_of(array[i]));
+  const std::uint64_t before = marker.marked_objects();
+  EXPECT_GT(before, 300u);
+  while (!marker.drain(~std::uint64_t{0} / 2)) {
+  }
+  const std::uint64_t scanned_before = marker.scanned_bytes();
+  marker.mark_word(word_of(array));
+  while (!marker.drain(~std::uint64_t{0} / 2)) {
+  }
+  EXPECT_EQ(count_marked(array), array.size());
+  EXPECT_EQ(marker.marked_objects(), 2000 + 1u);
+  // Each is pushed once: what is scanned is the array and the leaves that were white.
+  const std::uint64_t leaf_bytes = resolve(word_of(array[0])).span->slot_bytes;
+  const std::uint64_t array_bytes = resolve(word_of(array)).span->slot_bytes;
+  EXPECT_LE(marker.scanned_bytes() - scanned_before, array_bytes + (2000 - before) * leaf_bytes);
+}
+
 TEST_F(MarkerTest, WorkIsSharedBetweenMarkers) {
   constexpr std::size_t kLists = 100, kLength = 500;
   root<ptr<Leaf>[]> lists = make_array<ptr<Leaf>>(kLists);
