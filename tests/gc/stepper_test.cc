@@ -2,6 +2,7 @@
 // docs/design/protocol_model.md that it guards; tools/mutants breaks these rules one by one and expects a failure here.
 #include <gtest/gtest.h>
 
+#include "alloc/pages/memory_limit.h"
 #include "gc/cycle/driver.h"
 #include "gc/cycle/stepper.h"
 #include "gc/model/options.h"
@@ -131,6 +132,23 @@ TEST_F(StepperTest, ObjectsBornBetweenHandshake3AndTheSweepAreNotFreed) {
   clear_stack_below();
   stepper.finish();
   for (const Hidden& b : born) ASSERT_TRUE(is_allocated(b));
+}
+
+// There the allocation waits for the sweep, which does not come: only for a moment.
+TEST_F(StepperTest, NearTheMemoryLimitAllocationsGoOnThoughTheSweepDoesNotOpen) {
+  build_list(1);
+  Stepper stepper;
+  stepper.run_to(Step::barriers_off);
+  const std::uint64_t before = lull::set_memory_limit(1);
+  lull::pages::note_held(2);
+  EXPECT_TRUE(lull::pages::memory_is_short());
+  Hidden born[300];
+  for (Hidden& b : born) b = make_hidden();
+  lull::set_memory_limit(before);
+  clear_stack_below();
+  stepper.finish();
+  for (const Hidden& b : born) ASSERT_TRUE(is_allocated(b));
+  lull::pages::note_held(0);
 }
 
 // Shades skip what lies in the hole that a black thread opened last (docs/design/barrier.md). A thread that opened one
