@@ -241,6 +241,25 @@ TEST(Memory, EmptySpansGoBackToThePageHeapWithoutBeingAsked) {
   EXPECT_LT(used_pages() * 20, most);
 }
 
+// A span that dies while it is linked leaves its descriptor on the list, for who comes by.
+TEST(Memory, DescriptorsOfDeadSpansServeAgain) {
+  std::uint32_t highest[2] = {};  // numbers of descriptors: in the first rounds, later
+  for (int round = 0; round < 40; ++round) {
+    std::vector<void*> blocks(400);
+    for (void*& block : blocks) {
+      block = lull_malloc(8000);
+      const PageIndex page = pages::page_of(reinterpret_cast<std::uintptr_t>(block));
+      std::uint32_t& so_far = highest[round >= 10];
+      so_far = std::max(so_far, static_cast<std::uint32_t>(pages::reservation.owners[page.value].load()));
+    }
+    for (std::size_t first : {0, 1}) {  // the second half finds them linked
+      for (std::size_t i = first; i < blocks.size(); i += 2) lull_free(blocks[i]);
+      flush_thread_bins();
+    }
+  }
+  EXPECT_LE(highest[1], highest[0] + 100);
+}
+
 // One block in 50 stays, spread over all spans. `at_most`: what was resident when they were all there.
 std::vector<unsigned char*> leave_sparse_blocks(std::size_t total, std::size_t* at_most = nullptr) {
   std::mt19937_64 random(lull::testing::seed_of_this_run());

@@ -17,6 +17,7 @@
 
 #include "gc/cycle/stepper.h"
 #include "gc/model/options.h"
+#include "gc/mutator/allocation_stats.h"
 #include "gc/mutator/handshake.h"
 #include "tests/support/hidden.h"
 #include "tests/support/scale.h"
@@ -217,6 +218,24 @@ TEST_F(MemStats, CountsOfAKnownPatternAreExact) {
   EXPECT_EQ(s.total_alloc, before.total_alloc + 1000 * sizeof(Node));
   EXPECT_EQ(s.marked_objects, 10u);
   EXPECT_EQ(s.heap_live, 10 * sizeof(Node));
+}
+
+// The pacer's counts go up a span at a time, and at handshakes: what a thread took of a span that it had already is told when it ends.
+TEST_F(MemStats, WhatAThreadTookOfItsSpansCountsWhenItEnds) {
+  static root<Node> kept[500];
+  elsewhere([] {
+    for (root<Node>& one : kept) {
+      one = make<Node>();
+      make<Node>();  // a hole between any two
+    }
+  });
+  lull::collect();
+  const std::uint64_t before = lull::gc::heap_counters.handed.load();
+  elsewhere([] {
+    for (int i = 0; i < 100; ++i) make<Node>();
+  });
+  EXPECT_GE(lull::gc::heap_counters.handed.load(), before + 100 * sizeof(Node));
+  for (root<Node>& one : kept) one = nullptr;
 }
 
 std::uint64_t mallocs_of_size(const mem_stats& s, std::uint32_t size) {

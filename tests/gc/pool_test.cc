@@ -87,6 +87,20 @@ TEST_F(Pool, AnObjectSurvivesOneFullCollectionUnusedAndIsGoneAfterTwo) {
   EXPECT_EQ(made, 2);
 }
 
+// As an answer finds it that comes between a thread's load of its own object and the store that empties the place: were the object
+// moved then, the next to take it would be its second owner.
+TEST_F(Pool, AHandshakeLeavesTheThreadsObjectAloneWhileItIsTaken) {
+  pool<Buffer> buffers;
+  const Hidden taken = use(buffers);
+  clear_stack_below();
+  lull::detail::thread_block.pool_busy = 1;
+  lull::collect();
+  lull::collect();
+  lull::detail::thread_block.pool_busy = 0;
+  EXPECT_TRUE(is_allocated(taken));
+  EXPECT_EQ(use(buffers).address(), taken.address());
+}
+
 TEST_F(Pool, ObjectsOfTheListAgeAsWell) {
   pool<Buffer> buffers;
   std::vector<Hidden> objects;
