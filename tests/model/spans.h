@@ -589,11 +589,11 @@ class SpanModel {
       }
       t.word = u8((t.word + 1) % m.c_.words);
       if (t.n == 0) {
-        const u8 d = t.d;
+        const u8 taken_from = t.d;
         t.word = 0;
         if (t.after != then_hold) rest();  // take_first_blocks
         else go(is(Mutant::no_reserve) ? take_subtract : drop);
-        return done("T%d takes blocks %d of %d", chosen, d);
+        return done("T%d takes blocks %d of %d", chosen, taken_from);
       }
       done("T%d takes blocks %d of %d", chosen, t.d);
     }
