@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <limits>
 #include <string_view>
 
 #include "alloc/os/cgroup.h"
@@ -65,10 +64,10 @@ bool set_debug_option(std::string_view item, Options& into) {
 // Of single variables: false is a complaint.
 bool parse_percent(const char* text, Options& into) {
   std::int64_t percent = 0;
-  constexpr std::int64_t kLeast = std::numeric_limits<std::int64_t>::min();
-  if (std::strcmp(text, "off") == 0) percent = -1;
-  else if (!parse_number(text, kLeast, 1'000'000, percent)) return false;  // users of it make it an int
-  into.gc_percent = percent < 0 ? -1 : percent;
+  const bool is_negative = text[0] == '-' && text[1] != '\0' && text[1 + std::strspn(text + 1, "0123456789")] == '\0';  // however long
+  if (is_negative || std::strcmp(text, "off") == 0) percent = -1;
+  else if (!parse_number(text, 0, 1'000'000, percent)) return false;  // users of it make it an int
+  into.gc_percent = percent;
   return true;
 }
 bool parse_generational(const char* text, Options& into) { return parse_number(text, 0, 1, into.generational); }
