@@ -9,7 +9,6 @@
 #include "alloc/front/misuse.h"
 #include "alloc/front/neighbours.h"
 #include "alloc/front/secure.h"
-#include "alloc/pages/fresh_pages.h"
 #include "alloc/pages/purger.h"
 #include "alloc/pages/span_table.h"
 
@@ -39,7 +38,6 @@ FirstBlocks create_small_span(BinIndex bin, std::uint32_t most) {
   Span* span = pages::create_span(kGeometry[bin], {.page_class = static_cast<pages::PageClass>(bin),
                                                    .bitmaps = secure ? 2u : 1u, .secure = secure});
   if (span == nullptr) return {};
-  if (!secure && !span->needs_zero) pages::ask_for_fresh(span->first_page(), {span->page_count});
   if (secure && span->needs_zero) std::memset(reinterpret_cast<void*>(span->base), 0, span->end() - span->base);
   for_words_in_range(0, span->slots, [&](std::uint32_t w, std::uint64_t mask) {
     span->free_bits()[w].store(mask, std::memory_order_relaxed);

@@ -10,10 +10,6 @@
 namespace lull::os {
 namespace {
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
 std::atomic<std::int64_t> fail_countdown{-1};
 std::atomic<bool> fail_sticky{false};
 
@@ -93,12 +89,6 @@ void unmap(void* at, std::size_t bytes) {
 void purge(void* at, std::size_t bytes) {
   const int saved = errno;
   LULL_CHECK(::madvise(at, bytes, MADV_DONTNEED) == 0, "madvise of the heap failed");
-  errno = saved;
-}
-
-void populate(void* at, std::size_t bytes) {
-  const int saved = errno;
-  ::madvise(at, bytes, MADV_POPULATE_WRITE);
   errno = saved;
 }
 

@@ -24,9 +24,6 @@ void unmap(void* at, std::size_t bytes);
 [[nodiscard]] bool decommit(void* at, std::size_t bytes);
 // Gives the memory behind a committed range back; it reads as zero afterwards.
 void purge(void* at, std::size_t bytes);
-// Puts memory behind a committed range, as if each page were touched; contents stay. Where the system cannot (before Linux 5.14,
-// out of memory) nothing happens.
-void populate(void* at, std::size_t bytes);
 
 std::size_t physical_memory();      // bytes
 std::size_t address_space_limit();  // of the process (`ulimit -v`), bytes; the largest number: none

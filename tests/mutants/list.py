@@ -369,11 +369,6 @@ MUTANTS = [
     ('malloc: a span that is filled again stays sparse', 'alloc/front/central.cc',
      'if (mark != 0 || is_sparse(*first.span)) mark_pages', 'if (mark != 0) mark_pages',
      'malloc_test', '*OfASpanThatIsFilledAgain*'),
-    # Fresh pages.
-    ('fresh pages: the frontier stays where it is', 'alloc/pages/fresh_pages.cc', 'compare_exchange_strong(seen, to,', 'compare_exchange_strong(seen, seen,',
-     'fresh_pages_test', 'FreshPages.*'),
-    ('fresh pages: what lies before the span is asked for', 'alloc/pages/fresh_pages.cc', 'std::max(first.value, seen)', 'std::min(first.value, seen)',
-     'fresh_pages_test', 'FreshPages.*'),
     # Huge pages where dense.
     ('a chunk with untouched pages becomes huge', 'alloc/pages/huge_pages.cc',
      'return os::missing_pages(at, kChunkBytes) == 0 && os::collapse', 'return os::collapse',
