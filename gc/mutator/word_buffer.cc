@@ -98,6 +98,7 @@ bool WordBuffer::copy_range(std::uintptr_t low, std::uintptr_t high) {
     at += now;
     left -= now;
   }
+  unchecked.copied(&count_, sizeof count_);  // it depends on them
   unchecked.copied(words_ + before, (count_ - before) * sizeof(*words_));
   return fake_stack_ == nullptr || copy_fake_frames(low, high);
 }
