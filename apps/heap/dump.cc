@@ -119,7 +119,7 @@ class Parser {
   bool root() {
     const std::uint64_t kind = number(), where = number(), address = number();
     if (kind > static_cast<std::uint64_t>(Root::Kind::function)) throw std::runtime_error("an unknown kind of root");
-    if (dump_.roots.size() != edges_.size()) throw std::runtime_error("a root behind the objects");
+    if (dump_.objects() != 1) throw std::runtime_error("a root behind the objects");
     dump_.roots.push_back({static_cast<Root::Kind>(kind), where, 0});
     edges_.push_back({kRoots, address});
     return true;

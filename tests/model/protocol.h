@@ -336,7 +336,7 @@ class Protocol {
         else if (m.pc == st_new && m.flag && (!inserts(x, t) || !white(x, m.neu)))
           go(after_slow(m));
       }
-    if (x.cpc == c_mark && x.rooted && x.fiber_read && !x.list && !x.todo && !x.work && !x.cur && c_.term != Rounds::one)
+    if (x.cpc == c_mark && x.rooted && fiber_is_read(x) && !x.list && !x.todo && !x.work && !x.cur && c_.term != Rounds::one)
       x.cpc = c_term;
     if (x.cpc == c_term && c_.term != Rounds::one) {
       x.term = terminating;
@@ -990,6 +990,8 @@ class Protocol {
     }
     return r;
   }
+  // Without a fiber its part of the state is not kept from step to step.
+  bool fiber_is_read(const State& s) const { return !c_.sh.fiber || s.fiber_read; }
   // All threads are black, so who runs on it has scanned it, and nobody makes it grey again.
   template <class Emit>
   void read_fiber(const State& s, Emit&& emit) const {
@@ -1016,7 +1018,7 @@ class Protocol {
           x.aborted = 0;
           x.term = marking;
           x.rooted = !c_.use_global;
-          x.fiber_read = !c_.sh.fiber;
+          x.fiber_read = 0;
           x.hadwork = 0;
           if (full) x.mark = 0;
           if (k2()) {
@@ -1070,7 +1072,7 @@ class Protocol {
         return;
       }
       case c_hs2:
-        if (c_.fiber_early && !s.fiber_read) read_fiber(s, emit);
+        if (c_.fiber_early && !fiber_is_read(s)) read_fiber(s, emit);
         return;
       case c_cards: {
         State x = s;
@@ -1100,7 +1102,7 @@ class Protocol {
           if (c_.global_flag) x.m[0].flag = 0;
           emit(x, Step{"== collector gives the cycle up"});
         }
-        if (!s.fiber_read) {
+        if (!fiber_is_read(s)) {
           idle_now = false;
           read_fiber(s, emit);
         }
