@@ -15,6 +15,7 @@
 #include "lull/heap_dump.h"
 #include "lull/lull_c.h"
 #include "lull/timeline.h"
+#include "tests/support/collecting.h"
 #include "tests/support/hidden.h"
 #include "tests/support/node.h"
 #include "tests/support/scale.h"
@@ -25,6 +26,7 @@ using lull::blocking_region;
 using lull::make;
 using lull::ptr;
 using lull::testing::clear_stack_below;
+using lull::testing::Collecting;
 using lull::testing::elsewhere;
 using lull::testing::Hidden;
 using lull::testing::is_allocated;
@@ -33,6 +35,7 @@ using lull::testing::kIntact;
 using lull::testing::kThreadSanitizer;
 using lull::testing::Node;
 using lull::testing::scaled;
+using lull::testing::wait_for;
 
 class ThreadFault : public testing::Test {
  protected:
@@ -68,29 +71,6 @@ class PosixThread {
   }
   Body body_;
   pthread_t thread_;
-};
-
-template <class Condition>
-void wait_for(Condition&& holds) {
-  blocking_region waiting;
-  while (!holds()) std::this_thread::yield();
-}
-
-// collect() over and over on a thread of its own.
-class Collecting {
- public:
-  Collecting() : thread_([this] {
-    while (!stop_) lull::collect();
-  }) {}
-  ~Collecting() {
-    stop_ = true;
-    blocking_region joining;
-    thread_.join();
-  }
-
- private:
-  std::atomic<bool> stop_{false};
-  std::thread thread_;
 };
 
 // ---- Cancellation ----

@@ -18,6 +18,7 @@
 #include "alloc/os/lock.h"
 #include "gc/model/options.h"
 #include "gc/mutator/handshake.h"
+#include "tests/support/collecting.h"
 #include "tests/support/hidden.h"
 #include "tests/support/node.h"
 #include "tests/support/scale.h"
@@ -30,11 +31,13 @@ using lull::make_array;
 using lull::ptr;
 using lull::root;
 using lull::testing::clear_stack_below;
+using lull::testing::Collecting;
 using lull::testing::elsewhere;
 using lull::testing::kIntact;
 using lull::testing::kThreadSanitizer;
 using lull::testing::Node;
 using lull::testing::scaled;
+using lull::testing::wait_for;
 
 class Thread : public testing::Test {
  protected:
@@ -65,34 +68,6 @@ void join(std::thread& thread) {
 void join(std::vector<std::thread>& threads) {
   for (std::thread& t : threads) join(t);
 }
-
-// Spins in a blocking region: cycles go on without an answer of this thread's, also where it cannot be interrupted.
-template <class Condition>
-void wait_for(Condition&& holds) {
-  blocking_region waiting;
-  while (!holds()) std::this_thread::yield();
-}
-
-// Runs collect() over and over on a thread of its own.
-class Collecting {
- public:
-  Collecting() : thread_([this] {
-    while (!stop_) {
-      lull::collect();
-      ++cycles_;
-    }
-  }) {}
-  ~Collecting() {
-    stop_ = true;
-    join(thread_);
-  }
-  int cycles() const { return cycles_; }
-
- private:
-  std::atomic<bool> stop_{false};
-  std::atomic<int> cycles_{0};
-  std::thread thread_;
-};
 
 // Attaching and detaching.
 
