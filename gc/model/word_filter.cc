@@ -2,27 +2,53 @@
 
 #include <bit>
 
+#if defined(__SANITIZE_THREAD__)
+#define LULL_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define LULL_THREAD_SANITIZER 1
+#endif
+#endif
+
 // ThreadSanitizer sees vector loads as plain ones that race with the program's stores; word by word they are atomic.
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-#if defined(__has_feature)
-#if !__has_feature(thread_sanitizer)
+#if defined(__x86_64__) && !defined(LULL_THREAD_SANITIZER)
 #define LULL_VECTOR_FILTERS 1
-#endif
-#else
-#define LULL_VECTOR_FILTERS 1
-#endif
 #endif
 
 #ifdef LULL_VECTOR_FILTERS
 #include <immintrin.h>
 #endif
 
+#ifdef LULL_THREAD_SANITIZER
+extern "C" {
+void AnnotateIgnoreReadsBegin(const char* file, int line);
+void AnnotateIgnoreReadsEnd(const char* file, int line);
+}
+#endif
+
 namespace lull::gc {
+
+namespace {
+
+// A scan may read an object while the program constructs it with plain stores: what it sees of a word is a guess, and what the
+// word becomes is shaded or born during the cycle. ThreadSanitizer shall not take that for a race; it still sees the acquire.
+class [[maybe_unused]] GuessingReads {
+ public:
+#ifdef LULL_THREAD_SANITIZER
+  GuessingReads() { AnnotateIgnoreReadsBegin(__FILE__, __LINE__); }
+  ~GuessingReads() { AnnotateIgnoreReadsEnd(__FILE__, __LINE__); }
+  GuessingReads(const GuessingReads&) = delete;
+  GuessingReads& operator=(const GuessingReads&) = delete;
+#endif
+};
+
+}  // namespace
 
 std::size_t filter_words(const std::uintptr_t* words, std::size_t count, std::uintptr_t* out, const detail::HeapRange& range) {
   const std::uintptr_t base = range.base;
   const std::size_t size = range.size;
   std::size_t kept = 0;
+  [[maybe_unused]] GuessingReads guessing;
   for (std::size_t i = 0; i < count; ++i) {
     // acquire: pairs with the release in detail::store_word
     const std::uintptr_t word = __atomic_load_n(words + i, __ATOMIC_ACQUIRE);
