@@ -252,7 +252,7 @@ TEST(Memory, DescriptorsOfDeadSpansServeAgain) {
       std::uint32_t& so_far = highest[round >= 10];
       so_far = std::max(so_far, static_cast<std::uint32_t>(pages::reservation.owners[page.value].load()));
     }
-    for (std::size_t first : {0, 1}) {  // the second half finds them linked
+    for (std::size_t first : {0u, 1u}) {  // the second half finds them linked
       for (std::size_t i = first; i < blocks.size(); i += 2) lull_free(blocks[i]);
       flush_thread_bins();
     }

@@ -84,7 +84,7 @@ TEST_F(WordBufferTest, AppendsWhatComesLater) {
 }
 
 TEST_F(WordBufferTest, GrowsForDeepStacks) {
-  for (const unsigned per_cent : {3, 50, 100}) {
+  for (const unsigned per_cent : {3u, 50u, 100u}) {
     const Words words = make_words(100'000, per_cent);
     ASSERT_TRUE(copy(words));
     EXPECT_EQ(kept(), expected(words)) << per_cent;
