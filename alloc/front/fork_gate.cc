@@ -19,6 +19,7 @@
 namespace lull::front {
 
 constinit __thread std::uint32_t Visiting::depth_ = 0;
+constinit __thread bool Visiting::counted_ = false;
 
 namespace {
 
@@ -48,6 +49,7 @@ void after_fork() {
 
 void after_fork_in_child() {
   after_fork();
+  Visiting::forget_other_visitors();
   pages::forget_purger_after_fork();
   pages::page_heap.refuse_huge_after_fork();
   sample::forget_thread_number();
@@ -70,7 +72,10 @@ bool is_asked_for(const ThreadBins* own) {
 void Visiting::enter() {
   for (;;) {
     if (own_ != nullptr) own_->visiting.store(true, std::memory_order_relaxed);
-    else without_bins.fetch_add(1, std::memory_order_relaxed);
+    else {
+      without_bins.fetch_add(1, std::memory_order_relaxed);
+      counted_ = true;
+    }
     // Pairs with the barrier in close_gate(): it sees the visitor, or this sees the gate. Likewise in empty_sleepers().
     std::atomic_signal_fence(std::memory_order_seq_cst);
     if (closed.load(std::memory_order_relaxed) == 0 && !is_asked_for(own_)) [[likely]] return;
@@ -83,16 +88,19 @@ void Visiting::enter() {
 // release: what the visit wrote is there when close_gate() sees that it is over.
 void Visiting::leave() {
   if (own_ != nullptr) own_->visiting.store(false, std::memory_order_release);
-  else without_bins.fetch_sub(1, std::memory_order_release);
+  else {
+    counted_ = false;
+    without_bins.fetch_sub(1, std::memory_order_release);
+  }
 }
 
 // A crash handler may fork in the midst of a visit: its own is no reason to wait.
 void Visiting::close_gate() {
   closed.store(1, std::memory_order_relaxed);
   os::process_barrier();
-  const bool inside = depth_++ > 0;
+  ++depth_;
   while (others_visit_locked()) os::yield();
-  const std::uint32_t own = inside && !has_bins() ? 1 : 0;
+  const std::uint32_t own = counted_ ? 1 : 0;
   while (without_bins.load(std::memory_order_acquire) > own) os::yield();
 }
 
@@ -101,6 +109,9 @@ void Visiting::open_gate() {
   closed.store(0, std::memory_order_release);
   os::futex_wake_all(closed);
 }
+
+// Turned away at the gate, one may have counted itself when the fork came, and nobody would take that back.
+void Visiting::forget_other_visitors() { without_bins.store(counted_ ? 1 : 0, std::memory_order_relaxed); }
 
 void install_fork_handlers() {
   if (installed.load(std::memory_order_relaxed) || installed.exchange(true, std::memory_order_relaxed)) return;

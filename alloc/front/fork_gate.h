@@ -32,6 +32,7 @@ class Visiting {
 
   static void close_gate();  // returns when nobody else is inside; the caller counts as inside
   static void open_gate();
+  static void forget_other_visitors();  // in a forked child
 
  private:
   void enter();
@@ -39,6 +40,7 @@ class Visiting {
 
   ThreadBins* own_;
   static __thread std::uint32_t depth_ __attribute__((tls_model("initial-exec")));
+  static __thread bool counted_ __attribute__((tls_model("initial-exec")));  // in the number of visitors without bins
 };
 
 // fork() finds malloc whole, its locks, its central store, and the page heap below, also for the collector; what other

@@ -8,6 +8,7 @@
 #include "alloc/trace/timeline.h"
 #include "gc/mark/assist.h"
 #include "gc/mark/marker.h"
+#include "gc/model/delay.h"
 
 namespace lull::gc {
 
@@ -53,7 +54,9 @@ void Crew::help() {
       os::futex_wait(marking_, std::uint32_t{0});
       continue;
     }
+    delay_point("helper sees marking");
     busy_.fetch_add(1, std::memory_order_seq_cst);  // seq_cst: before the look at marking_ and the pool, pairs with end()
+    delay_point("helper counts");
     if (marking_.load(std::memory_order_seq_cst) != 0 && !grey_pool.empty()) mark_until_dry();
     busy_.fetch_sub(1, std::memory_order_seq_cst);
     constinit static std::atomic<std::uint32_t> never{0};

@@ -12,7 +12,11 @@ class Crew {
   void end();    // driver: waits until every helper has handed over what it had
   bool is_idle() const { return busy_.load(std::memory_order_seq_cst) == 0; }
   unsigned workers() const;  // the driver and its helpers
-  void forget_threads_after_fork() { started_ = 0; }
+  // No cycle runs, yet one may have counted itself just now, to find that: nobody would take that back.
+  void forget_threads_after_fork() {
+    started_ = 0;
+    busy_.store(0, std::memory_order_relaxed);
+  }
   std::uint64_t helper_ns() const { return helper_ns_.load(std::memory_order_relaxed); }
 
  private:

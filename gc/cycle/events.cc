@@ -2,7 +2,6 @@
 
 #include <atomic>
 
-#include "alloc/os/lock.h"
 #include "gc/mutator/runtime_section.h"
 
 namespace lull::gc {
@@ -13,6 +12,8 @@ constinit EventFunction listener;                  // lock
 constinit std::atomic<bool> is_listened_to{false};  // written under lock
 
 }  // namespace
+
+os::Lock& event_lock_for_fork() { return lock; }
 
 void set_event_function(const EventFunction& function) {
   RuntimeSection section(self());

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "alloc/os/lock.h"
 #include "gc/model/phase.h"
 
 namespace lull::gc {
@@ -17,5 +18,6 @@ struct EventFunction {
 void set_event_function(const EventFunction& function);  // any thread; returns when the one before does not run any more
 
 void tell(Event event, CycleKind kind);  // driver
+os::Lock& event_lock_for_fork();
 
 }  // namespace lull::gc

@@ -8,10 +8,14 @@
 #include "gc/cycle/crew.h"
 #include "gc/cycle/cycle_events.h"
 #include "gc/cycle/driver.h"
+#include "gc/cycle/events.h"
 #include "gc/cycle/pacing.h"
 #include "gc/model/kinds.h"
+#include "gc/model/span_index.h"
 #include "gc/model/worklist.h"
 #include "gc/mutator/handshake.h"
+#include "gc/mutator/heap_gate.h"
+#include "gc/mutator/pools.h"
 #include "gc/mutator/roots.h"
 #include "gc/mutator/runtime_section.h"
 #include "gc/weak/cleanups.h"
@@ -20,22 +24,28 @@
 namespace lull::gc {
 namespace {
 
-// In rank order. Those of alloc/, which are higher, have handlers of their own.
-os::Lock* const kLocks[] = {&cycle_gate(),
-                            &mutators.lock,
-                            &root_lock_for_fork(),
+// In rank order. Those of alloc/, which are higher, have handlers of their own. tests/check_fork_locks.py: all, or a reason why not.
+os::Lock* const kFirstLocks[] = {&cycle_gate(), &mutators.lock};
+// Taken when nobody visits the heap any more: visitors make spans, which are indexed under a lock.
+os::Lock* const kLocks[] = {&root_lock_for_fork(),
+                            &pool_lock_for_fork(),
                             &destructor_lock_for_fork(),
                             &cleanup_lock_for_fork(),
                             &kinds_lock_for_fork(),
+                            &span_index_lock_for_fork(),
                             &pacing_lock_for_fork(),
                             &cycle_log_lock_for_fork(),
                             &leak_watch_lock_for_fork(),
                             &guardian_lock_for_fork(),
                             &object_samples_lock_for_fork(),
+                            &event_lock_for_fork(),
                             &grey_pool.lock_for_fork()};
 
+// The heap's gate before the first locks: whoever forks next closes it when he has those.
 void unlock_all() {
   for (os::Lock* lock : kLocks) lock->unlock_across_fork();
+  open_heap_gate();
+  for (os::Lock* lock : kFirstLocks) lock->unlock_across_fork();
 }
 
 // Blocked first: the cycle that is waited for may be waiting for this thread's answer.
@@ -43,6 +53,8 @@ void before_fork() {
   constexpr std::uintptr_t kReturnAddressAndFramePointer = 2 * sizeof(void*);
   if (Mutator* m = self_or_null())
     enter_blocked(*m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) + kReturnAddressAndFramePointer);
+  for (os::Lock* lock : kFirstLocks) lock->lock_across_fork();
+  close_heap_gate_locked();
   for (os::Lock* lock : kLocks) lock->lock_across_fork();
 }
 

@@ -5,11 +5,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <pthread.h>
 #include <string_view>
 
 #include "alloc/os/cgroup.h"
 #include "alloc/os/checker.h"
-#include "alloc/os/lock.h"
 
 namespace lull::gc {
 
@@ -112,8 +112,14 @@ bool set_tune_target(std::string_view name, const char* value, tune_targets& int
   return true;
 }
 
-constinit os::Lock once_lock{os::LockRank::kinds};
-constinit bool was_read = false;
+void read_environment() {
+  options.poison = os::checker() != os::Checker::none;
+  for (const Variable& v : kVariables)
+    if (const char* text = std::getenv(v.name)) parse_variable(v.name, text, options);
+}
+
+// Not a lock of ours: a child of a fork that falls into this finds it as if it had not begun.
+constinit pthread_once_t read_once = PTHREAD_ONCE_INIT;
 
 }  // namespace
 
@@ -157,12 +163,7 @@ bool parse_variable(std::string_view name, const char* text, Options& into) {
 }
 
 void read_options() {
-  os::Locked locked(once_lock);
-  if (was_read) return;
-  was_read = true;
-  options.poison = os::checker() != os::Checker::none;
-  for (const Variable& v : kVariables)
-    if (const char* text = std::getenv(v.name)) parse_variable(v.name, text, options);
+  pthread_once(&read_once, read_environment);
 }
 
 }  // namespace lull::gc

@@ -2,7 +2,6 @@
 
 #include <new>
 
-#include "alloc/os/lock.h"
 #include "alloc/os/meta_arena.h"
 
 namespace lull::gc {
@@ -12,6 +11,8 @@ constinit SpanIndex destructor_spans, weak_cell_spans, settled_weak_spans;
 namespace {
 constinit os::Lock lock{os::LockRank::kinds};  // of making leaves
 }
+
+os::Lock& span_index_lock_for_fork() { return lock; }
 
 BitWord* SpanIndex::word_of(const pages::Span& span) const {
   const auto cell = static_cast<std::uint32_t>(span.id());

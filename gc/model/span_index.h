@@ -5,6 +5,7 @@
 #include <atomic>
 #include <bit>
 
+#include "alloc/os/lock.h"
 #include "alloc/pages/span.h"
 #include "gc/model/kinds.h"
 
@@ -59,5 +60,6 @@ extern SpanIndex destructor_spans, weak_cell_spans, settled_weak_spans;
 [[nodiscard]] bool index_created(const SpanClass& c, const pages::Span& span);
 void index_taken(const SpanClass& c, const pages::Span& span);
 void index_destroyed(const SpanClass& c, const pages::Span& span);
+os::Lock& span_index_lock_for_fork();
 
 }  // namespace lull::gc

@@ -11,6 +11,7 @@
 #include "gc/mutator/allocation.h"
 #include "gc/mutator/allocation_stats.h"
 #include "gc/mutator/handshake.h"
+#include "gc/mutator/heap_gate.h"
 #include "gc/mutator/runtime_section.h"
 #include "gc/mutator/services.h"
 #include "lull/make.h"
@@ -37,17 +38,23 @@ void nap(Mutator& m) {
   poll(m);
 }
 
+template <class Change>
+auto visit_heap(Mutator& m, Change&& change) {
+  const HeapVisit visit(m);
+  return change();
+}
+
 // One attempt, in a runtime section; nullptr when memory ran out.
 void* allocate_from(Mutator& m, SpanClass* c, std::size_t bytes) {
   if (c == nullptr) return nullptr;
   void* object = nullptr;
   if (c->large) {
-    if (Span* span = make_large_span(m, *c, bytes)) {
+    if (Span* span = visit_heap(m, [&] { return make_large_span(m, *c, bytes); })) {
       object = reinterpret_cast<void*>(span->base);
       if (cache::sampling_round.load(std::memory_order_relaxed) != 0 && draw_large_sample(span->slot_bytes)) note_sampled(*c, span->slot_bytes, object);
     }
   } else {
-    object = m.cache.allocate_slow(*c, span_supply(), most_objects());
+    object = visit_heap(m, [&] { return m.cache.allocate_slow(*c, span_supply(), most_objects()); });
     if (m.cache.take_sample()) [[unlikely]] note_sampled(*c, c->geometry.slot_bytes, object);
   }
   if (object != nullptr) after_slow_allocation(m);

@@ -77,6 +77,7 @@ struct Mutator {
   Segment* handed_over = nullptr;   // answer to scan_stack and flush, taken by the collector before the next handshake
   WordBuffer words;                 // likewise
   bool has_words = false;
+  std::atomic<bool> visiting{false};       // Dekker with a fork: see gc/mutator/heap_gate.h
   std::atomic<std::uint32_t> sweeping{0};  // Dekker with sweep_open: see gc/sweep/sweeper.h
   std::int64_t assist_debt = 0;            // bytes of scan work owed
   bool nap_due = false;                    // outran the markers: see allocate.cc

@@ -169,6 +169,8 @@ std::uint32_t take_number(Word* list) {
 
 }  // namespace
 
+os::Lock& pool_lock_for_fork() { return lock; }
+
 void set_pools_age(bool full) { age_now.store(full && most.load(std::memory_order_relaxed) != 0, std::memory_order_relaxed); }
 
 void age_pool_lists() {

@@ -3,6 +3,7 @@
 // its barrier goes on. Both are then ordinary stores of a time in which nobody shades, and before any stack is scanned.
 #pragma once
 
+#include "alloc/os/lock.h"
 #include "gc/mutator/mutator.h"
 
 namespace lull::gc {
@@ -16,5 +17,7 @@ void set_pools_age(bool full);
 
 // The thread ends: others take its part over. In a runtime section.
 void leave_pools(Mutator& m);
+
+os::Lock& pool_lock_for_fork();
 
 }  // namespace lull::gc

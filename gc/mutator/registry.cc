@@ -12,6 +12,7 @@
 #include "gc/model/phase.h"
 #include "gc/mutator/allocation_stats.h"
 #include "gc/mutator/handshake.h"
+#include "gc/mutator/heap_gate.h"
 #include "gc/mutator/registers.h"
 #include "gc/mutator/runtime_section.h"
 #include "gc/mutator/services.h"
@@ -154,7 +155,10 @@ void detach_self() {
   detail::thread_block.frames = nullptr;           // they lay on a stack that has ended
   m->runtime_depth = m->runtime_depth + 1;
   leave_pools(*m);
-  m->cache.release_all(span_supply());
+  {
+    const HeapVisit visit(*m);
+    m->cache.release_all(span_supply());
+  }
   delay_point();
   publish_handed(*m);
   if (Segment* grey = m->grey.detach()) grey_pool.hand_over(grey);

@@ -11,6 +11,7 @@
 #include "gc/model/options.h"
 #include "gc/mutator/allocation_stats.h"
 #include "gc/mutator/handshake.h"
+#include "gc/mutator/heap_gate.h"
 #include "gc/mutator/services.h"
 #include "gc/report/cycle_log.h"
 #include "gc/report/mem_stats.h"
@@ -139,7 +140,10 @@ void add_handshakes(mem_stats& out) {
 
 std::size_t gather_mem_stats(mem_stats& out, std::span<type_stats> types) {
   const Quiet quiet;  // locks are taken below
-  if (quiet) self_or_null()->cache.release_all(span_supply());  // so that the caller's own objects are all counted
+  if (quiet) {
+    const HeapVisit visit(*self_or_null());
+    self_or_null()->cache.release_all(span_supply());  // so that the caller's own objects are all counted
+  }
   out = {};
   std::fill(types.begin(), types.end(), type_stats{});
   const std::size_t rows = add_memory_and_objects(out, types);

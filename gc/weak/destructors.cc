@@ -38,6 +38,8 @@ constinit std::atomic<std::uint32_t> wake{0};      // finalizer thread sleeps on
 constinit std::atomic<std::uint32_t> progress{0};  // waiters for it sleep on this one
 constinit std::atomic<std::uint32_t> waiters{0};   // without any, nobody is woken: a system call costs more than most destructors
 constinit std::atomic<bool> thread_started{false};
+// Taken out of the queue and not counted as run: queued - run - (length of the queue) is the sum over all threads.
+constinit __thread std::uint64_t own_in_flight = 0;
 constinit pthread_t finalizer_thread{};
 
 bool append_locked(std::uintptr_t object) {
@@ -101,6 +103,7 @@ void run_one(std::uintptr_t object) noexcept {
 }
 
 void note_run() {
+  --own_in_flight;
   run.fetch_add(1, std::memory_order_release);
   // seq_cst: Dekker with wait_for_finalizers. Either this load sees the waiter, or the waiter sees the progress.
   progress.fetch_add(1, std::memory_order_seq_cst);
@@ -112,6 +115,7 @@ void note_run() {
 [[gnu::noinline]] bool run_next() {
   const std::uintptr_t object = take_next();
   if (object == 0) return false;
+  ++own_in_flight;
   run_one(object);
   return true;
 }
@@ -215,7 +219,14 @@ void start_finalizer_if_needed() {
 }
 
 os::Lock& destructor_lock_for_fork() { return lock; }
-void forget_finalizer_after_fork() { thread_started.store(false); }
+
+// What threads that are gone were destroying counts as run: nobody will, and wait_for_finalizers() would wait for it.
+void forget_finalizer_after_fork() {
+  thread_started.store(false);
+  std::uint64_t length = 0;
+  for (const Batch* batch = head; batch != nullptr; batch = batch->next) length += batch->end - batch->first;
+  run.store(queued.load(std::memory_order_relaxed) - length - own_in_flight, std::memory_order_relaxed);
+}
 
 DestructorCounts destructor_counts() { 
   const std::uint64_t done = run.load(std::memory_order_acquire);  // first: never more run than queued
@@ -230,6 +241,7 @@ std::size_t run_finalizers() { return gc::run_queue(); }
 
 void wait_for_finalizers() {
   const std::uint64_t due = gc::queued.load(std::memory_order_acquire);
+  gc::start_finalizer_if_needed();  // in a forked child that runs no cycles nobody else does
   gc::waiters.fetch_add(1, std::memory_order_seq_cst);  // seq_cst, and the load of progress too: Dekker with run_one
   for (;;) {
     const std::uint32_t seen = gc::progress.load(std::memory_order_seq_cst);

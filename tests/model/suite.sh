@@ -23,6 +23,10 @@ verdict_of() {
     'FAILS '*'| DOUBLE FREE REPORTED WITHOUT ONE |'*) echo alarm ;;
     'FAILS '*'| DOUBLE FREE UNNOTICED |'*) echo unreported ;;
     'FAILS '*'| DEADLOCK |'*) echo deadlock ;;
+    'FAILS '*'| HALF A CHANGE IN THE CHILD |'*) echo torn ;;
+    'FAILS '*'| A CYCLE UNDER WAY IN THE CHILD |'*) echo half ;;
+    'FAILS '*'| A LOST THREAD HAS A RECORD |'*) echo record ;;
+    'FAILS '*'| A LOST THREAD'"'"'S SPAN COLLECTED |'*) echo orphan ;;
     'no fault found (bounded)'*) echo bounded ;;
     *) echo nothing ;;
   esac
