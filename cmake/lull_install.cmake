@@ -2,7 +2,7 @@
 include(CMakePackageConfigHelpers)
 
 install(DIRECTORY include/lull DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
-set(lull_libraries lull_alloc lull_gc lull_malloc_shared lull_malloc_static)
+set(lull_libraries lull_alloc lull_gc lull_boost_context lull_malloc_shared lull_malloc_static)
 if(LULL_DEBUG_SERVER)
   list(APPEND lull_libraries lull_debug)
 endif()

@@ -27,6 +27,7 @@ RANKS = [
     ["gc/cycle"],
     ["gc/report"],
     ["gc/api"],
+    ["gc/fcontext"],
     ["debug"],
 ]
 # (from, to) within one rank

@@ -8,6 +8,7 @@
 #include "alloc/trace/timeline.h"
 #include "gc/mark/assist.h"
 #include "gc/mark/marker.h"
+#include "gc/mark/parked_stacks.h"
 #include "gc/model/delay.h"
 
 namespace lull::gc {
@@ -57,7 +58,7 @@ void Crew::help() {
     delay_point("helper sees marking");
     busy_.fetch_add(1, std::memory_order_seq_cst);  // seq_cst: before the look at marking_ and the pool, pairs with end()
     delay_point("helper counts");
-    if (marking_.load(std::memory_order_seq_cst) != 0 && !grey_pool.empty()) mark_until_dry();
+    if (marking_.load(std::memory_order_seq_cst) != 0 && (!grey_pool.empty() || parked_stacks.has_more())) mark_until_dry();
     busy_.fetch_sub(1, std::memory_order_seq_cst);
     constinit static std::atomic<std::uint32_t> never{0};
     if (grey_pool.empty()) os::futex_wait_for(never, std::uint32_t{0}, kNapNs);
@@ -69,7 +70,7 @@ void Crew::mark_until_dry() {
   trace::Span span(trace::What::mark);
   std::uint64_t scanned = 0;
   Marker marker;
-  while (!marker.drain(kSliceBytes) && marking_.load(std::memory_order_relaxed) != 0) {
+  while ((parked_stacks.read_some(marker, kSliceBytes) || !marker.drain(kSliceBytes)) && marking_.load(std::memory_order_relaxed) != 0) {
     assists.credit.fetch_add(static_cast<std::int64_t>(marker.scanned_bytes()), std::memory_order_relaxed);
     scanned += marker.scanned_bytes();
     publish_counts(marker);

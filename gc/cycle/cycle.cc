@@ -12,6 +12,7 @@
 #include "gc/cycle/stepper.h"
 #include "gc/cycle/verifier.h"
 #include "gc/mark/assist.h"
+#include "gc/mark/parked_stacks.h"
 #include "gc/model/ephemerons.h"
 #include "gc/model/options.h"
 #include "gc/mutator/allocation_stats.h"
@@ -87,6 +88,7 @@ void Cycle::turn_barriers_on() {
   set_mark_state(MarkState::snapshot);
   handshake(HandshakeOp::barriers_on);
   dirty_cards.take(kind_);  // rule 13: here and nowhere else
+  list_dirty_stacks();      // rule 19: likewise
   times_.barriers_on = os::monotonic_ns();
   reach(Step::barriers_on);
   tell(Event::mark_begins, kind_);
@@ -120,7 +122,25 @@ void Cycle::mark_roots(Marker& marker) {
   mark_queue(marker);
   mark_callbacks(marker, kind_);
   if (kind_ == CycleKind::young) dirty_cards.scan(marker);
+  read_parked_stacks(marker);
   reach(Step::roots_marked);
+}
+
+// Rule 18: after all answers to handshake 2, once. With the helpers, since it may be more than the heap.
+void Cycle::read_parked_stacks(Marker& marker) {
+  parked_stacks.begin();
+  if (!parked_stacks.has_more()) return;
+  crew.begin();
+  while (parked_stacks.read_some(marker, kSliceBytes)) report_progress(marker);
+  crew.end();  // helpers have read what they took
+  stack_bytes_ += parked_stacks.bytes();
+  last_stack_bytes = stack_bytes_;
+}
+
+void Cycle::report_progress(Marker& marker) {
+  assists.credit.fetch_add(static_cast<std::int64_t>(marker.scanned_bytes()), std::memory_order_relaxed);
+  publish_counts(marker);
+  pacing.revise();
 }
 
 void Cycle::mark_everything(Marker& marker) {
@@ -136,9 +156,7 @@ void Cycle::mark_concurrently(Marker& marker) {
   bool empty = false;
   while (!empty && !cycle_must_abort.load(std::memory_order_relaxed)) {
     empty = marker.drain(kSliceBytes);
-    assists.credit.fetch_add(static_cast<std::int64_t>(marker.scanned_bytes()), std::memory_order_relaxed);
-    publish_counts(marker);
-    pacing.revise();
+    report_progress(marker);
     if (empty) empty = crew.is_idle() && grey_pool.empty() && !marker.settle_ephemerons();
   }
   crew.end();

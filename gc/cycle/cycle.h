@@ -38,7 +38,9 @@ class Cycle {
   void turn_barriers_on();
   void scan_stacks(Marker& marker);
   void mark_roots(Marker& marker);
+  void read_parked_stacks(Marker& marker);
   void mark_concurrently(Marker& marker);
+  void report_progress(Marker& marker);
   bool terminate(Marker& marker);
   void handle_unreachable(Marker& marker);
   void mark_closures(Marker& marker);

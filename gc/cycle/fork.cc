@@ -13,6 +13,7 @@
 #include "gc/model/kinds.h"
 #include "gc/model/span_index.h"
 #include "gc/model/worklist.h"
+#include "gc/mutator/fibers.h"
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/heap_gate.h"
 #include "gc/mutator/pools.h"
@@ -28,6 +29,7 @@ namespace {
 os::Lock* const kFirstLocks[] = {&cycle_gate(), &mutators.lock};
 // Taken when nobody visits the heap any more: visitors make spans, which are indexed under a lock.
 os::Lock* const kLocks[] = {&root_lock_for_fork(),
+                            &fiber_lock_for_fork(),
                             &pool_lock_for_fork(),
                             &destructor_lock_for_fork(),
                             &cleanup_lock_for_fork(),

@@ -9,6 +9,7 @@
 #include "gc/model/options.h"
 #include "gc/mutator/frames.h"
 #include "gc/mutator/handshake.h"
+#include "gc/mutator/fibers.h"
 #include "gc/mutator/roots.h"
 #include "gc/remember/cards.h"
 #include "gc/mark/trace_check.h"
@@ -59,10 +60,31 @@ class Verifier : private tracer {
     for_each_mutator([&](Mutator& m) {
       m.words.clear();
       if (m.stack.contains(m.blocked_sp)) m.words.copy_range(m.blocked_sp, m.stack.high);
-      for (std::uintptr_t word : m.words)
-        if (const ObjectRef o = resolve(word); o && is_allocated(o) && !is_white(o)) meet(word);
-      m.words.clear();
+      if (m.current != &m.own) static_cast<void>(copy_parked(m.own, m));
+      meet_guesses(m.words);
     });
+    for_each_parked([&](WordBuffer& words) { meet_guesses(words); });
+  }
+
+  void meet_guesses(WordBuffer& words) {
+    for (std::uintptr_t word : words)
+      if (const ObjectRef o = resolve(word); o && is_allocated(o) && !is_white(o)) meet(word);
+    words.clear();
+  }
+
+  // The words of each parked stack, in the buffer of whatever thread.
+  template <class Visit>
+  static void for_each_parked(Visit&& visit) {
+    Mutator* const lender = mutators.first;
+    if (lender == nullptr) return;
+    for (std::uint32_t i = 0; i < fiber_stacks_end(); ++i) {
+      const FiberStack& stack = fiber_stack_at(i);
+      if (stack.state.load(std::memory_order_acquire) != StackState::parked) continue;
+      lender->words.clear();
+      LULL_CHECK(copy_parked(stack, *lender), "verify: out of memory");
+      visit(lender->words);
+    }
+    lender->words.clear();
   }
 
   // Precise roots are no guesses: what they lead to has to be there.
@@ -70,8 +92,12 @@ class Verifier : private tracer {
     for_each_mutator([&](Mutator& m) {
       m.words.clear();
       LULL_CHECK(copy_frames(m), "verify: out of memory");
+      if (m.current != &m.own) LULL_CHECK(copy_parked(m.own, m), "verify: out of memory");
       for (std::uintptr_t word : m.words) meet(word);
       m.words.clear();
+    });
+    for_each_parked([&](WordBuffer& words) {
+      for (std::uintptr_t word : words) meet(word);
     });
   }
 
@@ -200,6 +226,7 @@ class Verifier : private tracer {
       static_cast<void>(copy_frames(m));
       if (m.stack.contains(m.blocked_sp)) m.words.copy_range(m.blocked_sp, m.stack.high);
       m.words.copy_range(reinterpret_cast<std::uintptr_t>(m.saved), reinterpret_cast<std::uintptr_t>(m.saved + m.saved_count));
+      if (m.current != &m.own) static_cast<void>(copy_parked(m.own, m));
       for (std::uintptr_t word : m.words) found |= word - o.address() < o.span->slot_bytes;
       m.words.clear();
     });

@@ -220,6 +220,44 @@ void Marker::scan_conservatively(std::uintptr_t from, std::uintptr_t to) {
   }
 }
 
+void Marker::mark_words(const std::uintptr_t* begin, const std::uintptr_t* end) {
+  scan_conservatively(reinterpret_cast<std::uintptr_t>(begin), reinterpret_cast<std::uintptr_t>(end));
+  process_words();
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LULL_STACKS_WORD_BY_WORD 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define LULL_STACKS_WORD_BY_WORD 1
+#endif
+#endif
+
+#ifdef LULL_STACKS_WORD_BY_WORD
+// Red zones and all, and a thread that comes to run on it meanwhile writes: sanitizers must look away.
+[[gnu::no_sanitize_address, gnu::no_sanitize_thread, gnu::noinline]] static std::size_t copy_words(std::uintptr_t from, std::uintptr_t* to, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) to[i] = reinterpret_cast<const volatile std::uintptr_t*>(from)[i];
+  return count;
+}
+
+void Marker::mark_stack(std::uintptr_t low, std::uintptr_t high) {
+  constexpr std::size_t kPiece = 128;
+  std::uintptr_t piece[kPiece];
+  scanned_bytes_ += high - low;
+  for (low = (low + 7) & ~std::uintptr_t{7}; low + 8 <= high;) {
+    const std::size_t count = copy_words(low, piece, std::min((high - low) / 8, kPiece));
+    mark_words(piece, piece + count);
+    low += count * 8;
+  }
+}
+#else
+void Marker::mark_stack(std::uintptr_t low, std::uintptr_t high) {
+  scan_conservatively((low + 7) & ~std::uintptr_t{7}, high & ~std::uintptr_t{7});
+  process_words();
+  scanned_bytes_ += high - low;
+}
+#endif
+
 void Marker::check_traced(const Kind& kind, std::uintptr_t object, std::size_t bytes) {
   SlotLog log;
   slots_seen_ = &log;

@@ -33,6 +33,9 @@ class Marker : private tracer {
 
   // A word that may point to an object: marks it if it is white. Cancels termination before it marks.
   void mark_word(std::uintptr_t word);
+  void mark_words(const std::uintptr_t* begin, const std::uintptr_t* end);  // likewise
+  // The words of [low, high), of a stack that nobody runs on, or that a thread has just come to run on.
+  void mark_stack(std::uintptr_t low, std::uintptr_t high);
   // What `trace_into(tracer&)` names, as roots.
   template <class TraceInto>
   void mark_traced(TraceInto&& trace_into) {

@@ -52,14 +52,14 @@ void shade(Mutator& m, std::uintptr_t word) {
 namespace {
 
 bool is_on_some_stack(const Mutator& self, std::uintptr_t slot) {
-  if (self.stack.contains(slot)) return true;
+  if (self.stack.contains(slot) || self.left.contains(slot) || self.own.bounds.contains(slot)) return true;
   if (os::active_signal_stack().contains(slot)) return true;
   // The driver holds this lock while it waits for answers, ours among them: never wait for it here.
   if (!mutators.lock.try_lock()) return true;
   bool found = false;
-  for (Mutator* m = mutators.first; m != nullptr; m = m->next) found |= m->stack.contains(slot);
+  for (Mutator* m = mutators.first; m != nullptr; m = m->next) found |= m->own.bounds.contains(slot);
   mutators.lock.unlock();
-  return found;
+  return found || lies_on_a_fiber_stack(slot);
 }
 
 // Root cells are, to a young cycle.

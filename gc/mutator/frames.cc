@@ -3,10 +3,10 @@
 namespace lull::gc {
 namespace {
 
-// Hands what a frame's trace function names to the thread's buffer of words.
+// Hands what a frame's trace function names on.
 class FrameTracer : private tracer {
  public:
-  explicit FrameTracer(Mutator& m) : m_(m) {
+  FrameTracer(TakeWords take, void* to) : take_(take), to_(to) {
     next_ = words_;
     end_ = words_ + kWords;
     flush_ = [](tracer& t) { static_cast<FrameTracer&>(t).flush(); };
@@ -23,27 +23,33 @@ class FrameTracer : private tracer {
   static constexpr std::size_t kWords = 256;
 
   void flush() {
-    complete_ &= m_.words.copy_range(reinterpret_cast<std::uintptr_t>(words_), reinterpret_cast<std::uintptr_t>(next_));
+    complete_ &= take_(to_, words_, next_);
     next_ = words_;
   }
 
-  Mutator& m_;
+  TakeWords take_;
+  void* to_;
   bool complete_ = true;
   std::uintptr_t words_[kWords];
 };
 
 }  // namespace
 
-bool copy_frames(Mutator& m) {
-  if (newest_frame(m) == nullptr) return true;
-  FrameTracer tracer(m);
+bool trace_frames(const Frame* newest, TakeWords take, void* to) {
+  if (newest == nullptr) return true;
+  FrameTracer tracer(take, to);
   bool complete = true;
-  for (const Frame* frame = newest_frame(m); frame != nullptr; frame = frame->previous) {
-    const auto slots = reinterpret_cast<std::uintptr_t>(frame->slots);
+  for (const Frame* frame = newest; frame != nullptr; frame = frame->previous) {
     if (frame->trace != nullptr) tracer.trace(*frame);
-    else complete &= m.words.copy_range(slots, slots + frame->count * sizeof(std::uintptr_t));
+    else complete &= take(to, frame->slots, frame->slots + frame->count);
   }
   return complete && tracer.complete();
+}
+
+bool copy_frames(const Frame* newest, WordBuffer& words) {
+  return trace_frames(newest, [](void* to, const std::uintptr_t* begin, const std::uintptr_t* end) {
+    return static_cast<WordBuffer*>(to)->copy_range(reinterpret_cast<std::uintptr_t>(begin), reinterpret_cast<std::uintptr_t>(end));
+  }, &words);
 }
 
 }  // namespace lull::gc

@@ -20,8 +20,14 @@ struct Frame {
 
 inline const Frame* newest_frame(const Mutator& m) { return static_cast<const Frame*>(m.block->frames); }
 
-// Appends what the frames refer to in the heap to `m.words`. False: out of memory. Async-signal-safe if the program's trace functions are.
-[[nodiscard]] bool copy_frames(Mutator& m);
+// Hands what the frames refer to to `take(to, begin, end)`, piece by piece; words that lead nowhere among it. Async-signal-safe if the program's
+// trace functions are.
+using TakeWords = bool (*)(void* to, const std::uintptr_t* begin, const std::uintptr_t* end);
+bool trace_frames(const Frame* newest, TakeWords take, void* to);  // false: one of the calls was
+
+// Appends what lies in the heap to `words`. False: out of memory.
+[[nodiscard]] bool copy_frames(const Frame* newest, WordBuffer& words);
+[[nodiscard]] inline bool copy_frames(Mutator& m) { return copy_frames(newest_frame(m), m.words); }
 
 // A reference in a function of the collector's that runs code of the program.
 class [[nodiscard]] FrameOfOne {

@@ -37,16 +37,16 @@ struct Stopped {
   bool on_behalf;  // by the collector: the thread is blocked
 };
 
-// The calling thread's, which the pointer must lie on. On any other stack, a fiber's say, references would not be seen.
+// The calling thread's, which the pointer must lie on. On a stack that nobody registered references would not be seen.
 os::StackBounds signal_stack_with(std::uintptr_t sp) {
   const os::StackBounds alternate = os::active_signal_stack();
-  if (!alternate.contains(sp)) fatal("this thread runs on a stack that is not its own (%p): fibers' stacks are not scanned", reinterpret_cast<void*>(sp));
+  if (!alternate.contains(sp)) fatal("this thread runs on a stack that is not its own (%p), nor one that it has switched to (lull/fiber.h)", reinterpret_cast<void*>(sp));
   return alternate;
 }
 
 void note_blocked_at(Mutator& m, std::uintptr_t sp) {
   m.blocked_sp = sp;
-  if (options.precise_roots == 0 && !m.stack.contains(sp)) m.blocked_signal_stack = signal_stack_with(sp);
+  if (options.precise_roots == 0 && !m.stack.contains(sp) && !m.left.contains(sp)) m.blocked_signal_stack = signal_stack_with(sp);
 }
 
 [[gnu::no_sanitize_address, gnu::no_sanitize_thread]] void scan_signal_stack(Mutator& m, const Stopped& at, bool& complete) {
@@ -64,8 +64,15 @@ void note_blocked_at(Mutator& m, std::uintptr_t sp) {
   complete &= m.words.copy_range(from, m.stack.high);
 }
 
+// Between fiber_switch_to and the switch.
+void scan_both_stacks(Mutator& m, const Stopped& at, bool& complete) {
+  complete = m.words.copy_range(at.sp, m.left.high);
+  if (m.current != nullptr) complete &= copy_parked(*m.current, m);
+}
+
 void scan_conservatively(Mutator& m, const Stopped& at, bool& complete) {
   if (m.stack.contains(at.sp)) complete = m.words.copy_range(at.sp, m.stack.high);
+  else if (m.left.contains(at.sp)) scan_both_stacks(m, at, complete);
   else scan_signal_stack(m, at, complete);
   if (at.on_behalf)
     complete &= m.words.copy_range(reinterpret_cast<std::uintptr_t>(m.saved),
@@ -89,8 +96,11 @@ void do_scan(Mutator& m, const Stopped& at) {
   const std::uint32_t cycle = current_cycle.load(std::memory_order_relaxed);
   m.cache.for_each_cached_span([&](Span& span, std::uint32_t first, std::uint32_t end) { take_snapshot(span, cycle, first, end); });
   m.scanned_cycle = cycle;
+  if (m.current != nullptr) m.current->scanned_cycle.store(cycle, std::memory_order_relaxed);
   publish_handed(m);  // what comes from now on is born during the cycle
   scan_stack(m, at);
+  // A thread's own stack is scanned with it, also while it runs on another one.
+  if (m.current != &m.own && !copy_parked(m.own, m)) cycle_must_abort.store(true, std::memory_order_relaxed);
   hand_grey_over(m);
 }
 

@@ -24,6 +24,7 @@
 #include "alloc/os/thread.h"
 #include "gc/model/options.h"
 #include "gc/model/worklist.h"
+#include "gc/mutator/fibers.h"
 #include "gc/mutator/word_buffer.h"
 #include "lull/detail/thread_block.h"
 
@@ -47,8 +48,13 @@ struct Mutator {
   // Constant while attached.
   pthread_t thread{};
   int tid = 0;
-  os::StackBounds stack;
   detail::ThreadBlock* block = nullptr;
+
+  // Stacks. Changed by the thread in switch_stacks, where no answer falls.
+  os::StackBounds stack;  // what it runs on: `current`'s bounds; none: nobody knows it
+  os::StackBounds left;   // what it ran on before: it still does between fiber_switch_to and the switch
+  FiberStack own;         // its own stack
+  FiberStack* current = nullptr;
 
   // Handshakes.
   std::atomic<ThreadState> state{ThreadState::running};  // 32 bits, futex word

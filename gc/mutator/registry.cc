@@ -104,6 +104,11 @@ Mutator* try_attach() {
   m->thread = pthread_self();
   m->tid = os::current_thread_id();
   m->stack = os::current_stack();
+  m->left = {};
+  m->own.bounds = m->stack;
+  m->own.owner = m;
+  m->own.state.store(StackState::running, std::memory_order_relaxed);
+  m->current = &m->own;
   m->block = &detail::thread_block;
   m->cache.set_classes(classes_by_index());
   m->scanned_cycle = m->left_cycle = 0;
@@ -151,6 +156,7 @@ Mutator* attach_or_throw() {
 void detach_self() {
   Mutator* m = self_or_null();
   if (m == nullptr) return;
+  if (m->current != &m->own) fatal("a thread detaches, or ends, while it runs on a fiber's stack");
   while (m->blocked_depth > 0) leave_blocked(*m);  // it ended inside a blocking region
   detail::thread_block.frames = nullptr;           // they lay on a stack that has ended
   m->runtime_depth = m->runtime_depth + 1;

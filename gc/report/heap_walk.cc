@@ -14,6 +14,7 @@
 #include "gc/model/options.h"
 #include "gc/mutator/frames.h"
 #include "gc/mutator/handshake.h"
+#include "gc/mutator/fibers.h"
 #include "gc/mutator/roots.h"
 #include "gc/report/page_stack.h"
 #include "gc/weak/cleanups.h"
@@ -167,6 +168,7 @@ class HeapWriter : private tracer {
     call_root_functions(*this);
     write_references();
     for_each_mutator([&](Mutator& m) { write_stack(process, m); });
+    write_parked_stacks();
     for_each_queued([](void* w, std::uintptr_t object) { static_cast<HeapWriter*>(w)->write_root(RootKind::destructor, 0, object); }, this);
     for_each_callback([](void* w, std::uintptr_t callback) { static_cast<HeapWriter*>(w)->write_root(RootKind::callback, 0, callback); }, this);
   }
@@ -188,8 +190,21 @@ class HeapWriter : private tracer {
       if (m.stack.contains(m.blocked_sp)) failed_ |= !m.words.copy_range(m.blocked_sp, m.stack.high);
       failed_ |= !m.words.copy_range(reinterpret_cast<std::uintptr_t>(m.saved), reinterpret_cast<std::uintptr_t>(m.saved + m.saved_count));
     }
+    if (m.current != &m.own) failed_ |= !copy_parked(m.own, m);
     for (std::uintptr_t word : m.words) write_root(RootKind::stack, static_cast<std::uint64_t>(m.tid), word);
     m.words.clear();
+  }
+  // As stacks of a thread with the number 0.
+  void write_parked_stacks() {
+    Mutator* const lender = mutators.first;
+    for (std::uint32_t i = 0; lender != nullptr && i < fiber_stacks_end(); ++i) {
+      const FiberStack& stack = fiber_stack_at(i);
+      if (stack.state.load(std::memory_order_acquire) != StackState::parked) continue;
+      lender->words.clear();
+      failed_ |= !copy_parked(stack, *lender);
+      for (std::uintptr_t word : lender->words) write_root(RootKind::stack, 0, word);
+      lender->words.clear();
+    }
   }
   void write_thread(int process, int tid) {
     char path[64], name[32];

@@ -12,6 +12,7 @@
 #include "lull/destroy.h"
 #include "lull/element_ptr.h"
 #include "lull/ephemeron_map.h"
+#include "lull/fiber.h"
 #include "lull/guardian.h"
 #include "lull/heap_dump.h"
 #include "lull/histogram.h"

@@ -206,6 +206,22 @@ static inline __attribute__((__always_inline__)) void lull_poll(void) {
 void lull_enter_native(void);
 void lull_leave_native(void);
 
+/* ---- Fibers: stacks that threads run on by turns ---- */
+
+/* Memory that fibers run on, [low, low + bytes) without guard pages; registered before it is used. What lies on it is a root while it is parked, and
+   so are the frames that were pushed on it: they go with it, and lull_frames() is empty on a new one. The collector reads parked stacks beside the program, in
+   no pause. `stays` nonzero: the program promises that nobody stores into variables on it while it is parked; then young cycles read
+   it only if it has run since the last cycle. NULL: out of memory. Freed while no thread runs on it, before its memory is. */
+typedef struct lull_fiber lull_fiber;
+lull_fiber* lull_fiber_new(void* low, size_t bytes, int stays);
+void lull_fiber_free(lull_fiber* fiber); /* NULL: nothing happens */
+/* The stack that the calling thread runs on; its own one too, to which only it may switch back. */
+lull_fiber* lull_fiber_self(void);
+/* The calling thread is about to leave its stack for `next`, which no thread runs on. Call it in the function that makes the switch, just before:
+   no managed memory and no frame may be touched between the two. Not in a native region. With precise roots the thread must hold no
+   reference but in frames, as over a SAFEPOINT. */
+void lull_fiber_switch_to(lull_fiber* next);
+
 /* ---- Weak references, ephemerons, finalizers ---- */
 
 /* A weak reference is a managed object of 16 bytes. NULL: out of memory. SAFEPOINT: `object` must be reachable from roots. */

@@ -5,6 +5,20 @@ Each entry: name, file, text to replace (must occur exactly once), replacement, 
 """
 
 MUTANTS = [
+    # Rules 18 and 19: fibers.
+    ('a black thread does not scan the stack it comes to run on', 'gc/mutator/fibers.cc', '  if (is_unread(stack)) shade_stack(m, stack);\n', '',
+     'fibers_test', '*ATakenReferenceIsKept*'),
+    ('a stack that a grey thread leaves keeps its colour', 'gc/mutator/fibers.cc',
+     '  stack.scanned_cycle.store(m.scanned_cycle, std::memory_order_relaxed);\n  delay', '  delay', 'fibers_test', 'Fibers.OneThatAGreyThread*'),
+    ('a grey stack that is given up is forgotten', 'gc/mutator/fibers.cc', 'is_marking() && is_unread(stack)) shade', 'false) shade',
+     'fibers_test', '*GivenUpIsKept*'),
+    ('leaving a stack does not dirty it', 'gc/mutator/fibers.cc', '  stack.dirty.store(true, std::memory_order_relaxed);\n  stack.scanned', '  stack.scanned',
+     'fibers_test', '*YoungCyclesReadOne*:*WhatItMakesMeanwhile*'),
+    ('parked stacks are not read', 'gc/cycle/cycle.cc', '  read_parked_stacks(marker);\n', '', 'fibers_test', 'Fibers.AParkedOne*'),
+    ("a thread's own stack is not scanned while it runs on another", 'gc/mutator/handshake.cc', 'if (m.current != &m.own && !copy', 'if (false && !copy',
+     'fibers_test', 'Fibers.AThreadsOwnStack*'),
+    ('handlers stay with the thread', 'gc/mutator/fibers.cc', '  globals[0] = next != nullptr ? next->exceptions[0] : nullptr;\n', '',
+     'fibers_test', 'Fibers.Exceptions*'),
     # Rule 7 of the barrier: the deletion shade (Yuasa).
     ('no shade of the old value', 'gc/mutator/barrier.cc', '      gc::shade(m, old_value);\n', '',
      'stepper_test', '*ABlackStackMayTakeTheLastReference*'),
