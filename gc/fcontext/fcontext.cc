@@ -53,7 +53,8 @@ void lull_fcontext_expect(lull_fiber* stack) { expected = reinterpret_cast<gc::F
 void lull_fcontext_begin();
 
 // `sp`: the highest address, exclusive. nullptr when there is no memory for the collector's record.
-void* make_fcontext(void* sp, std::size_t size, void (*function)()) {
+// What ran on the stack before may have left red zones.
+[[gnu::no_sanitize_address]] void* make_fcontext(void* sp, std::size_t size, void (*function)()) {
   const auto high = reinterpret_cast<std::uintptr_t>(sp);
   gc::FiberStack* stack = stack_for(high, size);
   if (stack == nullptr) return nullptr;

@@ -108,8 +108,9 @@ void consume(std::uint64_t id, Channel& in) {
       if (!is_whole(node, id + n)) ++lost;
 }
 
+// Idle workers look for fibers to steal all the time: told to sleep (suspend), they wake for their own fibers only.
 void run_worker(unsigned workers, boost::fibers::barrier& end) {
-  boost::fibers::use_scheduling_algorithm<lull::blocking_algorithm<boost::fibers::algo::work_stealing>>(workers, true);
+  boost::fibers::use_scheduling_algorithm<lull::blocking_algorithm<boost::fibers::algo::work_stealing>>(workers);
   end.wait();
 }
 
@@ -132,7 +133,7 @@ int main(int argc, char** argv) {
   boost::fibers::barrier end(workers);
   std::vector<std::thread> threads;
   for (unsigned i = 1; i < workers; ++i) threads.emplace_back(run_worker, workers, std::ref(end));
-  boost::fibers::use_scheduling_algorithm<lull::blocking_algorithm<boost::fibers::algo::work_stealing>>(workers, true);
+  boost::fibers::use_scheduling_algorithm<lull::blocking_algorithm<boost::fibers::algo::work_stealing>>(workers);
 
   // While a fiber is parked nobody else touches its variables: young cycles need not read it again.
   lull::fiber_stack_allocator<> parking(32 * 1024, lull::parked_stack::stays);
