@@ -65,7 +65,8 @@ void ParkedStacks::read(FiberStack& stack, Marker& marker) {
     marker.mark_stack(from, stack.bounds.high);
     marker.mark_words(stack.registers, stack.registers + FiberStack::kRegisters);
   }
-  trace_frames(stack.frames, [](void* to, const std::uintptr_t* begin, const std::uintptr_t* end) {
+  // acquire: pairs with swap_frames_and_exceptions
+  trace_frames(stack.frames.load(std::memory_order_acquire), [](void* to, const std::uintptr_t* begin, const std::uintptr_t* end) {
     static_cast<Marker*>(to)->mark_words(begin, end);
     return true;
   }, &marker);

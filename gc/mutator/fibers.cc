@@ -91,7 +91,7 @@ void shade_stack(Mutator& m, FiberStack& stack) {
     push_words(m, stack.sp.load(std::memory_order_relaxed), stack.bounds.high);
     push_words(m, reinterpret_cast<std::uintptr_t>(stack.registers), reinterpret_cast<std::uintptr_t>(stack.registers + FiberStack::kRegisters));
   }
-  trace_frames(stack.frames, [](void* to, const std::uintptr_t* words, const std::uintptr_t* stop) {
+  trace_frames(stack.frames.load(std::memory_order_relaxed), [](void* to, const std::uintptr_t* words, const std::uintptr_t* stop) {
     push_words(*static_cast<Mutator*>(to), reinterpret_cast<std::uintptr_t>(words), reinterpret_cast<std::uintptr_t>(stop));
     return true;
   }, &m);
@@ -107,11 +107,11 @@ void wait_for_readers(const FiberStack& stack) {
 void swap_frames_and_exceptions(Mutator& m, FiberStack* left, FiberStack* next) {
   void** globals = reinterpret_cast<void**>(abi::__cxa_get_globals());
   if (left != nullptr) {
-    left->frames = static_cast<Frame*>(m.block->frames);
+    left->frames.store(static_cast<Frame*>(m.block->frames), std::memory_order_release);  // release: pairs with ParkedStacks::read
     left->exceptions[0] = globals[0];
     left->exceptions[1] = globals[1];
   }
-  m.block->frames = next != nullptr ? next->frames : nullptr;
+  m.block->frames = next != nullptr ? next->frames.load(std::memory_order_relaxed) : nullptr;  // relaxed: acquired by claim()
   globals[0] = next != nullptr ? next->exceptions[0] : nullptr;
   globals[1] = next != nullptr ? next->exceptions[1] : nullptr;
 }
@@ -143,7 +143,7 @@ void claim(Mutator& m, FiberStack& stack) {
   delay_point();
   if (stack.owner != nullptr && stack.owner != &m) fatal("fiber_switch_to: that stack is another thread's own");
   // Frames are followed, not only read, and copies are made anew: nobody may be at it meanwhile.
-  if (stack.frames != nullptr || stack.guest) wait_for_readers(stack);
+  if (stack.frames.load(std::memory_order_relaxed) != nullptr || stack.guest) wait_for_readers(stack);
 }
 
 void enter(Mutator& m, FiberStack& stack) {
@@ -200,7 +200,7 @@ FiberStack* register_as(os::StackBounds bounds, bool stays, bool guest) {
   stack->guest = guest;
   stack->sp.store(bounds.high, std::memory_order_relaxed);  // nothing lives there yet
   for (std::uintptr_t& word : stack->registers) word = 0;
-  stack->frames = nullptr;
+  stack->frames.store(nullptr, std::memory_order_relaxed);
   stack->exceptions[0] = stack->exceptions[1] = nullptr;
   stack->dirty.store(true, std::memory_order_relaxed);
   stack->listed.store(false, std::memory_order_relaxed);
@@ -248,7 +248,7 @@ bool copy_parked(const FiberStack& stack, Mutator& m) {
     complete &= m.words.copy_range(reinterpret_cast<std::uintptr_t>(stack.registers),
                                    reinterpret_cast<std::uintptr_t>(stack.registers + FiberStack::kRegisters));
   }
-  return copy_frames(stack.frames, m.words) && complete;
+  return copy_frames(stack.frames.load(std::memory_order_relaxed), m.words) && complete;
 }
 
 void list_dirty_stacks() {

@@ -46,7 +46,9 @@ struct FiberStack {
   // Written by the thread that leaves it, published by `state` (note [parked] in docs/design/memory_model.md).
   std::atomic<std::uintptr_t> sp{0};  // relaxed
   std::uintptr_t registers[kRegisters] = {};
-  Frame* frames = nullptr;          // as ThreadBlock::frames
+  // As ThreadBlock::frames. release: publishes the frames themselves, pairs with the acquire in ParkedStacks::read, whose look may be
+  // older than `state`: a thread that finds none here does not wait for readers, and may be back with some before one of them is through.
+  std::atomic<Frame*> frames{nullptr};
   void* exceptions[2] = {};         // as __cxa_eh_globals: handlers that were left and are still active
   void* sanitizer = nullptr;        // as ThreadSanitizer knows the fiber
 

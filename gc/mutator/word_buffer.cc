@@ -48,7 +48,6 @@ void WordBuffer::clear() {
 }
 
 bool WordBuffer::reserve() {
-  filter_ = best_stack_filter();
   if (words_ != nullptr) return true;
   if (!grow(0)) return false;
   // Touched now: a page fault costs more than copying a page's worth of words during the pause.
@@ -64,6 +63,7 @@ bool WordBuffer::grow(std::size_t room) {
   std::copy(words_, words_ + count_, larger);
   if (words_ != nullptr) os::unmap(words_, capacity_ * sizeof(*words_));
   words_ = larger;
+  filter_ = best_stack_filter();  // here, where nothing was copied yet: not all are reserved
   capacity_ = bytes / sizeof(*words_);
   return true;
 }

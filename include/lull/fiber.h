@@ -2,7 +2,7 @@
 // in a pause; a fiber may be left by one thread and resumed by another at any time (docs/fibers.md).
 //
 // Adapters do all of this: lull/boost_context.h for Boost.Context and whatever is built on it (Boost.Fiber, Boost.Coroutine2,
-// Boost.Asio's spawn), lull/coroutine.h for C++20's coroutines. What follows is for other ways of switching:
+// Boost.Asio's spawn). What follows is for other ways of switching:
 //
 //   void resume(Task& t) {
 //     lull::fiber_switch_to(t.stack);      // ... and then, in the same function:

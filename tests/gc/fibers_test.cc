@@ -221,6 +221,7 @@ INSTANTIATE_TEST_SUITE_P(AtEveryStep, FiberStep,
 TEST_F(Fibers, OneThatAGreyThreadLeavesIsGrey) {
   const auto noasync = std::exchange(lull::gc::options.noasync, 1u);  // T0 answers when it wants to
   std::atomic<int> stage{0};
+  std::atomic<bool> holds{false};  // T0 answers nothing from here on
   Hidden object;
   Node* gift = nullptr;
   Task task([&](Task& self) {
@@ -239,6 +240,7 @@ TEST_F(Fibers, OneThatAGreyThreadLeavesIsGrey) {
       object = Hidden(node.get());
       stage = 1;
       while (stage != 2) lull::safepoint();
+      holds = true;
       while (stage != 3) {
       }
       gift = node.get();
@@ -256,7 +258,7 @@ TEST_F(Fibers, OneThatAGreyThreadLeavesIsGrey) {
   Stepper stepper;
   stepper.run_to(Step::barriers_on);
   stage = 2;
-  std::this_thread::yield();
+  while (!holds) std::this_thread::yield();
   std::thread finishing([&] { stepper.finish(); });
   // This thread becomes black; T0 does not answer.
   while (lull::gc::self().scanned_cycle != lull::gc::current_cycle.load()) lull::safepoint();

@@ -5,12 +5,14 @@
 // fiber allocates from that of the thread that it happens to run on. A thread of its own collects, full and young by turns. In the end every
 // fiber goes on and looks at what it holds.
 //
-//   mn [FIBERS [COLLECTIONS [WORKERS]]]     defaults: 100000 10 2
+//   mn [FIBERS [COLLECTIONS [WORKERS [stealing|sharing]]]]     defaults: 100000 10 2 stealing
+// With `sharing` all workers take from one queue, so that nearly every fiber goes on in whatever thread.
 #include <atomic>
 #include <boost/fiber/all.hpp>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <lull/boost_fiber.h>
 #include <lull/lull.h>
 #include <memory>
@@ -108,10 +110,35 @@ void consume(std::uint64_t id, Channel& in) {
       if (!is_whole(node, id + n)) ++lost;
 }
 
-// Idle workers look for fibers to steal all the time: told to sleep (suspend), they wake for their own fibers only.
-void run_worker(unsigned workers, boost::fibers::barrier& end) {
-  boost::fibers::use_scheduling_algorithm<lull::blocking_algorithm<boost::fibers::algo::work_stealing>>(workers);
+enum class Scheduling { stealing, sharing };
+
+// Idle workers look for fibers all the time: told to sleep (suspend), they wake for their own fibers only.
+void schedule(Scheduling how, unsigned workers) {
+  if (how == Scheduling::sharing) boost::fibers::use_scheduling_algorithm<lull::blocking_algorithm<boost::fibers::algo::shared_work>>();
+  else boost::fibers::use_scheduling_algorithm<lull::blocking_algorithm<boost::fibers::algo::work_stealing>>(workers);
+}
+
+void run_worker(Scheduling how, unsigned workers, boost::fibers::barrier& end) {
+  schedule(how, workers);
   end.wait();
+}
+
+// Once all are parked. On a thread of its own: shared_work picks a thread's main fiber only when the queue is empty, which it may never be while
+// the pairs run.
+void collect(std::uint64_t fibers, int collections) {
+  using Clock = std::chrono::steady_clock;
+  while (parked < fibers) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  std::printf("%llu fibers parked\n", static_cast<unsigned long long>(fibers));
+  for (int i = 0; i < collections; ++i) {
+    const Clock::time_point start = Clock::now();
+    if (i % 2 == 0) lull::collect();
+    else lull::collect_young();
+    const std::chrono::duration<double, std::milli> took = Clock::now() - start;
+    const lull::fiber_stats read = lull::read_fiber_stats();
+    std::printf("collection %2d, %-5s  %7.1f ms   %6u stacks read, %7.1f MiB\n", i + 1, i % 2 == 0 ? "full" : "young", took.count(),
+                read.stacks_read, static_cast<double>(read.bytes_read) / (1 << 20));
+  }
+  stop = true;
 }
 
 double microseconds(std::uint64_t ns) { return static_cast<double>(ns) / 1000; }
@@ -127,13 +154,13 @@ int main(int argc, char** argv) {
   const std::uint64_t fibers = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 100'000;
   const int collections = argc > 2 ? std::atoi(argv[2]) : 10;
   const unsigned workers = argc > 3 ? static_cast<unsigned>(std::atoi(argv[3])) : 2;
+  const Scheduling how = argc > 4 && std::strcmp(argv[4], "sharing") == 0 ? Scheduling::sharing : Scheduling::stealing;
   constexpr unsigned kPairs = 16;
-  using Clock = std::chrono::steady_clock;
 
   boost::fibers::barrier end(workers);
   std::vector<std::thread> threads;
-  for (unsigned i = 1; i < workers; ++i) threads.emplace_back(run_worker, workers, std::ref(end));
-  boost::fibers::use_scheduling_algorithm<lull::blocking_algorithm<boost::fibers::algo::work_stealing>>(workers);
+  for (unsigned i = 1; i < workers; ++i) threads.emplace_back(run_worker, how, workers, std::ref(end));
+  schedule(how, workers);
 
   // While a fiber is parked nobody else touches its variables: young cycles need not read it again.
   lull::fiber_stack_allocator<> parking(32 * 1024, lull::parked_stack::stays);
@@ -148,22 +175,7 @@ int main(int argc, char** argv) {
     active.emplace_back(boost::fibers::launch::post, std::allocator_arg, running, [i, &channel] { produce((i + 1ull) << 32, channel); });
     active.emplace_back(boost::fibers::launch::post, std::allocator_arg, running, [i, &channel] { consume((i + 1ull) << 32, channel); });
   }
-  while (parked < fibers) boost::this_fiber::yield();
-
-  std::printf("%llu fibers parked, %u workers\n", static_cast<unsigned long long>(fibers), workers);
-  std::thread collector([&] {
-    for (int i = 0; i < collections; ++i) {
-      const Clock::time_point start = Clock::now();
-      if (i % 2 == 0) lull::collect();
-      else lull::collect_young();
-      const std::chrono::duration<double, std::milli> took = Clock::now() - start;
-      const lull::fiber_stats read = lull::read_fiber_stats();
-      std::printf("collection %2d, %-5s  %7.1f ms   %6u stacks read, %7.1f MiB\n", i + 1, i % 2 == 0 ? "full" : "young", took.count(),
-                  read.stacks_read, static_cast<double>(read.bytes_read) / (1 << 20));
-    }
-    stop = true;
-  });
-  while (!stop) boost::this_fiber::yield();
+  std::thread collector(collect, fibers, collections);
   for (boost::fibers::fiber& fiber : active) fiber.join();
   for (Gate& gate : gates) gate.release();
   while (finished < fibers) boost::this_fiber::yield();
