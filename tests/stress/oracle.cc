@@ -17,6 +17,7 @@
 #include "gc/cycle/driver.h"
 #include "tests/stress/disturb.h"
 #include "tests/stress/modes.h"
+#include "tests/stress/on_fibers.h"
 #include "tests/stress/player.h"
 
 namespace lull::stress {
@@ -202,6 +203,9 @@ void play_round(const Run& run, std::uint64_t seed) {
   Habits habits;
   habits.may_start_threads = !run.mode->failing_mappings;
   habits.many_mappings = run.mode->failing_mappings;
+  const int steps = run.steps * run.mode->per_mille_of_steps / 1000;
+  std::optional<PlayersOnFibers> fibers;
+  if (run.mode->fibers_a_thread > 0) fibers.emplace(threads_of(run) * run.mode->fibers_a_thread, seed, habits, steps / run.mode->fibers_a_thread);
   std::vector<std::thread> threads;
   for (int t = 0; t < threads_of(run); ++t)
     threads.emplace_back([&, t] {
@@ -213,7 +217,8 @@ void play_round(const Run& run, std::uint64_t seed) {
         blocking_region waiting;
         while (!go) std::this_thread::yield();
       }
-      Player(seed + static_cast<std::uint64_t>(t), habits).play(run.steps * run.mode->per_mille_of_steps / 1000);
+      if (fibers) fibers->run_some();
+      else Player(seed + static_cast<std::uint64_t>(t), habits).play(steps);
     });
   blocking_region joining;
   while (ready != threads_of(run)) std::this_thread::yield();

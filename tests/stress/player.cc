@@ -46,10 +46,15 @@ bool is_at(const char* found, const Edge& edge) {
 
 void Player::play(int steps) {
   for (int i = 0; i < steps; ++i) try {
+      if (i % 8 == 0) pause();
       step();
     } catch (const std::bad_alloc&) {
       world.out_of_memory.fetch_add(1, std::memory_order_relaxed);
     }
+}
+
+void Player::pause() {
+  if (habits_.pause) habits_.pause();
 }
 
 void Player::step() {
@@ -349,6 +354,7 @@ void Player::hold_for_a_while() {
   Held held[4];
   for (Held& h : held)
     if (const Held holder = find()) h = cut_edge(holder, pick(edges_of(holder)));
+  pause();
   if (pick(2) == 0) {
     blocking_region sleeping;
     ::usleep(static_cast<useconds_t>(pick(300)));  // one call: std::this_thread::sleep_for() never ends where signals come every 50 us
@@ -366,6 +372,7 @@ void Player::hold_for_a_while() {
   const Held held = depth % 8 == 0 ? make_any() : find();
   volatile std::uint64_t padding[24] = {};
   if (depth > 0) hold_deep_down(depth - 1);
+  else pause();
   meet(held);
   if (padding[0] == 0 && depth % 16 == 0) put_anywhere(held);
 }
@@ -379,6 +386,7 @@ void Player::hold_across_a_jump() {
     kept = held.p;
     kept_id = held.id;
     make_garbage();
+    pause();
     std::longjmp(environment, 1);
   }
   const Held held{kept, kept_id};
@@ -406,6 +414,7 @@ void Player::hold_across_an_exception() {
     throw Exception{as_ptr(held), held.id};
   } catch (const Exception& e) {
     const Held held{e.node.get(), e.id};
+    pause();
     meet_whole(held);
     put_anywhere(held);
   }
@@ -433,6 +442,7 @@ void Player::start_thread() {
   std::thread([&] {
     Habits quiet = habits_;
     quiet.may_start_threads = false;
+    quiet.pause = nullptr;  // it runs on its thread's own stack
     Player(seed, quiet).play(50);
   }).join();
 }

@@ -1,6 +1,7 @@
 // One thread of a run: random operations on the shared graph, from a seed.
 #pragma once
 
+#include <functional>
 #include <random>
 
 #include "tests/stress/world.h"
@@ -10,6 +11,7 @@ namespace lull::stress {
 struct Habits {
   bool may_start_threads = true;  // attaching a thread needs memory
   bool many_mappings = false;     // large objects more often
+  std::function<void()> pause;    // on a fiber: another one's turn; holds no lock
 };
 
 class Player {
@@ -20,6 +22,7 @@ class Player {
  private:
   std::size_t pick(std::size_t n) { return static_cast<std::size_t>(random_() % n); }
   void step();
+  void pause();  // on a fiber
 
   // Walking. Each hands out an object that is on this thread's stack from then on, or nothing.
   Held take_from_root();
