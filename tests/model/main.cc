@@ -78,6 +78,12 @@ static const std::map<std::string, bool Config::*> kSwitches = {
     {"fiber_store_dirties", &Config::fiber_store_dirties},
     {"fiber_lossy", &Config::fiber_lossy},
     {"fiber_early", &Config::fiber_early},
+    {"coro_enter_scans", &Config::coro_enter_scans},
+    {"coro_grey_scans", &Config::coro_grey_scans},
+    {"coro_running_scans", &Config::coro_running_scans},
+    {"coro_leave_scans", &Config::coro_leave_scans},
+    {"coro_leave_dirties", &Config::coro_leave_dirties},
+    {"coro_leave_greys", &Config::coro_leave_greys},
 };
 
 static bool set_shape(Shape& sh, const std::string& key, int v) {
@@ -93,6 +99,8 @@ static bool set_shape(Shape& sh, const std::string& key, int v) {
     sh.one_card = v != 0;
   else if (key == "fiber")
     sh.fiber = v != 0;
+  else if (key == "coro")
+    sh.coro = v != 0;
   else if (key == "tso") {
     sh.tso = v > 0;
     sh.sb = v;

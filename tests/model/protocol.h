@@ -72,6 +72,14 @@ struct Config {
   bool fiber_store_dirties = true;  // a store to its variable dirties its card, with fiber_card
   bool fiber_lossy = false;         // with lossy_clean: its card too is listed first and zeroed later
   bool fiber_early = false;         // the collector reads it before all threads have answered HS2
+  // Sh.coro: one object may be a coroutine's frame. Threads run in it by turns, and then its field is a local variable: nothing that
+  // they do with it passes a barrier. While it is suspended it is an object as any other.
+  bool coro_enter_scans = true;    // a black thread shades what it holds before it runs in it, unless that was done
+  bool coro_grey_scans = true;     // so does a grey one whose flag is on
+  bool coro_running_scans = true;  // scanned with the stack of the thread that runs in it
+  bool coro_leave_scans = true;    // a grey thread whose flag is on shades what it holds when it leaves
+  bool coro_leave_dirties = true;  // leaving it dirties its card
+  bool coro_leave_greys = true;    // left by a grey thread it is grey, though that has shaded what it holds
 };
 
 enum MutatorPc : u8 {
@@ -90,7 +98,8 @@ enum MutatorPc : u8 {
   al_bit,
   lk_act,
   lk_cas,
-  lk_shade
+  lk_shade,
+  co_leave
 };
 enum CollectorPc : u8 {
   c_idle,
@@ -465,6 +474,9 @@ class Protocol {
                      t, o});
         return;
       }
+      case co_leave:
+        leave_frame(s, t, emit);
+        return;
       default:
         lock_steps(s, t, emit);
         return;
@@ -513,8 +525,10 @@ class Protocol {
       }
     // loads: into an empty register, or over one that holds something (then the other is the base, or itself)
     if (c_.sh.fiber) fiber_steps(s, t, free_reg, held, emit);
+    if (c_.sh.coro) frame_steps(s, t, free_reg, held, emit);
     for (int src = 1; src <= n_ + 1; ++src) {
       if (src == global_ ? !c_.use_global : !held(src)) continue;
+      if (src == s.frame && s.frame_runner) continue;  // frame_steps
       for (int f = 0; f < (src == global_ ? 1 : c_.sh.f); ++f) {
         u8 v = read(s, t, src, f);
         if (!v || held(v)) continue;
@@ -542,7 +556,8 @@ class Protocol {
       }
     // stores
     for (int dst = 1; dst <= n_ + 2; ++dst) {
-      if (dst == fiber_ ? !c_.fiber_store || s.runner != 0 : dst == global_ ? !c_.use_global : !held(dst)) continue;
+      if (dst == fiber_ ? !c_.fiber_store || s.runner != 0 : dst == global_ ? !c_.use_global : !held(dst) && !runs_in(s, t, dst)) continue;
+      if (dst == s.frame && s.frame_runner == 2 - t) continue;  // its own runner stores through the barrier, too
       for (int f = 0; f < (dst >= global_ ? 1 : c_.sh.f); ++f) {
         const Mutator& other = s.m[1 - t];
         if (c_.wr == Writers::exclusive && in_barrier(other) && other.slot == dst && other.field == f)
@@ -603,6 +618,11 @@ class Protocol {
             born(x, t, u8(o), out);
             x.m[t].reg[free_reg] = u8(o);
             emit(x, Step{out ? "T%d allocates o%d, after an early snapshot" : "T%d allocates o%d", t, o});
+            if (!c_.sh.coro || s.frame) continue;
+            x.frame = u8(o);
+            x.frame_runner = u8(t + 1);
+            x.frame_black = m.black;
+            emit(x, Step{"T%d allocates o%d, a coroutine's frame, and runs in it", t, o});
           }
         }
       }
@@ -695,6 +715,72 @@ class Protocol {
       y.pc = st_flag;
       emit(x, Step{"T%d copies o%d from a variable of the fiber that it does not run on", t, s.fiber});
     }
+  }
+
+  // ---- coroutines
+  bool runs_in(const State& s, int t, int o) const { return s.frame == o && s.frame_runner == t + 1; }
+  u8& in_frame(State& x) const { return x.field[x.frame - 1][0]; }
+  void shade_frame(State& x, int t) const {
+    const u8 v = in_frame(x);
+    if (!white(x, v)) return;
+    if (x.term == terminating) x.term = marking;
+    grey(x, t, v);
+  }
+  template <class Held, class Emit>
+  void frame_steps(const State& s, int t, int free_reg, Held&& held, Emit&& emit) const {
+    const Mutator& m = s.m[t];
+    if (!s.frame) return;
+    const u8 v = s.field[s.frame - 1][0];
+    // The program keeps the variable as it is while another thread stores to it or copies out of it.
+    bool used = false;
+    for (const Mutator& other : s.m)
+      used |= in_barrier(other) && (other.slot == s.frame || (other.slot == 0 && other.neu == v && v));
+    State x = s;
+    if (s.frame_runner == 0) {
+      if (!held(s.frame) || used) return;
+      x.frame_runner = u8(t + 1);
+      if (flag(s, t) && !s.frame_black && (m.black ? c_.coro_enter_scans : c_.coro_grey_scans)) shade_frame(x, t);
+      x.frame_black |= m.black;
+      emit(x, Step{"T%d resumes the coroutine o%d", t, s.frame});
+      return;
+    }
+    if (s.frame_runner != t + 1) {
+      if (!c_.peek || !v || free_reg < 0 || held(v)) return;
+      x.m[t].reg[free_reg] = x.m[t].neu = v;
+      x.m[t].pc = st_flag;
+      emit(x, Step{"T%d copies o%d from a variable of the coroutine that it does not run", t, v});
+      return;
+    }
+    if (c_.coro_leave_dirties) write_card(x, t, s.frame, 1);
+    x.m[t].pc = co_leave;
+    emit(x, Step{"T%d dirties the card of the coroutine's frame o%d", t, s.frame});
+    if (v && free_reg >= 0 && !held(v)) {
+      x = s;
+      x.m[t].reg[free_reg] = v;
+      emit(x, Step{"T%d copies o%d from the coroutine's variable", t, v});
+    }
+    if (v && !used) {
+      x = s;
+      in_frame(x) = 0;
+      emit(x, Step{"T%d drops o%d from the coroutine's variable", t, v});
+    }
+    if (v) return;
+    for (int r = 0; r < c_.sh.regs[t]; ++r)
+      if (m.reg[r]) {
+        x = s;
+        in_frame(x) = m.reg[r];
+        emit(x, Step{"T%d copies o%d to the coroutine's variable", t, m.reg[r]});
+      }
+  }
+  template <class Emit>
+  void leave_frame(const State& s, int t, Emit&& emit) const {
+    State x = s;
+    Mutator& y = x.m[t];
+    if (flag(s, t) && !y.black && c_.coro_leave_scans) shade_frame(x, t);
+    x.frame_black = y.black || (!c_.coro_leave_greys && flag(s, t));
+    x.frame_runner = 0;
+    y.pc = idle;
+    emit(x, Step{"T%d suspends the coroutine o%d", t, s.frame});
   }
 
   template <class Emit>
@@ -815,6 +901,10 @@ class Protocol {
     };
     for (int r = 0; r < c_.sh.regs[t]; ++r) see(m.reg[r]);
     if (x.runner == t + 1) see(x.fiber);
+    if (x.frame_runner == t + 1) {
+      see(x.frame);
+      if (c_.coro_running_scans) see(in_frame(x));
+    }
     if (c_.keep_alive && in_barrier(m)) {
       see(m.old);
       see(m.neu);
@@ -851,6 +941,7 @@ class Protocol {
           scan(x, t);
           y.black = 1;
           if (s.runner == t + 1) x.fiber_black = 1;
+          if (s.frame_runner == t + 1) x.frame_black = 1;
           y.epoch = 2;
           hand_over();
         }
@@ -859,6 +950,7 @@ class Protocol {
         scan(x, t);
         y.black = 1;
         if (s.runner == t + 1) x.fiber_black = 1;
+        if (s.frame_runner == t + 1) x.frame_black = 1;
         y.epoch = 2;
         hand_over();
         what = inside ? "T%d answers HS2 (scan) inside an operation" : "T%d answers HS2 (scan)";
@@ -957,6 +1049,7 @@ class Protocol {
     };
     if (c_.use_global) add(s.global);
     add(s.fiber);
+    if (s.frame_runner) add(s.frame);
     for (int t = 0; t < kThreads; ++t) {
       const Mutator& m = s.m[t];
       for (int k = 0; k < c_.sh.regs[t]; ++k) add(m.reg[k]);
@@ -1223,7 +1316,8 @@ class Protocol {
         x.hadwork = 0;
         x.work = x.list = x.todo = 0;
         x.rooted = 0;
-        x.fiber_black = x.fiber_read = x.fiber_listed = 0;
+        x.fiber_black = x.fiber_read = x.fiber_listed = x.frame_black = 0;
+        if (s.frame && !(x.alloc & bit(s.frame))) x.frame = x.frame_runner = 0;
         x.cur = 0;
         x.term = marking;
         x.full = 0;

@@ -48,6 +48,9 @@ struct State {
   u8 fiber, runner;
   u8 fiber_black, fiber_read;     // scanned in this cycle; the collector's pass over parked stacks is done
   u8 fiber_dirty, fiber_listed;   // option fiber_card: as an old object's card
+  // Option coro: the object that is a coroutine's frame; 0: none is. 0: suspended; t+1: thread t runs in it
+  u8 frame, frame_runner;
+  u8 frame_black;  // what it holds was shaded in this cycle
   Mutator m[kThreads];
 };
 
@@ -58,6 +61,7 @@ struct Shape {
   bool alike = false;
   bool one_card = false;
   bool fiber = false;
+  bool coro = false;
 };
 
 // One walk over all members serves packing and unpacking, so the two cannot disagree.
@@ -94,10 +98,15 @@ void transfer(Io&& io, State& s, const Shape& sh) {
     io(s.fiber_dirty, 1);
     io(s.fiber_listed, 1);
   }
+  if (sh.coro) {
+    io(s.frame, id);
+    io(s.frame_runner, 2);
+    io(s.frame_black, 1);
+  }
   for (int t = 0; t < kThreads; ++t) {
     Mutator& m = s.m[t];
     for (int r = 0; r < sh.regs[t]; ++r) io(m.reg[r], id);
-    io(m.pc, 4);
+    io(m.pc, sh.coro ? 5 : 4);
     io(m.slot, target);
     if (sh.f > 1) io(m.field, 1);
     io(m.old, id);
@@ -143,6 +152,7 @@ inline State rename(const State& s, const u8* to, const Shape& sh) {
   r.weak = to[s.weak];
   r.cur = to[s.cur];
   r.fiber = to[s.fiber];
+  r.frame = to[s.frame];
   for (Mutator& m : r.m) {
     for (u8& x : m.reg) x = to[x];
     m.slot = to[m.slot];
@@ -171,6 +181,7 @@ inline State name_by_walk(const State& s, const Shape& sh) {
   meet(s.weak);
   meet(s.cur);
   meet(s.fiber);
+  meet(s.frame);
   for (int t = 0; t < kThreads; ++t) {
     const Mutator& m = s.m[t];
     for (int r = 0; r < sh.regs[t]; ++r) meet(m.reg[r]);
@@ -235,6 +246,7 @@ Packed<W> pack(const State& s, const Shape& sh) {
           std::swap(c.m[0], c.m[1]);
           c.pend = u8((c.pend >> 1 & 1) | (c.pend << 1 & 2));
           if (c.runner) c.runner = u8(3 - c.runner);
+          if (c.frame_runner) c.frame_runner = u8(3 - c.frame_runner);
         }
         if (r0) {
           if (!c.m[0].reg[0] || !c.m[0].reg[1]) continue;
