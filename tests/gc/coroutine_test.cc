@@ -15,7 +15,6 @@
 #include "gc/cycle/driver.h"
 #include "gc/cycle/stepper.h"
 #include "gc/model/options.h"
-#include "gc/model/phase.h"
 #include "lull/coroutine.h"
 #include "lull/lull.h"
 #include "tests/support/hidden.h"
@@ -268,62 +267,6 @@ TEST_F(Coroutines, WhatARunningOneHoldsIsScannedWithItsThread) {
   body.resume();
   EXPECT_EQ(value, 3);
   EXPECT_TRUE(body.done());
-}
-
-// Rule 20, of grey threads: T1, black, looks into it; T0, grey, resumes it and ends the variable, then answers handshake 2 without the reference.
-TEST_F(Coroutines, WhatABlackThreadSawInItOutlivesItsEndOnAGreyOne) {
-  const auto noasync = std::exchange(lull::gc::options.noasync, 1u);  // T0 answers when it wants to
-  std::atomic<int> stage{0};
-  std::atomic<bool> holds{false};  // T0 answers nothing from here on
-  Hidden object;
-  Node** variable = nullptr;
-  task<> body = [](Hidden& made, Node**& to) -> task<> {
-    Node* raw = make_node(5);
-    made = Hidden(raw);
-    to = &raw;
-    co_await std::suspend_always{};
-    end_unseen(raw);
-    co_await std::suspend_always{};
-  }(object, variable);
-  body.resume();
-  clear_stack_below();
-  std::thread grey([&] {
-    lull::attach_thread();
-    stage = 1;
-    while (stage != 2) lull::safepoint();
-    holds = true;
-    while (stage != 3) {
-    }
-    body.resume();
-    stage = 4;
-    lull::blocking_region done;  // the driver answers for it
-    while (stage != 5) std::this_thread::yield();
-  });
-  {
-    lull::blocking_region waiting;
-    while (stage != 1) std::this_thread::yield();
-  }
-  Stepper stepper;
-  stepper.run_to(Step::barriers_on);
-  stage = 2;
-  while (!holds) std::this_thread::yield();
-  std::thread finishing([&] { stepper.finish(); });
-  while (lull::gc::self().scanned_cycle != lull::gc::current_cycle.load()) lull::safepoint();
-  Node* volatile seen = *variable;
-  stage = 3;
-  {
-    lull::blocking_region waiting;
-    while (stage != 4) std::this_thread::yield();
-    finishing.join();
-  }
-  EXPECT_TRUE(is_allocated(object));
-  EXPECT_EQ(seen->value, 5);
-  stage = 5;
-  {
-    lull::blocking_region waiting;
-    grey.join();
-  }
-  lull::gc::options.noasync = noasync;
 }
 
 TEST_F(Coroutines, OneThatNothingRefersToGoesWithWhatItHolds) {
