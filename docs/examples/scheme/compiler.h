@@ -17,6 +17,8 @@ typedef struct Variable {
   bool mutated, captured, late, is_loop; /* late: a letrec computes it after procedures that may have captured it */
   int references;
   int slot;
+  int pending;         /* references that the generator has not passed yet; see emit.c */
+  bool in_scope;       /* its slot holds it */
   size_t label;        /* of a loop: its first instruction */
   Lambda* loop;        /* of a loop: its parameters */
 } Variable;
@@ -30,6 +32,8 @@ struct Lambda {
   Node* body;
   Value name;
   Lambda* outer;
+  Variable* self;      /* its name, from a letrec, that nobody changes */
+  int parameters_end;  /* of a loop: the first slot above its parameters */
   Variable** free;
   int free_count, free_room;
 };

@@ -25,12 +25,25 @@ static Value make_continuation(Machine* m, Value words, size_t size, Value pc, s
   return k;
 }
 
-void capture(Machine* m, Value* base, Instruction* pc, size_t delta) {
-  const size_t size = (size_t)(base - 1 - m->stack);
+/* What no frame below `base` will look at again becomes 0: the copy would keep it as long as the frame (a program is to be safe for space, Appel). */
+static void clear_dead_slots(const Machine* m, Value* base) {
+  while (base > m->stack + FRAME_HEAD) {
+    const Instruction* pc = (const Instruction*)base[-3];
+    base -= slots_of(base[-2]);
+    const Code* code = PROC(base[-1])->code;
+    const DeadSlot* dead = (const DeadSlot*)(const void*)(code->instructions + code->dead_at);
+    for (uint32_t i = 0; i < code->dead_count; ++i)
+      if (code->instructions + dead[i].at == pc) base[dead[i].slot] = fixnum(0);
+  }
+}
+
+void capture(Machine* m, Value* base) {
+  const size_t size = (size_t)(base - FRAME_HEAD - m->stack);
   if (size == 0 && m->under != 0 && PROC(m->under)->free[KONT_WINDERS] == m->winders) return;
+  clear_dead_slots(m, base);
   Value* words = size == 0 ? NULL : new_words(size);
   for (size_t i = 0; i < size; ++i) initialize(&words[i], m->stack[i]);
-  m->under = make_continuation(m, raw(words), size, raw(pc), (size_t)(base - delta - m->stack));
+  m->under = make_continuation(m, raw(words), size, base[-3], (size_t)(base - m->stack) - slots_of(base[-2]));
 }
 
 Value* reinstate(Machine* m, Instruction** pc) {
@@ -40,25 +53,20 @@ Value* reinstate(Machine* m, Instruction** pc) {
   const Value* words = (const Value*)f[KONT_WORDS];
   const size_t size = (size_t)integer_of(f[KONT_SIZE]), top = (size_t)integer_of(f[KONT_BASE]);
   size_t low = top; /* base of the lowest frame to bring back */
-  size_t link;
-  for (;;) {
-    link = low + (size_t)integer_of(PROC(words[low - 1])->code->link);
-    if (low == 1 || size - low >= FRAMES_BACK) break;
-    low -= slots_of(words[link + 1]);
-  }
-  memcpy(m->stack, words + low - 1, (size - low + 1) * sizeof(Value));
-  m->top = m->stack + (size - low + 1);
+  while (low != FRAME_HEAD && size - low < FRAMES_BACK) low -= slots_of(words[low - 2]);
+  memcpy(m->stack, words + low - FRAME_HEAD, (size - low + FRAME_HEAD) * sizeof(Value));
+  m->top = m->stack + (size - low + FRAME_HEAD);
   *pc = (Instruction*)f[KONT_PC];
-  if (low == 1) {
+  if (low == FRAME_HEAD) {
     m->under = f[KONT_PARENT];
   } else {
-    m->stack[link - low + 1] = raw(after_underflow());
-    m->stack[link - low + 2] = way_back(0, 0);
-    const Value rest = make_continuation(m, f[KONT_WORDS], low - 1, words[link], low - slots_of(words[link + 1]));
+    m->stack[0] = raw(after_underflow());
+    m->stack[1] = way_back(0);
+    const Value rest = make_continuation(m, f[KONT_WORDS], low - FRAME_HEAD, words[low - 3], low - slots_of(words[low - 2]));
     f = PROC(m->under)->free;
     store(&PROC(rest)->free[KONT_PARENT], f[KONT_PARENT]);
     store(&PROC(rest)->free[KONT_WINDERS], f[KONT_WINDERS]);
     m->under = rest;
   }
-  return m->stack + 1 + (top - low);
+  return m->stack + FRAME_HEAD + (top - low);
 }

@@ -3,256 +3,111 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler.h"
-#include "instructions.h"
+#include "generator.h"
 
-enum { MOST_SLOTS = 250, MOST_OFFSET = 32767 };
+static void effect(Generator* g, Node* n, int free);
 
-typedef struct Generator {
-  Compiler* c;
-  Lambda* lambda;
-  Instruction* code; /* arena */
-  size_t count, room;
-  Value* constants;  /* arena */
-  size_t constant_count, constant_room;
-  int frame;         /* slots */
-  int most_live;     /* see simple_call(); otherwise as many as there are */
-} Generator;
-
-typedef struct Patches { size_t at; struct Patches* next; } Patches; /* jumps to a place that is not known yet */
-
-static int larger(int a, int b) { return a > b ? a : b; }
-
-static void* grown(Compiler* c, const void* old, size_t bytes, size_t new_bytes) {
-  void* p = arena(c, new_bytes);
-  if (bytes != 0) memcpy(p, old, bytes);
-  return p;
-}
-
-static size_t emit(Generator* g, Op op, int live, int a, int b, int c) {
-  if (g->count == g->room) {
-    const size_t room = g->room * 2 + 32;
-    g->code = grown(g->c, g->code, g->count * sizeof *g->code, room * sizeof *g->code);
-    g->room = room;
-  }
-  g->frame = larger(g->frame, live + 1);
-  if (g->frame > MOST_SLOTS) syntax_error(g->c, "a procedure has too many variables", g->lambda->name);
-  if (live > g->most_live) live = g->most_live;
-  g->code[g->count] = (Instruction){(uint8_t)op, (uint8_t)live, (uint16_t)a, (uint16_t)b, (uint16_t)c};
-  return g->count++;
-}
-
-static int constant_index(Generator* g, Value v) {
-  for (size_t i = 0; i < g->constant_count; ++i)
-    if (g->constants[i] == v) return (int)i;
-  if (g->constant_count == g->constant_room) {
-    const size_t room = g->constant_room * 2 + 16;
-    g->constants = grown(g->c, g->constants, g->constant_count * sizeof(Value), room * sizeof(Value));
-    g->constant_room = room;
-  }
-  g->constants[g->constant_count] = v;
-  return (int)g->constant_count++;
-}
-
-static void jump_to_here(Generator* g, Patches* patches) {
-  for (; patches != NULL; patches = patches->next) {
-    const size_t offset = g->count - patches->at - 1;
-    if (offset > MOST_OFFSET) syntax_error(g->c, "a procedure is too large", g->lambda->name);
-    g->code[patches->at].c = (uint16_t)offset;
-  }
-}
-static void add_patch(Generator* g, Patches** list, size_t at) {
-  Patches* p = arena(g->c, sizeof *p);
-  *p = (Patches){at, *list};
-  *list = p;
-}
-
-/* Value of `n` into slot `to` <= free; written last. In tail position: returns it. */
-static void value(Generator* g, Node* n, int to, int free, bool tail);
-static void branch(Generator* g, Node* n, int free, bool sense, Patches** taken);
-
-static int link_slot(const Generator* g) { return g->lambda->count; }
-static int first_free_slot(const Lambda* l) { return l->count + 2; }
+static int first_free_slot(const Lambda* l) { return l->count; }
 
 static int free_index(const Generator* g, const Variable* v) {
   for (int i = 0; i < g->lambda->free_count; ++i)
     if (g->lambda->free[i] == v) return i;
   abort();
 }
-static bool is_own(const Generator* g, const Variable* v) { return v->owner == g->lambda; }
-
-/* The slot that holds the value of `n`: a variable's own one, or `free`. */
-static int operand(Generator* g, Node* n, int free) {
-  if (n->type == LOCAL && is_own(g, n->variable) && !is_boxed(n->variable)) return n->variable->slot;
+int operand(Generator* g, Node* n, int free) {
+  if (is_operand(g, n)) return n->variable->slot;
   value(g, n, free, free, false);
   return free;
 }
-
-/* ---- Primitives that are instructions ---- */
-
-typedef enum { TEST, VALUE, EFFECT } InlinedUse;
-static const struct Inlined { const char* name; int arguments; InlinedUse use; Op op, opposite; bool swapped; } inlined[] = {
-    {"null?", 1, TEST, IF_NULL, IF_NOT_NULL, false}, {"pair?", 1, TEST, IF_PAIR, IF_NOT_PAIR, false}, {"zero?", 1, TEST, IF_ZERO, IF_NOT_ZERO, false},
-    {"eq?", 2, TEST, IF_EQ, IF_NOT_EQ, false}, {"<", 2, TEST, IF_LESS, IF_NOT_LESS, false}, {">", 2, TEST, IF_LESS, IF_NOT_LESS, true},
-    {"<=", 2, TEST, IF_AT_MOST, IF_NOT_AT_MOST, false}, {">=", 2, TEST, IF_AT_MOST, IF_NOT_AT_MOST, true}, {"=", 2, TEST, IF_SAME, IF_NOT_SAME, false},
-    {"cons", 2, VALUE, CONS, CONS, false}, {"+", 2, VALUE, ADD, ADD, false}, {"-", 2, VALUE, SUBTRACT, SUBTRACT, false}, {"*", 2, VALUE, MULTIPLY, MULTIPLY, false},
-    {"quotient", 2, VALUE, QUOTIENT, QUOTIENT, false}, {"remainder", 2, VALUE, REMAINDER, REMAINDER, false},
-    {"vector-ref", 2, VALUE, VECTOR_REF, VECTOR_REF, false}, {"car", 1, VALUE, CAR, CAR, false}, {"cdr", 1, VALUE, CDR, CDR, false},
-    {"cadr", 1, VALUE, CADR, CADR, false}, {"cddr", 1, VALUE, CDDR, CDDR, false}, {"caar", 1, VALUE, CAAR, CAAR, false},
-    {"vector-length", 1, VALUE, VECTOR_LENGTH, VECTOR_LENGTH, false}, {"vector-set!", 3, EFFECT, VECTOR_SET, VECTOR_SET, false},
-    {"set-car!", 2, EFFECT, SET_CAR, SET_CAR, false}, {"set-cdr!", 2, EFFECT, SET_CDR, SET_CDR, false}};
-
-static const struct Inlined* inlined_of(const Node* n) {
-  if (n->type != CALL || n->child[0]->type != GLOBAL || SYMBOL(n->child[0]->value)->syntax != TRUE) return NULL;
-  const char* name = STRING(SYMBOL(n->child[0]->value)->name)->bytes;
-  for (size_t i = 0; i < sizeof inlined / sizeof *inlined; ++i)
-    if (inlined[i].arguments == n->count - 1 && strcmp(inlined[i].name, name) == 0) return &inlined[i];
-  return NULL;
+void operand_used(Generator* g, const Node* n) {
+  if (is_operand(g, n)) used(g, n);
 }
-static bool is_not(const Node* n) {
-  return n->type == CALL && n->count == 2 && n->child[0]->type == GLOBAL && SYMBOL(n->child[0]->value)->syntax == TRUE &&
-         strcmp(STRING(SYMBOL(n->child[0]->value)->name)->bytes, "not") == 0;
-}
-
-/* Operands into slots, in order; returns how many slots are live then. */
-static int operands(Generator* g, Node* n, int free, int slots[3]) {
-  for (int i = 1; i < n->count; ++i) {
-    slots[i - 1] = operand(g, n->child[i], free);
-    if (slots[i - 1] == free) ++free;
-  }
-  return free;
-}
-
-/* Computing it allocates nothing, and if it fails nobody comes back for the frame. */
-static bool is_simple(const Node* n) {
-  if (n->type == CONSTANT || n->type == LOCAL || n->type == GLOBAL) return true;
-  const struct Inlined* p = inlined_of(n);
-  return p != NULL && (p->op == CAR || p->op == CDR || p->op == CADR || p->op == CDDR || p->op == CAAR) && is_simple(n->child[1]);
-}
-
-static bool is_small(const Node* n, int sign) {
-  return n->type == CONSTANT && is_fixnum(n->value) && integer_of(n->value) * sign >= -32768 && integer_of(n->value) * sign <= 32767;
-}
-
-static void inlined_value(Generator* g, const struct Inlined* p, Node* n, int to, int free) {
-  int s[3] = {0, 0, 0};
-  if ((p->op == ADD && is_small(n->child[2], 1)) || (p->op == SUBTRACT && is_small(n->child[2], -1))) {
-    const int x = operand(g, n->child[1], free);
-    const intptr_t k = integer_of(n->child[2]->value);
-    emit(g, ADD_SMALL, larger(free, x + 1), to, x, (int)(p->op == ADD ? k : -k) & 0xffff);
-    return;
-  }
-  const int live = operands(g, n, free, s);
-  if (p->use == VALUE) {
-    emit(g, p->op, live, to, s[0], s[1]);
-  } else {
-    emit(g, p->op, live, s[0], s[1], s[2]);
-    emit(g, CONST, free, to, constant_index(g, UNSPECIFIED), 0);
-  }
-}
-
-/* ---- Branches ---- */
-
-/* (let ((t x)) (if t t y)), which is what (or x y) has become */
-static bool is_or(const Node* n) {
-  return n->type == LET && n->count == 2 && n->variables[0]->references == 2 && n->child[1]->type == IF && n->child[1]->child[0]->type == LOCAL &&
-         n->child[1]->child[1]->type == LOCAL && n->child[1]->child[0]->variable == n->variables[0] && n->child[1]->child[1]->variable == n->variables[0];
-}
-
-/* Jumps if the truth of `n` is `sense`, goes on otherwise. */
-static void branch(Generator* g, Node* n, int free, bool sense, Patches** taken) {
-  const struct Inlined* p = inlined_of(n);
-  if (is_not(n)) return branch(g, n->child[1], free, !sense, taken);
-  if (n->type == CONSTANT) {
-    if ((n->value != FALSE) == sense) add_patch(g, taken, emit(g, JUMP, free, 0, 0, 0));
-    return;
-  }
-  if (p != NULL && p->op == IF_SAME && (is_small(n->child[1], 1) || is_small(n->child[2], 1))) {
-    const int number = is_small(n->child[2], 1) ? 2 : 1, x = operand(g, n->child[3 - number], free);
-    const Op op = sense ? IF_SAME_SMALL : IF_NOT_SAME_SMALL;
-    add_patch(g, taken, emit(g, op, larger(free, x + 1), x, (int)integer_of(n->child[number]->value) & 0xffff, 0));
-    return;
-  }
-  if (p != NULL && p->use == TEST) {
-    int s[3] = {0, 0, 0};
-    const int live = operands(g, n, free, s);
-    add_patch(g, taken, emit(g, sense ? p->op : p->opposite, live, p->swapped ? s[1] : s[0], p->swapped ? s[0] : s[1], 0));
-    return;
-  }
-  if (n->type == IF || is_or(n)) {
-    Patches *otherwise = NULL, *end = NULL;
-    if (n->type == IF && n->child[2]->type == CONSTANT) { /* (and x y) */
-      branch(g, n->child[0], free, false, (n->child[2]->value != FALSE) == sense ? taken : &end);
-      branch(g, n->child[1], free, sense, taken);
-    } else if (n->type == IF) {
-      branch(g, n->child[0], free, false, &otherwise);
-      branch(g, n->child[1], free, sense, taken);
-      add_patch(g, &end, emit(g, JUMP, free, 0, 0, 0));
-      jump_to_here(g, otherwise);
-      branch(g, n->child[2], free, sense, taken);
-    } else {
-      branch(g, n->child[0], free, true, sense ? taken : &end);
-      branch(g, n->child[1]->child[2], free, sense, taken);
-    }
-    jump_to_here(g, end);
-    return;
-  }
-  const int s = operand(g, n, free);
-  add_patch(g, taken, emit(g, sense ? IF_TRUE : IF_FALSE, larger(free, s + 1), s, 0, 0));
-}
-
-/* ---- Calls ---- */
 
 static void box_if_needed(Generator* g, const Variable* v, int free) {
   if (is_boxed(v)) emit(g, BOX, larger(free, v->slot + 1), v->slot, 0, 0);
 }
 
-/* The next iteration: all values first, then all variables. The last value may go to its place at once. */
-static void jump_of_loop(Generator* g, Node* n, int free) {
-  const Lambda* l = n->child[0]->variable->loop;
-  int from[MOST_SLOTS], at = free, last = l->count - 1;
+int bind(Generator* g, Node* n, int free) {
+  const int count = n->count - 1;
+  for (int i = 0; i < count; ++i) {
+    n->variables[i]->slot = free + i;
+    value(g, n->child[i], free + i, free + i, false);
+  }
+  for (int i = 0; i < count; ++i) box_if_needed(g, n->variables[i], free + count);
+  enter_scope(g, n->variables, count);
+  return free + count;
+}
+
+/* ---- Calls ---- */
+
+static bool mentions(const Node* n, const Variable* v) {
+  if ((n->type == LOCAL || n->type == SET_LOCAL) && n->variable == v) return true;
+  if (n->type == LAMBDA && mentions(n->lambda->body, v)) return true;
+  for (int i = 0; i < n->count; ++i)
+    if (mentions(n->child[i], v)) return true;
+  return false;
+}
+
+/* The next iteration. A new value goes to its variable at once if no later one is computed from the old one; the others wait until all are there. */
+static void jump_of_loop(Generator* g, Node* n, const Lambda* l, size_t label, int first_free, int free) {
+  int from[MOST_SLOTS], at = free;
   if (l->count > MOST_SLOTS / 2) syntax_error(g->c, "a loop has too many variables", g->lambda->name);
+  for (int i = 0; i < l->count; ++i) ++l->parameters[i]->pending; /* new values are there before they are looked at */
   for (int i = 0; i < l->count; ++i) {
     Node* x = n->child[i + 1];
     const int slot = l->parameters[i]->slot;
-    if (x->type == LOCAL && x->variable == l->parameters[i] && !is_boxed(x->variable)) {
-      from[i] = slot;
-    } else {
-      from[i] = i == last ? slot : at;
-      value(g, x, from[i], at, false);
-      at += from[i] == at;
+    from[i] = slot;
+    if (is_operand(g, x) && x->variable == l->parameters[i]) {
+      used(g, x);
+      continue;
     }
+    for (int k = i + 1; k < l->count && from[i] == slot; ++k)
+      if (mentions(n->child[k + 1], l->parameters[i])) from[i] = at;
+    value(g, x, from[i], at, false);
+    at += from[i] == at;
   }
   for (int i = 0; i < l->count; ++i) {
     const int slot = l->parameters[i]->slot;
     if (from[i] != slot) emit(g, MOVE, at, slot, from[i], 0);
     if (is_boxed(l->parameters[i])) emit(g, BOX, at, slot, 0, 0);
+    --l->parameters[i]->pending;
   }
-  const size_t offset = g->count + 1 - n->child[0]->variable->label;
-  if (offset > MOST_OFFSET) syntax_error(g->c, "a loop is too large", g->lambda->name);
-  emit(g, LOOP, free, 0, 0, (int)offset);
+  jump_back(g, label, first_free);
 }
 
-/* (f simple ...), f global: f goes to its slot when it is called, which saves an instruction. Until then the slot holds nothing, so what
-   computes the arguments must say that the frame ends below it. That is why they have to be simple: no safepoint comes back here. */
-static void simple_call(Generator* g, Node* n, int to, int free, bool tail) {
-  const int most = g->most_live;
-  g->most_live = free < most ? free : most;
-  for (int i = 1; i < n->count; ++i) value(g, n->child[i], free + i, free + i, false);
-  g->most_live = most;
-  emit(g, tail ? TAIL_CALL_GLOBAL : CALL_GLOBAL, free + n->count, tail ? 0 : to, constant_index(g, n->child[0]->value), n->count - 1);
-}
-static bool is_simple_call(const Node* n) {
-  if (n->child[0]->type != GLOBAL) return false;
-  for (int i = 1; i < n->count; ++i)
-    if (!is_simple(n->child[i])) return false;
-  return true;
-}
+/* The callee's frame begins at `free`: its link and the procedure, then the arguments. Until the call these slots hold nothing, so what
+   computes arguments there must say that the frame ends below: no safepoint comes back to it. So what is not simple comes first: the last of it
+   to its place, the others wait in the slots from `free` on and are moved to their places, which are higher: if they are many, the last one first and before
+   anything else gets there. A global procedure goes to its place when it is called, which saves an instruction. */
+enum { CALLEE = 2 }; /* FRAME_HEAD - 1: where the procedure goes */
 
 static void call(Generator* g, Node* n, int to, int free, bool tail) {
-  if (is_simple_call(n)) return simple_call(g, n, to, free, tail);
-  for (int i = 0; i < n->count; ++i) value(g, n->child[i], free + i, free + i, false);
-  emit(g, tail ? TAIL_CALL : OP_CALL, free + n->count, tail ? 0 : to, free, n->count - 1);
+  const bool by_name = n->child[0]->type == GLOBAL;
+  const int first = by_name ? 1 : 0, most = g->most_live, live = free + CALLEE + n->count;
+  int left = 0, waiting[MOST_SLOTS], k = 0;
+  if (live > MOST_SLOTS) syntax_error(g->c, "a call has too many arguments", g->lambda->name);
+  for (int i = first; i < n->count; ++i) left += !is_simple(n->child[i]);
+  for (int i = first; i < n->count && left > 0; ++i) {
+    if (is_simple(n->child[i])) continue;
+    value(g, n->child[i], left == 1 ? free + CALLEE + i : free + k, free + k, false);
+    if (--left > 0) waiting[k++] = i;
+  }
+  g->most_live = free < most ? free : most;
+  while (k > CALLEE) --k, emit(g, MOVE, live, free + CALLEE + waiting[k], free + k, 0);
+  for (int i = first, moved = 0; i < n->count; ++i) {
+    if (is_simple(n->child[i])) value(g, n->child[i], free + CALLEE + i, free + CALLEE + i, false);
+    else if (moved < k && waiting[moved] == i) emit(g, MOVE, live, free + CALLEE + i, free + moved, 0), ++moved;
+  }
+  g->most_live = most;
+  if (by_name) emit(g, tail ? TAIL_CALL_GLOBAL : CALL_GLOBAL, live, tail ? 0 : to, callee_index(g, n->child[0]->value, n->count - 1), n->count - 1);
+  else emit(g, tail ? TAIL_CALL : OP_CALL, live, tail ? 0 : to, entry_index(g, n->count - 1), n->count - 1);
+  if (!tail) note_dead_slots(g);
+}
+
+/* A call of the procedure that runs, by the name that a letrec gave it and nobody changes, for good: a jump. */
+static bool is_self_call(const Generator* g, const Node* n) {
+  const Lambda* l = g->lambda;
+  return n->child[0]->type == LOCAL && n->child[0]->variable == l->self && !l->rest && n->count - 1 == l->count;
 }
 
 /* (+ a b c ...) as (+ (+ a b) c) ... */
@@ -276,21 +131,24 @@ static Node* in_pairs(Generator* g, Node* n) {
 
 static void call_or_inline(Generator* g, Node* n, int to, int free, bool tail) {
   n = in_pairs(g, n);
-  const struct Inlined* p = inlined_of(n);
-  if (n->child[0]->type == LOCAL && n->child[0]->variable->is_loop) return jump_of_loop(g, n, free);
-  if ((p != NULL && p->use == TEST) || is_not(n)) {
+  const Inlined* p = inlined_of(n);
+  if (n->child[0]->type == LOCAL && n->child[0]->variable->is_loop) {
+    const Lambda* l = n->child[0]->variable->loop;
+    return jump_of_loop(g, n, l, n->child[0]->variable->label, l->parameters_end, free);
+  }
+  if (is_test(n)) {
     Patches *no = NULL, *end = NULL;
     branch(g, n, free, false, &no);
-    emit(g, CONST, free, to, constant_index(g, TRUE), 0);
-    add_patch(g, &end, emit(g, JUMP, free, 0, 0, 0));
+    emit(g, tail ? RETURN_CONST : CONST, free, to, constant_index(g, TRUE), 0);
+    if (!tail) add_patch(g, &end, emit(g, JUMP, free, 0, 0, 0));
     jump_to_here(g, no);
-    emit(g, CONST, free, to, constant_index(g, FALSE), 0);
-    jump_to_here(g, end);
-  } else if (p != NULL) {
-    inlined_value(g, p, n, to, free);
-  } else {
-    return call(g, n, to, free, tail);
+    emit(g, tail ? RETURN_CONST : CONST, free, to, constant_index(g, FALSE), 0);
+    return jump_to_here(g, end);
   }
+  if (p == NULL && tail && is_self_call(g, n)) return jump_of_loop(g, n, g->lambda, g->start, first_free_slot(g->lambda), free);
+  if (p == NULL) return call(g, n, to, free, tail);
+  inlined_value(g, p, n, to, free);
+  if (p->use == EFFECT) emit(g, CONST, free, to, constant_index(g, UNSPECIFIED), 0);
   if (tail) emit(g, RETURN, larger(free, to + 1), to, 0, 0);
 }
 
@@ -304,12 +162,14 @@ static void closure(Generator* g, Lambda* l, int to, int free) {
     if (is_own(g, v)) emit(g, CAPTURE, free, 0, v->slot, 0);
     else emit(g, CAPTURE, free, 1, free_index(g, v), 0);
   }
+  count_references(l->body, g->lambda, -1, ALL_VARIABLES);
 }
 
 /* Procedures of a letrec are made first; one that captures another that was not made yet gets it afterwards. Then the rest in order. */
 static int letrec(Generator* g, Node* n, int free) {
   const int count = n->count - 1, first = free;
   for (int i = 0; i < count; ++i, ++free) {
+    if (n->child[i]->type == LAMBDA && !n->variables[i]->mutated) n->child[i]->lambda->self = n->variables[i];
     n->variables[i]->slot = free;
     emit(g, CONST, free, free, constant_index(g, UNSPECIFIED), 0);
     box_if_needed(g, n->variables[i], free);
@@ -327,19 +187,28 @@ static int letrec(Generator* g, Node* n, int free) {
     if (n->child[i]->type == LAMBDA && !is_boxed(n->variables[i])) continue;
     const int s = operand(g, n->child[i], free);
     emit(g, is_boxed(n->variables[i]) ? SET_BOX : MOVE, larger(free, s + 1), first + i, s, 0);
+    operand_used(g, n->child[i]);
   }
+  enter_scope(g, n->variables, count);
   return free;
 }
 
+/* What lives outside of a loop and is looked at in it is needed until its end. */
 static void loop(Generator* g, Node* n, int to, int free, bool tail) {
   Lambda* l = n->child[0]->lambda;
+  const int scope = g->scope_count;
   for (int i = 0; i < l->count; ++i) {
     l->parameters[i]->slot = free + i;
     value(g, n->child[1]->child[i + 1], free + i, free + i, false);
   }
   for (int i = 0; i < l->count; ++i) box_if_needed(g, l->parameters[i], free + l->count);
-  n->variables[0]->label = g->count;
+  count_references(l->body, g->lambda, +1, VARIABLES_IN_SCOPE);
+  enter_scope(g, l->parameters, l->count);
+  l->parameters_end = free + l->count;
+  n->variables[0]->label = set_label(g);
   value(g, l->body, to, free + l->count, tail);
+  leave_scope(g, scope);
+  count_references(l->body, g->lambda, -1, VARIABLES_IN_SCOPE);
 }
 
 static void reference(Generator* g, Node* n, int to, int free) {
@@ -347,94 +216,135 @@ static void reference(Generator* g, Node* n, int to, int free) {
   if (!is_own(g, v)) emit(g, is_boxed(v) ? FREE_BOX : FREE, free, to, free_index(g, v), 0);
   else if (is_boxed(v)) emit(g, UNBOX, free, to, v->slot, 0);
   else if (v->slot != to) emit(g, MOVE, larger(free, v->slot + 1), to, v->slot, 0);
+  used(g, n);
 }
 
-static void assignment(Generator* g, Node* n, int to, int free) {
+/* (set! x (+ x 1)), x global */
+static bool is_counter(const Node* n) {
+  if (n->type != SET_GLOBAL) return false;
+  const Node* sum = n->child[0];
+  const Inlined* p = inlined_of(sum);
+  return p != NULL && p->op == ADD && sum->child[1]->type == GLOBAL && sum->child[1]->value == n->value && is_small(sum->child[2], 1);
+}
+
+static void assignment(Generator* g, Node* n, int free) {
+  if (is_counter(n)) return (void)emit(g, GLOBAL_ADD, free, constant_index(g, n->value), 0, (int)integer_of(n->child[0]->child[2]->value) & 0xffff);
   const int s = operand(g, n->child[0], free), live = larger(free, s + 1);
   const Variable* v = n->variable;
   if (n->type == SET_GLOBAL) emit(g, GLOBAL_SET, live, constant_index(g, n->value), s, 0);
   else if (n->type == DEFINE) emit(g, GLOBAL_DEF, live, constant_index(g, n->value), s, 0);
   else if (!is_own(g, v)) emit(g, SET_FREE, live, free_index(g, v), s, 0);
-  else if (is_boxed(v)) emit(g, SET_BOX, live, v->slot, s, 0);
-  else emit(g, MOVE, live, v->slot, s, 0);
-  emit(g, CONST, free, to, constant_index(g, UNSPECIFIED), 0);
+  else emit(g, SET_BOX, live, v->slot, s, 0); /* what is assigned is boxed */
+  operand_used(g, n->child[0]);
+  if (n->type == SET_LOCAL && is_own(g, v)) --n->variable->pending;
 }
 
 static void conditional(Generator* g, Node* n, int to, int free, bool tail) {
   Patches *otherwise = NULL, *end = NULL;
   branch(g, n->child[0], free, false, &otherwise);
+  count_references(n->child[2], g->lambda, -1, ALL_VARIABLES); /* nobody gets there from here */
   value(g, n->child[1], to, free, tail);
+  count_references(n->child[2], g->lambda, +1, ALL_VARIABLES);
   if (!tail) add_patch(g, &end, emit(g, JUMP, free, 0, 0, 0));
   jump_to_here(g, otherwise);
   value(g, n->child[2], to, free, tail);
   jump_to_here(g, end);
 }
 
-static void value(Generator* g, Node* n, int to, int free, bool tail) {
+/* (or test y) */
+static void either(Generator* g, Node* n, int to, int free, bool tail) {
+  Patches *yes = NULL, *end = NULL;
+  branch(g, n->child[0], free, true, &yes);
+  value(g, n->child[1]->child[2], to, free, tail);
+  if (!tail) add_patch(g, &end, emit(g, JUMP, free, 0, 0, 0));
+  jump_to_here(g, yes);
+  emit(g, tail ? RETURN_CONST : CONST, free, to, constant_index(g, TRUE), 0);
+  jump_to_here(g, end);
+}
+
+/* For what it does: its value is not needed. */
+static void effect(Generator* g, Node* n, int free) {
+  const int scope = g->scope_count;
+  const Inlined* p = inlined_of(n);
+  switch (n->type) {
+    case CONSTANT: case LAMBDA: return;
+    case LOCAL: return used(g, n);
+    case SET_LOCAL: case SET_GLOBAL: case DEFINE: return assignment(g, n, free);
+    case SEQUENCE:
+      for (int i = 0; i < n->count; ++i) effect(g, n->child[i], free);
+      return;
+    case LET:
+      free = bind(g, n, free);
+      effect(g, n->child[n->count - 1], free);
+      return leave_scope(g, scope);
+    case IF: {
+      Patches *otherwise = NULL, *end = NULL;
+      branch(g, n->child[0], free, false, &otherwise);
+      effect(g, n->child[1], free);
+      if (n->child[2]->type != CONSTANT) add_patch(g, &end, emit(g, JUMP, free, 0, 0, 0));
+      jump_to_here(g, otherwise);
+      effect(g, n->child[2], free);
+      return jump_to_here(g, end);
+    }
+    case CALL:
+      if (p != NULL && p->use == EFFECT) return inlined_value(g, p, n, 0, free);
+      break;
+    case GLOBAL: case LETREC: break;
+  }
+  value(g, n, free, free, false);
+}
+
+void value(Generator* g, Node* n, int to, int free, bool tail) {
+  const int scope = g->scope_count;
   switch (n->type) {
     case CALL: return call_or_inline(g, n, to, free, tail);
     case IF: return conditional(g, n, to, free, tail);
     case SEQUENCE:
-      for (int i = 0; i < n->count - 1; ++i) value(g, n->child[i], free, free, false);
+      for (int i = 0; i < n->count - 1; ++i) effect(g, n->child[i], free);
       return value(g, n->child[n->count - 1], to, free, tail);
     case LET:
-      for (int i = 0; i < n->count - 1; ++i) {
-        n->variables[i]->slot = free + i;
-        value(g, n->child[i], free + i, free + i, false);
-      }
-      for (int i = 0; i < n->count - 1; ++i) box_if_needed(g, n->variables[i], free + n->count - 1);
-      return value(g, n->child[n->count - 1], to, free + n->count - 1, tail);
+      if (is_or(n) && is_test(n->child[0])) return either(g, n, to, free, tail);
+      free = bind(g, n, free);
+      value(g, n->child[n->count - 1], to, free, tail);
+      return leave_scope(g, scope);
     case LETREC:
       if (n->is_loop) return loop(g, n, to, free, tail);
       free = letrec(g, n, free);
-      return value(g, n->child[n->count - 1], to, free, tail);
+      value(g, n->child[n->count - 1], to, free, tail);
+      return leave_scope(g, scope);
     case CONSTANT:
-      if (tail) return (void)emit(g, RETURN_CONST, free, 0, constant_index(g, n->value), 0);
-      emit(g, CONST, free, to, constant_index(g, n->value), 0);
-      break;
+      emit(g, tail ? RETURN_CONST : CONST, free, to, constant_index(g, n->value), 0);
+      return;
     case LOCAL:
-      if (tail) to = operand(g, n, free);
+      if (tail) to = operand(g, n, free), operand_used(g, n);
       else reference(g, n, to, free);
       break;
     case GLOBAL: emit(g, GLOBAL_REF, free, to, constant_index(g, n->value), 0); break;
     case LAMBDA: closure(g, n->lambda, to, free); break;
-    case SET_LOCAL:
-    case SET_GLOBAL:
-    case DEFINE: assignment(g, n, to, free); break;
+    case SET_LOCAL: case SET_GLOBAL: case DEFINE:
+      assignment(g, n, free);
+      emit(g, tail ? RETURN_CONST : CONST, free, to, constant_index(g, UNSPECIFIED), 0);
+      return;
   }
   if (tail) emit(g, RETURN, larger(free, to + 1), to, 0, 0);
 }
 
-/* Constants lie behind the last instruction: from numbers to distances. */
-static void place_constants(Generator* g) {
-  for (size_t i = 0; i < g->count; ++i) {
-    const size_t distance = g->count - i - 1;
-    Instruction* at = &g->code[i];
-    if (distance + g->constant_count > UINT16_MAX) syntax_error(g->c, "a procedure is too large", g->lambda->name);
-    switch (at->op) {
-      case CONST: case RETURN_CONST: case CLOSURE: case GLOBAL_REF: case CALL_GLOBAL: case TAIL_CALL_GLOBAL:
-        at->b = (uint16_t)(at->b + distance);
-        break;
-      case GLOBAL_SET: case GLOBAL_DEF:
-        at->a = (uint16_t)(at->a + distance);
-        break;
-      default: break;
-    }
-  }
-}
-
 Code* generate(Compiler* c, Lambda* l) {
-  Generator g = {.c = c, .lambda = l, .most_live = MOST_SLOTS};
+  Generator* g = arena(c, sizeof *g);
   const int free = first_free_slot(l);
-  const size_t enter = emit(&g, l->rest ? ENTER_REST : ENTER, 0, l->rest ? l->count - 1 : l->count, 0, 0); /* live: see enters_with() */
-  g.frame = free + 1;
+  g->c = c;
+  g->lambda = l;
+  g->most_live = MOST_SLOTS;
+  const size_t enter = emit(g, l->rest ? ENTER_REST : ENTER, 0, l->rest ? l->count - 1 : l->count, 0, 0); /* live: see enters_with() */
+  g->frame = free + 1;
+  count_references(l->body, l, +1, ALL_VARIABLES);
   for (int i = 0; i < l->count; ++i) {
     l->parameters[i]->slot = i;
-    box_if_needed(&g, l->parameters[i], free);
+    box_if_needed(g, l->parameters[i], free);
   }
-  value(&g, l->body, free, free, true);
-  g.code[enter].b = (uint16_t)(g.frame + 1);
-  place_constants(&g);
-  const Value name = is_identifier(l->name) ? symbol_of(l->name) : FALSE;
-  return make_code(c->m, g.code, g.count, g.constants, g.constant_count, l->free_count, link_slot(&g), name);
+  enter_scope(g, l->parameters, l->count);
+  g->start = set_label(g);
+  value(g, l->body, free, free, true);
+  g->code[enter].b = (uint16_t)(g->frame + 1);
+  return finish(g);
 }

@@ -3,41 +3,50 @@
 #ifndef SCHEME_INSTRUCTIONS_H
 #define SCHEME_INSTRUCTIONS_H
 
-#define INSTRUCTIONS(X)                                                                                                        \
-  X(ENTER)       /* a parameters, b slots: of a procedure, first */                                                           \
-  X(ENTER_REST)  /* a parameters before the rest */                                                                           \
-  X(MOVE)        /* a = b */                                                                                                   \
-  X(CONST)       /* a = k(b) */                                                                                                \
-  X(FREE)        /* a = free variable b */                                                                                    \
-  X(FREE_BOX)    /* a = content of free variable b */                                                                          \
-  X(SET_FREE)    /* content of free variable a = b */                                                                          \
-  X(BOX)         /* a = box of a */                                                                                            \
-  X(UNBOX)       /* a = content of b */                                                                                        \
-  X(SET_BOX)     /* content of a = b */                                                                                        \
-  X(GLOBAL_REF)  /* a = value of symbol k(b) */                                                                                \
-  X(GLOBAL_SET)  /* value of symbol k(a) = b */                                                                                \
-  X(GLOBAL_DEF)                                                                                                                \
-  X(CLOSURE)     /* a = procedure of code k(b); c CAPTUREs follow */                                                           \
-  X(CAPTURE)     /* a: 0 slot b, 1 free variable b */                                                                          \
-  X(PATCH)       /* free variable b of procedure a = c */                                                                      \
-  X(OP_CALL)     /* a = (b b+1 ... b+c) */                                                                                     \
-  X(TAIL_CALL)   /* the same, for good */                                                                                      \
-  X(CALL_GLOBAL) /* a = (value of symbol k(b), the c slots below `live`); the procedure's slot is the one before them */        \
-  X(TAIL_CALL_GLOBAL)                                                                                                          \
-  X(RETURN)      /* a */                                                                                                       \
-  X(RETURN_CONST) /* k(b) */                                                                                                   \
-  X(JUMP)        /* +c */                                                                                                      \
-  X(LOOP)        /* -c, with a poll */                                                                                         \
-  X(IF_TRUE) X(IF_FALSE) X(IF_NULL) X(IF_NOT_NULL) X(IF_PAIR) X(IF_NOT_PAIR) X(IF_ZERO) X(IF_NOT_ZERO) /* a, +c */             \
-  X(IF_EQ) X(IF_NOT_EQ) X(IF_LESS) X(IF_NOT_LESS) X(IF_AT_MOST) X(IF_NOT_AT_MOST) X(IF_SAME) X(IF_NOT_SAME) /* a, b, +c */     \
-  X(CONS) X(ADD) X(SUBTRACT) X(MULTIPLY) X(VECTOR_REF) /* a = b op c */                                                        \
-  X(QUOTIENT) X(REMAINDER)                                                                                                     \
-  X(IF_SAME_SMALL) X(IF_NOT_SAME_SMALL) /* a, number b, signed, +c */                                                          \
-  X(ADD_SMALL)   /* a = b + c, signed */                                                                                       \
-  X(CAR) X(CDR) X(CADR) X(CDDR) X(CAAR) /* a = op b */                                                                         \
-  X(VECTOR_LENGTH)                                                                                                             \
-  X(VECTOR_SET)  /* a[b] = c */                                                                                                \
-  X(SET_CAR) X(SET_CDR) /* of a to b */                                                                                        \
+#define INSTRUCTIONS(X)                                                                                                                 \
+  X(ENTER)       /* a parameters, b slots: of a procedure, first */                                                                     \
+  X(ENTER_REST)  /* a parameters before the rest */                                                                                     \
+  X(MOVE)        /* a = b */                                                                                                            \
+  X(CONST)       /* a = k(b) */                                                                                                         \
+  X(FREE)        /* a = free variable b */                                                                                              \
+  X(FREE_BOX)    /* a = content of free variable b */                                                                                   \
+  X(SET_FREE)    /* content of free variable a = b */                                                                                   \
+  X(BOX)         /* a = box of a */                                                                                                     \
+  X(UNBOX)       /* a = content of b */                                                                                                 \
+  X(SET_BOX)     /* content of a = b */                                                                                                 \
+  X(GLOBAL_REF)  /* a = value of symbol k(b) */                                                                                         \
+  X(GLOBAL_SET)  /* value of symbol k(a) = b */                                                                                         \
+  X(GLOBAL_DEF)                                                                                                                         \
+  X(GLOBAL_ADD)  /* value of symbol k(a) += c, signed */                                                                                \
+  X(CLOSURE)     /* a = procedure of code k(b); c CAPTUREs follow */                                                                    \
+  X(CAPTURE)     /* a: 0 slot b, 1 free variable b */                                                                                   \
+  X(PATCH)       /* free variable b of procedure a = c */                                                                               \
+  X(OP_CALL)     /* a = (the slot below c slots below `live`, these); k(b): LAST_ENTRY */                                               \
+  X(TAIL_CALL)   /* the same, for good */                                                                                               \
+  X(CALL_GLOBAL) /* a = (value of symbol k(b), the c slots below `live`); k(b+1): LAST_ENTRY */                                         \
+  X(TAIL_CALL_GLOBAL)                                                                                                                   \
+  X(RETURN)      /* a */                                                                                                                \
+  X(RETURN_CONST) /* k(b) */                                                                                                            \
+  X(RETURN_CONS) /* b . c */                                                                                                            \
+  X(JUMP)        /* +c */                                                                                                               \
+  X(LOOP)        /* -c, with a poll */                                                                                                  \
+  X(LOOP_MOVE) X(LOOP_CDR) /* a = op b, then LOOP c */                                                                                  \
+  X(IF_TRUE) X(IF_FALSE) X(IF_NULL) X(IF_NOT_NULL) X(IF_PAIR) X(IF_NOT_PAIR) X(IF_ZERO) X(IF_NOT_ZERO) /* a, +c */                      \
+  X(IF_EQ) X(IF_NOT_EQ) X(IF_LESS) X(IF_NOT_LESS) X(IF_AT_MOST) X(IF_NOT_AT_MOST) X(IF_SAME) X(IF_NOT_SAME) /* a, b, +c */              \
+  X(IF_CAR_EQ) X(IF_CAR_NOT_EQ) X(IF_CDR_EQ) X(IF_CDR_NOT_EQ) /* part of a, b, +c */                                                    \
+  X(IF_EQ_CONST) X(IF_NOT_EQ_CONST) /* a, k(b), +c */                                                                                   \
+  X(MOVE_MOVE) X(MOVE_CAR) X(MOVE_CDR) X(CAR_MOVE) X(CAR_CAR) X(CAR_CDR) X(CDR_MOVE) X(CDR_CAR) X(CDR_CDR) /* a = op1 b, a+1 = op2 c */ \
+  X(CALL_MOVE) X(CALL_CAR) X(CALL_CDR) /* CALL_GLOBAL with one argument, op c */                                                        \
+  X(CONS) X(ADD) X(SUBTRACT) X(MULTIPLY) X(VECTOR_REF) /* a = b op c */                                                                 \
+  X(QUOTIENT) X(REMAINDER)                                                                                                              \
+  X(IF_LESS_SMALL) X(IF_NOT_LESS_SMALL) X(IF_AT_MOST_SMALL) X(IF_NOT_AT_MOST_SMALL)                                                     \
+  X(IF_GREATER_SMALL) X(IF_NOT_GREATER_SMALL) X(IF_AT_LEAST_SMALL) X(IF_NOT_AT_LEAST_SMALL)                                             \
+  X(IF_SAME_SMALL) X(IF_NOT_SAME_SMALL) /* a, number b, signed, +c */                                                                   \
+  X(ADD_SMALL)   /* a = b + c, signed */                                                                                                \
+  X(CAR) X(CDR) X(CADR) X(CDDR) X(CAAR) /* a = op b */                                                                                  \
+  X(VECTOR_LENGTH)                                                                                                                      \
+  X(VECTOR_SET)  /* a[b] = c */                                                                                                         \
+  X(SET_CAR) X(SET_CDR) /* of a to b */                                                                                                 \
   X(RECORD_MAKE) X(RECORD_TEST) X(RECORD_GET) X(RECORD_PUT) X(PRIMITIVE) X(CONTINUE) X(APPLY) X(CALL_CC) X(UNDERFLOW) /* bodies of built-in procedures */
 
 typedef enum {

@@ -1,9 +1,9 @@
 /* The machine. A frame on the stack, from its base:
 
+     base[-3], base[-2] the link: the instruction to return to, and the way back to the caller's frame (way_back)
      base[-1]           the procedure
      base[0 ... n-1]    its parameters
-     base[n], base[n+1] the link: the instruction to return to, and the way back to the caller's frame (way_back)
-     base[n+2 ...]      variables and what is being computed
+     base[n ...]        variables and what is being computed
 
    The stack is short. When it is full, and when a program asks for its continuation, what lies below the running frame is copied to the heap and
    the frame moves to the bottom of the stack; the link of the lowest frame leads to UNDERFLOW, which brings some of the copied frames
@@ -13,11 +13,10 @@
    Precise roots: m->top is set before every safepoint, from the instruction's `live`. Between safepoints values are in C variables. */
 #include "machine.h"
 
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "instructions.h"
+#include "steps.h"
 
 extern lull_kind pair_kind;
 
@@ -45,69 +44,24 @@ static Value error_object(Machine* m) {
 
 /* ---- The loop ---- */
 
-/* Is it an ENTER of so many parameters? Asked at every call: one comparison of the instruction's first half, whose op and live are 0. */
-static inline bool enters_with(const Instruction* i, int count) {
-  uint32_t half;
-  memcpy(&half, i, sizeof half);
-  return half == (uint32_t)count << 16;
-}
-_Static_assert(ENTER == 0 && offsetof(Instruction, a) == 2 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "enters_with");
-
-/* The instruction that runs. Its fields are read where they are needed: a copy costs five loads an instruction. */
-#define I (pc[-1])
-#define SLOW(expression)          \
-  do {                            \
-    m->top = base + I.live;       \
-    Value v_ = (expression);      \
-    if (m->error != NULL) goto raise_here; \
-    base[I.a] = v_;               \
-  } while (0)
-#define FAIL(message, irritant)      \
-  do {                               \
-    fail(m, message, irritant);      \
-    goto raise_here;                 \
-  } while (0)
-#define OFFSET (pc += I.c)
-/* A frame `up` slots above this one, from which the program comes back here. */
-#define LEAVE_FRAME(up) (link_pc = pc, link_way = way_back(up, (size_t)(link - base)), base += (up))
-#define RETURN_TO_LINK(result)                           \
-  do {                                                   \
-    const Value result_ = (result);                      \
-    base = (Value*)((char*)base - (uint32_t)link_way);   \
-    link = (Value*)((char*)base + (link_way >> 32));     \
-    pc = link_pc;                                        \
-    base[I.a] = result_;                                 \
-  } while (0)
-#define FREE_OF(n) (PROC(base[-1])->free[n])
-typedef Value __attribute__((__may_alias__)) Constant; /* among the words behind the instructions, n words from here */
-#define CONSTANT_OF(n) (((const Constant*)pc)[n])
-#define BOX_OF(v) (OBJECT(v)->slot[0])
-#define BOTH_FIXNUMS(x, y) ((((x) | (y)) & 1) == 0)
-
 Value run(Machine* m, Value procedure) {
   static const void* const labels[] = {
 #define LABEL(name) &&L_##name,
       INSTRUCTIONS(LABEL)
 #undef LABEL
   };
-  Value *base = m->stack + 1, v;
-  Value* link = base; /* of the running frame */
-  Instruction *pc = after_underflow(), *link_pc = pc;
-  Value link_way = 0;
+  Value *base = m->stack + FRAME_HEAD, v;
+  Instruction* pc = after_underflow();
   int count = 0;
+  base[-3] = raw(pc);
+  base[-2] = way_back(0);
   base[-1] = procedure;
   m->under = 0;
-
-#define NEXT                  \
-  do {                        \
-    ++pc;                     \
-    goto* labels[I.op];       \
-  } while (0)
 
 enter:
   v = base[-1];
 entering:
-  /* base[-1], which is v, is called with `count` arguments from (link_pc, link_way) */
+  /* base[-1], which is v, is called with `count` arguments; the link is there */
   if (__builtin_expect(!is_procedure(v), 0)) {
     m->top = base + count;
     if (v == UNBOUND) fail(m, "unbound variable", CONSTANT_OF(I.b)); /* only a call of a global comes here with it */
@@ -122,21 +76,12 @@ entering:
 L_ENTER:
   if (count != I.a) goto wrong_count;
 entered:
-  if (base + I.b > m->limit) {
+  if (base > m->limit) { /* behind it there is room for the largest frame */
     m->top = base + count;
-    capture(m, base, link_pc, slots_of(link_way));
-    memmove(m->stack, base - 1, (size_t)(count + 1) * sizeof(Value));
-    base = m->stack + 1;
-    link_pc = after_underflow();
-    link_way = 0;
+    capture(m, base);
+    MOVE_TO_BOTTOM((size_t)(count + FRAME_HEAD));
   }
-  link = base + count;
-  link[0] = raw(link_pc);
-  link[1] = link_way;
-  if (__builtin_expect(lull_this_thread_.poll_requested != 0, 0)) {
-    m->top = base + count + 2;
-    lull_poll();
-  }
+  ENTER_FRAME;
   NEXT;
 
 L_ENTER_REST:
@@ -171,6 +116,20 @@ L_GLOBAL_SET:
   NEXT;
 L_GLOBAL_DEF: store(&SYMBOL(CONSTANT_OF(I.a))->value, base[I.b]); NEXT;
 
+L_GLOBAL_ADD: {
+  Value* place = &SYMBOL(CONSTANT_OF(I.a))->value;
+  intptr_t result;
+  if (__builtin_expect(is_fixnum(*place) && !__builtin_add_overflow((intptr_t)*place, (intptr_t)(int16_t)I.c * 2, &result), 1)) {
+    initialize(place, (Value)result); /* neither the old value nor the new one is a reference: no barrier */
+  } else {
+    if (*place == UNBOUND) FAIL("unbound variable", CONSTANT_OF(I.a));
+    m->top = base + I.live;
+    v = add(m, *place, fixnum((int16_t)I.c));
+    if (m->error != NULL) goto raise_here;
+    store(&SYMBOL(CONSTANT_OF(I.a))->value, v);
+  }
+  NEXT;
+}
 L_CLOSURE: {
   m->top = base + I.live;
   const unsigned to = I.a, captured = I.c;
@@ -183,119 +142,74 @@ L_CLOSURE: {
 L_CAPTURE: abort();
 L_PATCH: store(&PROC(base[I.a])->free[I.b], base[I.c]); NEXT;
 
-L_CALL_GLOBAL: { /* the procedure's slot is empty so far: what computes the arguments reaches no safepoint */
-  const unsigned up = (unsigned)I.live - I.c;
-  v = SYMBOL(CONSTANT_OF(I.b))->value;
-  base[up - 1] = v;
-  LEAVE_FRAME(up);
-  count = I.c;
-  goto entering;
-}
-L_OP_CALL: {
-  const unsigned up = (unsigned)I.b + 1;
-  v = base[I.b];
-  LEAVE_FRAME(up);
-  count = I.c;
-  goto entering;
-}
-L_TAIL_CALL_GLOBAL: {
-  v = SYMBOL(CONSTANT_OF(I.b))->value;
-  const Value* arguments = base + I.live - I.c;
-  count = I.c;
-  link_pc = (Instruction*)link[0];
-  link_way = link[1];
-  base[-1] = v;
-  for (int n = 0; n < count; ++n) base[n] = arguments[n];
-  goto entering;
-}
-L_TAIL_CALL:
-  link_pc = (Instruction*)link[0];
-  link_way = link[1];
-  count = I.c;
-  v = base[I.b];
-  for (int n = 0; n <= count; ++n) base[n - 1] = base[I.b + n];
-  goto entering;
+L_CALL_GLOBAL: CALL(SYMBOL(CONSTANT_OF(I.b))->value, I.b + 1);
+  CALL_WITH(L_CALL_CAR, car);
+  CALL_WITH(L_CALL_CDR, cdr);
+L_CALL_MOVE: CALL_WITH_ARGUMENT(base[I.c]);
+L_OP_CALL: CALL(base[I.live - I.c - 1], I.b);
+L_TAIL_CALL_GLOBAL: TAIL_CALL_OF(SYMBOL(CONSTANT_OF(I.b))->value, I.b + 1);
+L_TAIL_CALL: TAIL_CALL_OF(base[I.live - I.c - 1], I.b);
 L_RETURN:
   v = base[I.a];
-  link_pc = (Instruction*)link[0];
-  link_way = link[1];
   RETURN_TO_LINK(v);
   NEXT;
 L_RETURN_CONST:
   v = CONSTANT_OF(I.b);
-  link_pc = (Instruction*)link[0];
-  link_way = link[1];
   RETURN_TO_LINK(v);
   NEXT;
 
-L_JUMP: OFFSET; NEXT;
-L_LOOP:
-  if (__builtin_expect(lull_this_thread_.poll_requested != 0, 0)) {
-    m->top = base + I.live;
-    lull_poll();
-  }
-  pc -= I.c;
-  NEXT;
-L_IF_TRUE: if (base[I.a] != FALSE) OFFSET; NEXT;
-L_IF_FALSE: if (base[I.a] == FALSE) OFFSET; NEXT;
-L_IF_NULL: if (base[I.a] == NIL) OFFSET; NEXT;
-L_IF_NOT_NULL: if (base[I.a] != NIL) OFFSET; NEXT;
-L_IF_PAIR: if (is_pair(base[I.a])) OFFSET; NEXT;
-L_IF_NOT_PAIR: if (!is_pair(base[I.a])) OFFSET; NEXT;
-L_IF_EQ: if (base[I.a] == base[I.b]) OFFSET; NEXT;
-L_IF_NOT_EQ: if (base[I.a] != base[I.b]) OFFSET; NEXT;
+L_JUMP: pc += I.c; NEXT;
+L_LOOP: LOOP_BACK;
+L_LOOP_MOVE: base[I.a] = base[I.b]; LOOP_BACK;
+L_LOOP_CDR:
+  v = base[I.b];
+  if (__builtin_expect(!is_pair(v), 0)) FAIL("not a pair", v);
+  base[I.a] = cdr(v);
+  LOOP_BACK;
+L_IF_TRUE: JUMP_IF(base[I.a] != FALSE);
+L_IF_FALSE: JUMP_IF(base[I.a] == FALSE);
+L_IF_NULL: JUMP_IF(base[I.a] == NIL);
+L_IF_NOT_NULL: JUMP_IF(base[I.a] != NIL);
+L_IF_PAIR: JUMP_IF(is_pair(base[I.a]));
+L_IF_NOT_PAIR: JUMP_IF(!is_pair(base[I.a]));
+L_IF_EQ: JUMP_IF(base[I.a] == base[I.b]);
+L_IF_NOT_EQ: JUMP_IF(base[I.a] != base[I.b]);
+  COMPARE_PART(L_IF_CAR_EQ, car, ==);
+  COMPARE_PART(L_IF_CAR_NOT_EQ, car, !=);
+  COMPARE_PART(L_IF_CDR_EQ, cdr, ==);
+  COMPARE_PART(L_IF_CDR_NOT_EQ, cdr, !=);
+L_IF_EQ_CONST: JUMP_IF(base[I.a] == CONSTANT_OF(I.b));
+L_IF_NOT_EQ_CONST: JUMP_IF(base[I.a] != CONSTANT_OF(I.b));
 
-#define COMPARE(label, fast, slow)                                     \
-  label:                                                               \
-  if (__builtin_expect(BOTH_FIXNUMS(base[I.a], base[I.b]), 1)) {       \
-    if ((intptr_t)base[I.a] fast (intptr_t)base[I.b]) OFFSET;          \
-  } else {                                                             \
-    const int order = compare_numbers(m, base[I.a], base[I.b]);        \
-    if (m->error != NULL) goto raise_here;                             \
-    if (slow) OFFSET;                                                  \
-  }                                                                    \
-  NEXT
-  COMPARE(L_IF_LESS, <, order == -1);
-  COMPARE(L_IF_NOT_LESS, >=, order != -1);
-  COMPARE(L_IF_AT_MOST, <=, order <= 0);
-  COMPARE(L_IF_NOT_AT_MOST, >, order > 0);
-  COMPARE(L_IF_SAME, ==, order == 0);
-  COMPARE(L_IF_NOT_SAME, !=, order != 0);
-L_IF_SAME_SMALL: /* the number is in b */
-  if (is_fixnum(base[I.a]) ? base[I.a] == fixnum((int16_t)I.b) : compare_numbers(m, base[I.a], fixnum((int16_t)I.b)) == 0) OFFSET;
-  if (__builtin_expect(m->error != NULL, 0)) goto raise_here;
-  NEXT;
-L_IF_NOT_SAME_SMALL:
-  if (is_fixnum(base[I.a]) ? base[I.a] != fixnum((int16_t)I.b) : compare_numbers(m, base[I.a], fixnum((int16_t)I.b)) != 0) OFFSET;
-  if (__builtin_expect(m->error != NULL, 0)) goto raise_here;
-  NEXT;
-L_IF_ZERO:
-  if (base[I.a] == fixnum(0) || (!is_fixnum(base[I.a]) && compare_numbers(m, base[I.a], fixnum(0)) == 0)) OFFSET;
-  if (m->error != NULL) goto raise_here;
-  NEXT;
-L_IF_NOT_ZERO:
-  if (is_fixnum(base[I.a]) ? base[I.a] != fixnum(0) : compare_numbers(m, base[I.a], fixnum(0)) != 0) OFFSET;
-  if (m->error != NULL) goto raise_here;
-  NEXT;
+  COMPARE(L_IF_LESS, <, order == -1)
+  COMPARE(L_IF_NOT_LESS, >=, order != -1)
+  COMPARE(L_IF_AT_MOST, <=, order <= 0)
+  COMPARE(L_IF_NOT_AT_MOST, >, order > 0)
+  COMPARE(L_IF_SAME, ==, order == 0)
+  COMPARE(L_IF_NOT_SAME, !=, order != 0)
+  COMPARE_SMALL(L_IF_SAME_SMALL, (int16_t)I.b, ==, order == 0)
+  COMPARE_SMALL(L_IF_NOT_SAME_SMALL, (int16_t)I.b, !=, order != 0)
+  COMPARE_SMALL(L_IF_LESS_SMALL, (int16_t)I.b, <, order == -1)
+  COMPARE_SMALL(L_IF_NOT_LESS_SMALL, (int16_t)I.b, >=, order != -1)
+  COMPARE_SMALL(L_IF_AT_MOST_SMALL, (int16_t)I.b, <=, order <= 0)
+  COMPARE_SMALL(L_IF_NOT_AT_MOST_SMALL, (int16_t)I.b, >, order > 0)
+  COMPARE_SMALL(L_IF_GREATER_SMALL, (int16_t)I.b, >, order == 1)
+  COMPARE_SMALL(L_IF_NOT_GREATER_SMALL, (int16_t)I.b, <=, order != 1)
+  COMPARE_SMALL(L_IF_AT_LEAST_SMALL, (int16_t)I.b, >=, order == 0 || order == 1)
+  COMPARE_SMALL(L_IF_NOT_AT_LEAST_SMALL, (int16_t)I.b, <, order == -1 || order == 2)
+  COMPARE_SMALL(L_IF_ZERO, 0, ==, order == 0)
+  COMPARE_SMALL(L_IF_NOT_ZERO, 0, !=, order != 0)
 
 L_CONS: {
-  m->top = base + I.live;
-  Pair* p = lull_new_sized(&pair_kind, sizeof(Pair));
-  if (__builtin_expect(p == NULL, 0)) out_of_memory();
-  initialize(&p->car, base[I.b]);
-  initialize(&p->cdr, base[I.c]);
+  NEW_PAIR(p, base[I.b], base[I.c]);
   base[I.a] = (Value)p + TAG_PAIR;
   NEXT;
 }
-#define ARITHMETIC(label, overflows, right, slow)                                                                \
-  label : {                                                                                                      \
-    intptr_t result;                                                                                             \
-    if (__builtin_expect(BOTH_FIXNUMS(base[I.b], base[I.c]) && !overflows((intptr_t)base[I.b], right, &result), 1)) \
-      base[I.a] = (Value)result;                                                                                 \
-    else                                                                                                         \
-      SLOW(slow(m, base[I.b], base[I.c]));                                                                       \
-    NEXT;                                                                                                        \
-  }
+L_RETURN_CONS: {
+  NEW_PAIR(p, base[I.b], base[I.c]);
+  RETURN_TO_LINK((Value)p + TAG_PAIR);
+  NEXT;
+}
   ARITHMETIC(L_ADD, __builtin_add_overflow, (intptr_t)base[I.c], add)
   ARITHMETIC(L_SUBTRACT, __builtin_sub_overflow, (intptr_t)base[I.c], subtract)
   ARITHMETIC(L_MULTIPLY, __builtin_mul_overflow, integer_of(base[I.c]), multiply)
@@ -306,30 +220,22 @@ L_ADD_SMALL: {
   else SLOW(add(m, base[I.b], fixnum(right)));
   NEXT;
 }
-#define DIVISION(label, operator, slow)                                                              \
-  label:                                                                                              \
-  if (__builtin_expect(BOTH_FIXNUMS(base[I.b], base[I.c]) && integer_of(base[I.c]) > 0, 1))           \
-    base[I.a] = fixnum(integer_of(base[I.b]) operator integer_of(base[I.c]));                         \
-  else                                                                                                \
-    SLOW(slow(m, base[I.b], base[I.c]));                                                              \
-  NEXT
   DIVISION(L_QUOTIENT, /, quotient);
   DIVISION(L_REMAINDER, %, remainder_of);
-#define PATH(label, step1, step2)                                          \
-  label : v = base[I.b];                                                   \
-  if (__builtin_expect(!is_pair(v), 0)) FAIL("not a pair", base[I.b]);     \
-  v = step1(v);                                                            \
-  step2;                                                                   \
-  base[I.a] = v;                                                           \
-  NEXT;
-#define THEN(step)                                                         \
-  if (__builtin_expect(!is_pair(v), 0)) FAIL("not a pair", base[I.b]);     \
-  v = step(v)
   PATH(L_CAR, car, )
   PATH(L_CDR, cdr, )
   PATH(L_CADR, cdr, THEN(car))
   PATH(L_CDDR, cdr, THEN(cdr))
   PATH(L_CAAR, car, THEN(car))
+  BOTH(L_MOVE_MOVE, MOVED, MOVED);
+  BOTH(L_MOVE_CAR, MOVED, CAR_OF);
+  BOTH(L_MOVE_CDR, MOVED, CDR_OF);
+  BOTH(L_CAR_MOVE, CAR_OF, MOVED);
+  BOTH(L_CAR_CAR, CAR_OF, CAR_OF);
+  BOTH(L_CAR_CDR, CAR_OF, CDR_OF);
+  BOTH(L_CDR_MOVE, CDR_OF, MOVED);
+  BOTH(L_CDR_CAR, CDR_OF, CAR_OF);
+  BOTH(L_CDR_CDR, CDR_OF, CDR_OF);
 L_SET_CAR:
   if (!is_pair(base[I.a])) FAIL("not a pair", base[I.a]);
   store(&PAIR(base[I.a])->car, base[I.b]);
@@ -338,9 +244,6 @@ L_SET_CDR:
   if (!is_pair(base[I.a])) FAIL("not a pair", base[I.a]);
   store(&PAIR(base[I.a])->cdr, base[I.b]);
   NEXT;
-#define CHECK_INDEX(vector, index)                                                    \
-  if (__builtin_expect(!is_vector(vector), 0)) FAIL("not a vector", vector);          \
-  if (__builtin_expect(!is_fixnum(index) || (size_t)integer_of(index) >= VECTOR(vector)->length, 0)) FAIL("index out of range", index)
 L_VECTOR_REF:
   CHECK_INDEX(base[I.b], base[I.c]);
   base[I.a] = VECTOR(base[I.b])->items[integer_of(base[I.c])];
@@ -364,12 +267,6 @@ L_PRIMITIVE: {
   NEXT;
 }
 
-#define WANT_RECORD(arguments)                                                                \
-  if (count != (arguments)) goto wrong_count;                                                 \
-  if (__builtin_expect(!is_object(base[0], OBJECT_RECORD) || OBJECT(base[0])->slot[0] != FREE_OF(0), 0)) { \
-    fail(m, "not a record of the type", base[0]);                                             \
-    goto raise_in_callee;                                                                     \
-  }
 L_RECORD_GET:
   WANT_RECORD(1);
   RETURN_TO_LINK(OBJECT(base[0])->slot[integer_of(FREE_OF(1))]);
@@ -412,24 +309,18 @@ L_APPLY: {
 L_CALL_CC:
   if (count != 1) goto wrong_count;
   m->top = base + 1;
-  capture(m, base, link_pc, slots_of(link_way));
-  v = base[0];
-  base = m->stack + 1;
-  base[-1] = v;
+  capture(m, base);
+  MOVE_TO_BOTTOM(FRAME_HEAD + 1);
+  base[-1] = base[0];
   base[0] = m->under;
-  link_pc = after_underflow();
-  link_way = 0;
   goto enter;
 
 L_CONTINUE:
   m->top = base + count;
   if (PROC(base[-1])->free[KONT_WINDERS] != m->winders) { /* (%rewind k argument ...) */
     if (base + count + LARGEST_FRAME > m->limit) {
-      capture(m, base, link_pc, slots_of(link_way));
-      memmove(m->stack, base - 1, (size_t)(count + 1) * sizeof(Value));
-      base = m->stack + 1;
-      link_pc = after_underflow();
-      link_way = 0;
+      capture(m, base);
+      MOVE_TO_BOTTOM((size_t)(count + FRAME_HEAD));
     }
     memmove(base, base - 1, (size_t)(count + 1) * sizeof(Value));
     base[-1] = SYMBOL(rewind_symbol)->value;
@@ -445,9 +336,7 @@ L_CONTINUE:
     initialize(&OBJECT(v)->slot[0], m->result);
   }
   m->under = base[-1];
-  m->top = m->stack;
-  m->stack[0] = FALSE;
-  base = m->stack + 1;
+  base = m->stack + FRAME_HEAD;
   base[0] = v;
 
 L_UNDERFLOW: /* the value is where a frame at the bottom would have it */
@@ -458,7 +347,6 @@ L_UNDERFLOW: /* the value is where a frame at the bottom would have it */
     base = reinstate(m, &next);
     if (base == NULL) return m->result;
     pc = next;
-    link = base + integer_of(PROC(base[-1])->code->link);
   }
   base[pc[-1].a] = m->result;
   NEXT;
@@ -476,7 +364,7 @@ raise_in_callee: /* the frame at base becomes one of %raise */
 raise_here: /* a frame above what is live in this one */
   m->top = base + I.live;
   v = error_object(m);
-  LEAVE_FRAME(I.live + 1u);
+  LEAVE_FRAME((size_t)I.live + FRAME_HEAD);
   base[0] = v;
 
 raise:

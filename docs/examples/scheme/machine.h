@@ -6,10 +6,11 @@
 
 static inline Value raw(const void* p) { return (Value)p; } /* of an aligned pointer: a fixnum to the program, a reference to lull */
 
-/* base[n+1] of a frame: the way back to the caller. Lower half: bytes down to its base; upper half: bytes from there up to its link. So a return
-   waits for no instruction of the callee. Even, so it looks like a fixnum. */
-static inline Value way_back(size_t slots, size_t slots_to_link) { return (Value)(slots_to_link * sizeof(Value)) << 32 | slots * sizeof(Value); }
-static inline size_t slots_of(Value way) { return (uint32_t)way / sizeof(Value); }
+/* Words of a frame below its base: the link and the procedure. */
+enum { FRAME_HEAD = 3 };
+/* base[-2] of a frame: the way back to the caller, in bytes. Even, so it looks like a fixnum. */
+static inline Value way_back(size_t slots) { return (Value)(slots * sizeof(Value)); }
+static inline size_t slots_of(Value way) { return way / sizeof(Value); }
 
 /* Free variables of a primitive: the function, twice its address so that it looks like a fixnum; least and most arguments; name. */
 enum { P_FUNCTION, P_LEAST, P_MOST, P_NAME, P_SLOTS };
@@ -19,8 +20,8 @@ Value make_procedure(Code* code, size_t free_count); /* `code` is kept, or a roo
 extern Code* continuation_code;
 extern Value raise_symbol, rewind_symbol; /* symbols live for ever */
 
-/* The frames below the one at `base`, whose link is (pc, delta), as a continuation; m->under afterwards. m->top is above all that lives. */
-void capture(Machine* m, Value* base, Instruction* pc, size_t delta);
+/* The frames below the one at `base` as a continuation; m->under afterwards. m->top is above all that lives. */
+void capture(Machine* m, Value* base);
 /* Brings the uppermost frames of m->under back. The result is the base to go on with; *pc where. NULL: there is nothing under it. */
 Value* reinstate(Machine* m, Instruction** pc);
 Instruction* after_underflow(void);

@@ -8,18 +8,22 @@ static Code *primitive_code, *record_code[4]; /* make, test, get, put */
 Code* continuation_code;
 Value raise_symbol, rewind_symbol;
 
-Code* make_code(Machine* m, const Instruction* instructions, size_t count, const Value* constants, size_t constant_count, int free_count, int link, Value name) {
+Code* make_code(Machine* m, const CodeParts* parts, int free_count, Value name) {
   size_t mark;
   keep_from(m, &mark);
-  Value vector = make_vector(m, constant_count, FALSE); /* kept */
-  for (size_t i = 0; i < constant_count; ++i) store(&VECTOR(vector)->items[i], constants[i]);
-  Code* code = new_code(count + constant_count);
-  memcpy(code->instructions, instructions, count * sizeof *instructions);
-  memcpy(code->instructions + count, VECTOR(vector)->items, constant_count * sizeof(Value)); /* kept by the vector */
+  Value vector = make_vector(m, parts->constant_count, FALSE); /* kept */
+  for (size_t i = 0; i < parts->constant_count; ++i) store(&VECTOR(vector)->items[i], parts->constants[i]);
+  _Static_assert(sizeof(DeadSlot) == sizeof(Instruction) && sizeof(Value) == sizeof(Instruction), "they follow the instructions");
+  Code* code = new_code(parts->count + parts->constant_count + parts->dead_count);
+  Instruction* end = code->instructions + parts->count;
+  memcpy(code->instructions, parts->instructions, parts->count * sizeof *parts->instructions);
+  memcpy(end, VECTOR(vector)->items, parts->constant_count * sizeof(Value)); /* kept by the vector */
+  if (parts->dead_count != 0) memcpy(end + parts->constant_count, parts->dead, parts->dead_count * sizeof *parts->dead);
   code->constants = vector;
   initialize(&code->name, name);
   initialize(&code->free_count, fixnum(free_count));
-  initialize(&code->link, fixnum(link));
+  code->dead_at = (uint32_t)(parts->count + parts->constant_count);
+  code->dead_count = (uint32_t)parts->dead_count;
   keep_until(m, mark);
   if (m->keeping) keep(m, raw(code));
   return code;
@@ -44,7 +48,8 @@ Value make_primitive(Machine* m, const char* name, Primitive function, int least
 
 static Code* one_instruction(Machine* m, Op op, const char* name) {
   const Instruction i = {(uint8_t)op, 0, 0, 0, 0};
-  Code* code = make_code(m, &i, 1, NULL, 0, 0, 0, intern(m, name));
+  const CodeParts parts = {.instructions = &i, .count = 1};
+  Code* code = make_code(m, &parts, 0, intern(m, name));
   lull_root_new(code); /* for ever */
   return code;
 }

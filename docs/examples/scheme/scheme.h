@@ -23,8 +23,10 @@ enum { TAG_PAIR = 1, TAG_PROC = 3, TAG_OBJECT = 5, TAG_FLONUM = 7, TAG_SYMBOL = 
 #define UNSPECIFIED IMMEDIATE(3)
 #define END_OF_FILE IMMEDIATE(4)
 #define UNBOUND IMMEDIATE(5)
+enum { NO_ENTRY = 256 }; /* IMMEDIATE(NO_ENTRY + arguments): see callee_index() in generator.h */
 
 static inline unsigned tag_of(Value v) { return (unsigned)(v & 15); }
+static inline bool has_tag(Value v, unsigned tag) { return ((v - tag) & 15) == 0; } /* v - tag is the address, which is wanted next */
 static inline bool is_fixnum(Value v) { return (v & 1) == 0; }
 static inline Value fixnum(intptr_t n) { return (Value)n << 1; }
 static inline intptr_t integer_of(Value v) { return (intptr_t)v >> 1; }
@@ -32,12 +34,12 @@ static inline bool is_char(Value v) { return (v & 255) == 31; }
 static inline Value character(unsigned c) { return (Value)c << 8 | 31; }
 static inline unsigned code_of(Value v) { return (unsigned)(v >> 8); }
 static inline Value boolean(bool b) { return b ? TRUE : FALSE; }
-static inline bool is_pair(Value v) { return tag_of(v) == TAG_PAIR; }
-static inline bool is_symbol(Value v) { return tag_of(v) == TAG_SYMBOL; }
-static inline bool is_string(Value v) { return tag_of(v) == TAG_STRING; }
-static inline bool is_vector(Value v) { return tag_of(v) == TAG_VECTOR; }
-static inline bool is_procedure(Value v) { return tag_of(v) == TAG_PROC; }
-static inline bool is_flonum(Value v) { return tag_of(v) == TAG_FLONUM; }
+static inline bool is_pair(Value v) { return has_tag(v, TAG_PAIR); }
+static inline bool is_symbol(Value v) { return has_tag(v, TAG_SYMBOL); }
+static inline bool is_string(Value v) { return has_tag(v, TAG_STRING); }
+static inline bool is_vector(Value v) { return has_tag(v, TAG_VECTOR); }
+static inline bool is_procedure(Value v) { return has_tag(v, TAG_PROC); }
+static inline bool is_flonum(Value v) { return has_tag(v, TAG_FLONUM); }
 
 /* Objects have no header that lull would need: its kinds tell it where references are. */
 typedef struct { Value car, cdr; } Pair;
@@ -52,11 +54,13 @@ typedef struct { Code* code; Value free[]; } Procedure;
 
 /* live: how many slots of the frame hold values when the instruction runs; what lies above is stale, and no root. */
 typedef struct { uint8_t op, live; uint16_t a, b, c; } Instruction;
+typedef struct { uint32_t at, slot; } DeadSlot; /* who returns to instruction `at` never looks at `slot` again */
 struct Code { /* one object, so that a call needs one load to find its first instruction */
   Value constants;        /* a vector */
   Value name;
-  Value free_count, link; /* fixnums; link: the slot where a frame keeps what it returns to */
-  Instruction instructions[]; /* then the constants once more, where instructions find them; not traced there */
+  Value free_count;       /* a fixnum */
+  uint32_t dead_at, dead_count; /* the first DeadSlot, in instructions */
+  Instruction instructions[]; /* then the constants once more, where instructions find them, not traced there; then DeadSlots */
 };
 
 typedef enum {
@@ -71,7 +75,7 @@ typedef enum {
 #define SYMBOL(v) ((Symbol*)((v) - TAG_SYMBOL))
 #define STRING(v) ((String*)((v) - TAG_STRING))
 #define VECTOR(v) ((Vector*)((v) - TAG_VECTOR))
-static inline bool is_object(Value v, ObjectType type) { return tag_of(v) == TAG_OBJECT && OBJECT(v)->header == fixnum(type); }
+static inline bool is_object(Value v, ObjectType type) { return has_tag(v, TAG_OBJECT) && OBJECT(v)->header == fixnum(type); }
 #define BIGNUM(v) ((Bignum*)((v) - TAG_OBJECT))
 static inline bool is_bignum(Value v) { return is_object(v, OBJECT_BIGNUM); }
 static inline bool is_integer(Value v) { return is_fixnum(v) || is_bignum(v); } /* an exact one */
@@ -150,8 +154,15 @@ Value make_primitive(Machine* m, const char* name, Primitive function, int least
 typedef enum { RECORD_CONSTRUCTOR, RECORD_PREDICATE, RECORD_ACCESSOR, RECORD_MODIFIER } RecordOperation;
 Value make_record_procedure(Machine* m, RecordOperation operation, Value type, Value slots);
 void make_special_procedures(Machine* m);
-/* `constants`: an array of values, kept or reachable from what is kept. */
-Code* make_code(Machine* m, const Instruction* instructions, size_t count, const Value* constants, size_t constant_count, int free_count, int link, Value name);
+typedef struct {
+  const Instruction* instructions;
+  size_t count;
+  const Value* constants; /* kept or reachable from what is kept */
+  size_t constant_count;
+  const DeadSlot* dead;
+  size_t dead_count;
+} CodeParts;
+Code* make_code(Machine* m, const CodeParts* parts, int free_count, Value name);
 
 /* numbers.c */
 Value add(Machine* m, Value a, Value b);
