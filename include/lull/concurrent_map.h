@@ -52,7 +52,7 @@ class concurrent_map {
   // Null: there is none.
   entry_ptr find(const Key& key) const {
     const std::size_t hash = hash_of(key);
-    return entry_ptr(find_place(shard_of(hash).table.load(), hash, key).entry);
+    return entry_ptr(find_place(tables_[shard_of(hash)].load(), hash, key).entry);
   }
   bool contains(const Key& key) const { return static_cast<bool>(find(key)); }
 
@@ -64,12 +64,12 @@ class concurrent_map {
   // True: the key was there.
   bool erase(const Key& key) {
     const std::size_t hash = hash_of(key);
-    Shard& shard = shard_of(hash);
+    Shard& shard = shards_[shard_of(hash)];
     const std::lock_guard lock(shard.writing);
-    const Place place = find_place(shard.table.load(), hash, key);
+    const Place place = find_place(tables_[shard_of(hash)].load(), hash, key);
     if (place.entry == nullptr) return false;
     place.group->clear(place.index);
-    shard.size.fetch_sub(1, std::memory_order_relaxed);
+    shard.count(-1);
     // A group that others passed keeps their marks until the next rebuild: it counts as full there, so that the rebuild comes.
     if (!place.group->was_passed()) --shard.used;
     return true;
@@ -78,17 +78,18 @@ class concurrent_map {
   // Entries that are there all the time are visited once; others may be.
   template <class Visit>
   void for_each(Visit&& visit) const {
-    for (const Shard& shard : shards_) {
-      const ptr<Group[]> table = shard.table.load();
+    for (const auto& root : tables_) {
+      const ptr<Group[]> table = root.load();
       for (const Group& group : table)
         for (const auto& place : group.entries)
           if (const ptr<entry_type> entry = place.load()) visit(static_cast<const entry_type&>(*entry));
     }
   }
   void clear() {
-    for (Shard& shard : shards_) {
+    for (std::size_t i = 0; i < kShards; ++i) {
+      Shard& shard = shards_[i];
       const std::lock_guard lock(shard.writing);
-      shard.table.store(nullptr);
+      tables_[i].store(nullptr);
       shard.size.store(0, std::memory_order_relaxed);
       shard.used = 0;
     }
@@ -138,11 +139,15 @@ class concurrent_map {
     unsigned index;
     entry_type* entry;  // null: not found
   };
+  // What writers change at each turn lies on other cache lines than the tables' roots, which every reader needs.
   struct alignas(64) Shard {
-    atomic_root<Group[]> table;
+    std::mutex writing;
     std::atomic<std::size_t> size{0};
     std::size_t used = 0;  // entries, and places that count as used since; writing
-    std::mutex writing;
+
+    void count(int change) {  // writing: nobody else changes it
+      size.store(size.load(std::memory_order_relaxed) + static_cast<std::size_t>(change), std::memory_order_relaxed);
+    }
   };
   // At most five sevenths are used: fuller groups are passed more often, emptier ones waste memory.
   static constexpr std::size_t kShards = 32, kMostUsed = 5;
@@ -164,8 +169,7 @@ class concurrent_map {
     const std::uint64_t rest = control ^ tag * ones;
     return (rest - ones) & ~rest & (ones << 7 >> 8);
   }
-  Shard& shard_of(std::size_t hash) { return shards_[hash >> (64 - std::countr_zero(kShards))]; }
-  const Shard& shard_of(std::size_t hash) const { return shards_[hash >> (64 - std::countr_zero(kShards))]; }
+  static std::size_t shard_of(std::size_t hash) { return hash >> (64 - std::countr_zero(kShards)); }
 
   [[gnu::always_inline]] static Place find_place(const ptr<Group[]>& table, std::size_t hash, const Key& key) {
     if (!table) return {nullptr, 0, nullptr};
@@ -193,34 +197,36 @@ class concurrent_map {
 
   bool put(const Key& key, Value value, bool assign) {
     const std::size_t hash = hash_of(key);
-    Shard& shard = shard_of(hash);
+    Shard& shard = shards_[shard_of(hash)];
+    atomic_root<Group[]>& root = tables_[shard_of(hash)];
     if (!assign && find(key)) return false;
     ptr<entry_type> entry = lull::make<entry_type>(key, std::move(value));  // outside of the lock: may collect
     const std::lock_guard lock(shard.writing);
-    const ptr<Group[]> table = shard.table.load();
+    const ptr<Group[]> table = root.load();
     if (const Place place = find_place(table, hash, key); place.entry != nullptr) {
       if (assign) place.group->entries[place.index].store(entry);
       return false;
     }
-    if (shard.used >= table.size() * kMostUsed) rebuild(shard);
-    fill(shard.table.load(), hash, entry);
+    if (shard.used >= table.size() * kMostUsed) rebuild(shard, root);
+    fill(root.load(), hash, entry);
     ++shard.used;
-    shard.size.fetch_add(1, std::memory_order_relaxed);
+    shard.count(+1);
     return true;
   }
 
   // A table with room, without marks of what was erased. Readers of the old one see what was there when they came.
-  static void rebuild(Shard& shard) {
-    const ptr<Group[]> old = shard.table.load();
+  static void rebuild(Shard& shard, atomic_root<Group[]>& root) {
+    const ptr<Group[]> old = root.load();
     const std::size_t live = shard.size.load(std::memory_order_relaxed);
     const ptr<Group[]> fresh = lull::make_array<Group>(std::bit_ceil(live * 4 / (3 * kMostUsed) + 1));  // a third of it to grow
     for (const Group& group : old)
       for (const auto& place : group.entries)
         if (const ptr<entry_type> entry = place.load()) fill(fresh, hash_of(entry->first), entry);
     shard.used = live;
-    shard.table.store(fresh);
+    root.store(fresh);
   }
 
+  alignas(64) std::array<atomic_root<Group[]>, kShards> tables_;
   std::array<Shard, kShards> shards_;
 };
 
