@@ -2,6 +2,7 @@
 #include "gc/report/cycle_log.h"
 
 #include <algorithm>
+#include <atomic>
 #include <unistd.h>
 
 #include "alloc/os/clock.h"
@@ -25,13 +26,14 @@ namespace lull::gc {
 namespace {
 
 constinit os::Lock lock{os::LockRank::reports};
-constinit CycleTotals totals;           // lock
-constinit std::uint64_t started_ns = 0;  // written once, before the first cycle
+constinit CycleTotals totals;  // lock
+// Written once, before the first cycle; who asks for totals may come earlier, or at that moment. Relaxed: a number, no more.
+constinit std::atomic<std::uint64_t> started_ns{0};
 
 double ms(std::uint64_t ns) { return static_cast<double>(ns) * 1e-6; }
 
 double cpu_percent_locked(std::uint64_t now) {
-  const double available = static_cast<double>(now - started_ns) * os::processors();
+  const double available = static_cast<double>(now - started_ns.load(std::memory_order_relaxed)) * os::processors();
   return available <= 0 ? 0 : static_cast<double>(totals.gc_cpu_ns + totals.assist_cpu_ns) / available * 100;
 }
 
@@ -39,7 +41,7 @@ void trace_locked(const Cycle& cycle, const CycleRun& run, std::uint64_t assist_
   const CycleTimes& t = cycle.times();
   const histogram pauses = handshake_stats.pause.snapshot();
   CycleReport report{.number = totals.cycles,
-                     .start_seconds = static_cast<double>(t.begin - started_ns) * 1e-9,
+                     .start_seconds = static_cast<double>(t.begin - started_ns.load(std::memory_order_relaxed)) * 1e-9,
                      .gc_cpu_percent = cpu_percent_locked(os::monotonic_ns()),
                      .handshake_on_ms = ms(t.marking - t.begin),
                      .mark_clock_ms = ms(t.terminating - t.marking),
@@ -80,7 +82,7 @@ void note_on_timeline(const Cycle& cycle) {
 }  // namespace
 
 os::Lock& cycle_log_lock_for_fork() { return lock; }
-void note_program_start() { started_ns = os::monotonic_ns(); }
+void note_program_start() { started_ns.store(os::monotonic_ns(), std::memory_order_relaxed); }
 
 void log_cycle(const Cycle& cycle, const CycleRun& run) {
   if (options.pacertrace != 0) trace_pacer(cycle_totals().cycles + 1, cycle.kind());
@@ -112,7 +114,8 @@ void log_cycle(const Cycle& cycle, const CycleRun& run) {
 CycleTotals cycle_totals() {
   os::Locked locked(lock);
   CycleTotals copy = totals;
-  copy.uptime_ns = started_ns == 0 ? 0 : os::monotonic_ns() - started_ns;
+  const std::uint64_t started = started_ns.load(std::memory_order_relaxed);
+  copy.uptime_ns = started == 0 ? 0 : os::monotonic_ns() - started;
   return copy;
 }
 
