@@ -40,7 +40,7 @@ void point_popped_bins(std::uint32_t behind) {
 }
 
 void forget_counts(ThreadBins& t) {
-  for (std::uint32_t b = kBins; b < 2 * kBins; ++b) __atomic_store_n(&t.bins[b].limit, 0u, __ATOMIC_RELAXED);
+  for (std::uint32_t b = kBins; b < 2 * kBins; ++b) set_counted(t.bins[b], 0);
 }
 
 }  // namespace
@@ -101,6 +101,7 @@ ThreadBins* take_bins() {
     void* memory = os::allocate_meta(sizeof(ThreadBins));
     if (memory == nullptr) return nullptr;
     t = new (memory) ThreadBins;
+    for (std::uint32_t b = kBins; b < 2 * kBins; ++b) t->bins[b].top = end_of_counter(t->bins[b]);
     t->mark = mark_number(all_bins++);
     t->next = all;
     all = t;
@@ -140,25 +141,27 @@ ThreadBins* own_bins() {
   return nullptr;
 }
 
+void forget_distances(ThreadBins& t) {
+  forget_counts(t);
+  std::fill(std::begin(t.until_sample), std::end(t.until_sample), 0u);
+  t.sampling_epoch = sample::sampling_epoch();
+}
+
 // Counts an allocation of the bin. True: it is the sample.
 bool falls_on_sample(ThreadBins& t, BinIndex b) {
-  if (t.sampling_epoch != sample::sampling_epoch()) {
-    forget_counts(t);
-    t.sampling_epoch = sample::sampling_epoch();
-  }
-  std::uint32_t& counter = t.bins[kBins + b].limit;
-  std::uint32_t& unseen = t.unseen_until_sample[b];
-  const std::uint32_t left = __atomic_load_n(&counter, __ATOMIC_RELAXED);
-  if (left == 0) unseen = sample::blocks_before_sample(bytes_of_bin(b));
-  if (left > 1) {
-    __atomic_store_n(&counter, left - 2, __ATOMIC_RELAXED);
+  if (t.sampling_epoch != sample::sampling_epoch()) forget_distances(t);
+  Bin& counter = t.bins[kBins + b];
+  if (const std::intptr_t count = counted(counter) + 1; count < 0) {  // it is the bin that was empty
+    set_counted(counter, count);
     return false;
   }
-  const bool is_sample = unseen == 0;
-  const std::uint32_t now = std::min(unseen - !is_sample, kMostUnseen);
-  unseen -= now + !is_sample;
-  __atomic_store_n(&counter, is_sample ? 0 : 2 * now + 1, __ATOMIC_RELAXED);
-  return is_sample;
+  std::uint32_t& left = t.until_sample[b];
+  if (left == 0) left = sample::blocks_before_sample(bytes_of_bin(b)) + 1;
+  if (--left == 0) return true;
+  const std::uint32_t unseen = std::min(left - 1, kMostUnseen);
+  left -= unseen;
+  set_counted(counter, -std::intptr_t{unseen} - 1);
+  return false;
 }
 
 [[gnu::noinline]] void* allocate_small_slow(std::size_t bytes) {

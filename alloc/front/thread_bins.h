@@ -7,13 +7,15 @@
 // central store; empty, it takes one. Magazines start small and double while they are used, so that idle threads hold little.
 //
 // While allocations are sampled, each has to be counted. The table by which malloc finds a size's bin (popped_bins) then names
-// the bin's counter instead, which looks like a bin that is always empty. So what is behind the test for an empty bin, a dozen
-// instructions, counts and takes from the bin itself (pop_counted); the fast path is the same code either way.
+// the bin's counter instead, which looks like a bin whose next block is a negative number. So what is behind the test for an empty bin,
+// eight instructions, counts that number and takes from the bin itself (pop_counted); the fast path is the same code either way.
 //
 // free() finds a block's class in the page's entry. Entries that are no small block's lead to bins without room, so one
 // test catches a full array, a large block, a foreign address and a thread without bins alike. It also tells, without the
 // descriptor, an address that is not the start of a block, and by its key one that is free already.
 #pragma once
+
+#include <cstddef>
 
 #include "alloc/base/sanitizers.h"
 #include "alloc/front/central.h"
@@ -33,10 +35,10 @@ struct Bin {
 
   bool is_full() const { return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(top)) == limit; }
 };
-static_assert(sizeof(Bin) == 16);
+static_assert(sizeof(Bin) == 16 && offsetof(Bin, limit) == 8);
 
-// The counter of bins[b] is bins[kBins + b]: a bin without blocks whose `limit` is 2 n + 1 while n allocations may go by without the
-// slow path, and 0 when that is to be drawn. The limit of a bin with an array is even: so the counters are told from other empty bins.
+// The counter of bins[b] is bins[kBins + b]. Its `top` stays where it is, behind the rest of the Bin, so what malloc takes for its next block
+// is `limit` and `inverse` as one number: -(n + 1) while n allocations may go by without the slow path, else 0. Addresses are positive.
 inline constexpr std::uint32_t kMostUnseen = 1024;  // n; the slow path looks for a new epoch. Larger: nothing gained, smaller: visits
 
 enum class Visit : std::uint8_t { none, took, gave };  // to the central store
@@ -65,8 +67,8 @@ struct ThreadBins {
   std::atomic<bool> visiting{false};  // the central store (fork_gate.h); written by the thread
   Sleeper sleeper;
   bool used = false;               // by a thread
-  std::uint32_t unseen_until_sample[kBins] = {};  // allocations behind those that the counter has; the last is the sample
-  std::uint32_t sampling_epoch = 0;               // that the distances were drawn in
+  std::uint32_t until_sample[kBins] = {};  // allocations behind those that the counter has, the sample included; 0: to be drawn
+  std::uint32_t sampling_epoch = 0;        // that the distances were drawn in
   ThreadBins* next = nullptr;      // list of all; constant once published
   Strangers strangers;
 };
@@ -111,17 +113,25 @@ inline void* hand_out(Bin& bin, Block** top, Block* block) {
 }
 inline void* pop(Bin& bin) { return hand_out(bin, bin.top - 1, bin.top[-1]); }
 
+// As the pointer that malloc takes it for, so that compilers know that it is the same object.
+inline Block** end_of_counter(Bin& counter) { return reinterpret_cast<Block**>(&counter + 1); }
+inline std::intptr_t counted(Bin& counter) {
+  return reinterpret_cast<std::intptr_t>(__atomic_load_n(end_of_counter(counter) - 1, __ATOMIC_RELAXED));
+}
+inline void set_counted(Bin& counter, std::intptr_t count) {
+  __atomic_store_n(end_of_counter(counter) - 1, reinterpret_cast<Block*>(count), __ATOMIC_RELAXED);
+}
+
 // From an empty bin or a counter. nullptr: for the slow path, which finds everything as it was. The counter's store is no RMW:
 // nobody else but count_allocations() writes it, whose 0 may get lost; then kMostUnseen bounds what goes by.
-inline void* pop_counted(Bin* counter) {
-  asm("" : "+r"(counter));  // or the compiler prepares for this case before it tests for it
-  const std::uint32_t left = __atomic_load_n(&counter->limit, __ATOMIC_RELAXED);
-  if ((left & 1) == 0) return nullptr;
+inline void* pop_counted(Bin* counter, std::intptr_t count) {
+  asm("" : "+r"(counter), "+r"(count));  // or the compiler prepares for this case before it tests for it
+  if (++count >= 0) return nullptr;
   Bin& bin = *(counter - kBins);
   Block** const top = bin.top - 1;
   Block* const block = *top;
-  if (block == nullptr || left == 1) return nullptr;
-  __atomic_store_n(&counter->limit, left - 2, __ATOMIC_RELAXED);
+  if (block == nullptr) return nullptr;
+  set_counted(*counter, count);
   return hand_out(bin, top, block);
 }
 
@@ -129,7 +139,9 @@ inline void* pop_counted(Bin* counter) {
 inline void* allocate_cached(std::size_t bytes) {
   if (bytes > kSmallMost) return nullptr;
   Bin& bin = thread_bins->bins[popped_bin(bytes)];
-  return bin.top[-1] != nullptr ? pop(bin) : pop_counted(&bin);
+  Block* const block = __atomic_load_n(bin.top - 1, __ATOMIC_RELAXED);  // a counter's is zeroed by count_allocations()
+  const auto next = reinterpret_cast<std::intptr_t>(block);
+  return next > 0 ? hand_out(bin, bin.top - 1, block) : pop_counted(&bin, next);
 }
 
 inline void* allocate(std::size_t bytes) {

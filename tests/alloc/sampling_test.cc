@@ -15,6 +15,7 @@
 #include "alloc/front/heap.h"
 #include "alloc/front/large_block.h"
 #include "alloc/front/sampling.h"
+#include "alloc/front/thread_bins.h"
 #include "lull/malloc.h"
 #include "tests/alloc/support.h"
 
@@ -111,6 +112,24 @@ TEST(Profile, SeesSmallBlocksOfWhichThousandsAreNoSamples) {
   const double bytes = 1600.0 * rounds;
   // Six standard deviations.
   expect_near(bytes, profiled.totals().allocated_bytes, 6 * std::sqrt(65536 / bytes), "allocated bytes");
+}
+
+// Also those that find their bin empty, and those for which a counter is filled anew.
+TEST(Profile, CountsEachAllocationOfABinOnce) {
+  lull_profile_start(std::size_t{1} << 40);  // the sample is a long way off
+  std::thread([] {
+    constexpr std::size_t kSize = 64;
+    std::vector<void*> blocks(3 * kMostUnseen);
+    lull_free(lull_malloc(kSize));  // drawn
+    ThreadBins& own = *current_bins();
+    const auto to_sample = [&] { return own.until_sample[bin_of(kSize)] - counted(own.bins[kBins + bin_of(kSize)]) - 1; };
+    const std::intptr_t before = to_sample();
+    for (void*& block : blocks) block = lull_malloc(kSize);
+    for (void* block : blocks) lull_free(block);
+    for (int i = 0; i < 3 * static_cast<int>(kMostUnseen); ++i) lull_free(i % 2 == 0 ? lull_malloc(kSize) : lull_calloc(kSize, 1));
+    EXPECT_EQ(before - to_sample(), 6 * std::intptr_t{kMostUnseen});
+  }).join();
+  lull_profile_stop();
 }
 
 TEST(Profile, ANewMeanCountsAtOnceInEveryThread) {
