@@ -188,7 +188,7 @@ def git(box):
 
 
 def build_with(compiler, box):
-    """Objects and archives of lull's collector, bit for bit."""
+    """Objects of lull's collector and allocator, bit for bit; beside them the sources, so that who edits between the two runs is told so."""
     path = find(compiler)
     cmake, ninja = find("cmake"), find("ninja")
     for preset in (["-DLULL_BUILD_TESTS=OFF", "-DLULL_BUILD_BENCH=OFF", "-DLULL_BUILD_APPS=OFF", "-DCMAKE_BUILD_TYPE=Release"],):
@@ -198,7 +198,9 @@ def build_with(compiler, box):
     if "warning" in said:
         raise Failed(said)
     objects = sorted((box.folder / "build").rglob("*.o"))
-    return "\n".join(f"{o.name} {digest(o.read_bytes())}" for o in objects)
+    sources = sorted(f for folder in ("alloc", "gc", "include") for f in (PROJECT / folder).rglob("*") if f.is_file())
+    return "\n".join([f"sources {digest(b''.join(f.read_bytes() for f in sources))}"] +
+                     [f"{o.name} {digest(o.read_bytes())}" for o in objects])
 
 
 @case
@@ -209,8 +211,6 @@ def gcc(box):
 @case
 def clang(box):
     return build_with("clang++", box)
-
-
 
 
 @case
