@@ -7,7 +7,8 @@ namespace lull::gc {
 const char* name_of(CycleReason reason) {
   constexpr const char* kNames[] = {"generations off", "nothing is old",    "last was aborted",
                                     "old has grown",   "young did not pay", "young is enough",
-                                    "asked for",       "by a test",         "idle"};
+                                    "asked for",       "by a test",         "idle",
+                                    "nothing dies"};
   return kNames[static_cast<unsigned>(reason)];
 }
 
@@ -20,6 +21,7 @@ NextCycle Generations::next(bool generational, std::uint64_t goal) const {
   const std::uint64_t promoted = survived_ > old_at_full_ ? survived_ - old_at_full_ : 0;
   if (promoted > room / 4 * 3) return full(CycleReason::old_has_grown);
   if (young_is_suspect_ || full_cycles_due_ > 0) return full(CycleReason::young_did_not_pay);
+  if (nothing_dies_) return full(CycleReason::nothing_dies);
   return {CycleKind::young, CycleReason::young_is_enough};
 }
 
@@ -37,14 +39,15 @@ void Generations::end_young(const CycleYield& yield) {
 }
 
 void Generations::end_full(const CycleYield& yield) {
+  // What this cycle may have freed: what has been promoted or made since the last full one.
+  const std::uint64_t peak = yield.freed + yield.survived;
+  const std::uint64_t in_doubt = peak > old_at_full_ ? peak - old_at_full_ : 0;
+  const bool found_garbage = yield.freed >= in_doubt / 100 * kWorthwhilePercent;
   if (young_is_suspect_) {
-    // What this cycle may have freed: what has been promoted or made since the last full one.
-    const std::uint64_t peak = yield.freed + yield.survived;
-    const std::uint64_t in_doubt = peak > old_at_full_ ? peak - old_at_full_ : 0;
-    const bool young_is_to_blame = yield.freed >= in_doubt / 100 * kWorthwhilePercent;
-    poor_in_a_row_ = young_is_to_blame ? poor_in_a_row_ + 1 : 0;
-    full_cycles_due_ = young_is_to_blame ? std::min(1u << std::min(poor_in_a_row_ - 1, 4u), kMostFullCyclesInARow) : 0;
+    poor_in_a_row_ = found_garbage ? poor_in_a_row_ + 1 : 0;
+    full_cycles_due_ = found_garbage ? std::min(1u << std::min(poor_in_a_row_ - 1, 4u), kMostFullCyclesInARow) : 0;
   }
+  nothing_dies_ = !found_garbage && (young_is_suspect_ || nothing_dies_);
   if (full_cycles_due_ > 0) --full_cycles_due_;
   young_is_suspect_ = false;
   had_full_ = true;

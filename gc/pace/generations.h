@@ -6,6 +6,8 @@
 //
 // A young cycle that frees little proves nothing against young cycles: while a program builds up what it works on, full ones free
 // as little. So it is the full cycle after it that decides: if it finds garbage, the objects die old, and young cycles become rare.
+// If it finds none either, the program is building up, and full ones follow until one of them finds garbage: a young cycle promotes
+// everything, which fills the room, so that a full one has to follow it at once.
 //
 // A young cycle starts before the heap has grown to its goal once the young budget is used up: memory that comes round sooner is
 // still in the caches. What a cycle costs bounds it from below: it has to scan what is live at the moment, however little has
@@ -28,6 +30,7 @@ enum class CycleReason : std::uint8_t {
   asked_for,          // collect(), collect_young(), or memory ran out
   test_asked_for,     // force_kind() or the mode rage
   idle,               // full: the program has stopped allocating, gc/pace/idle.h
+  nothing_dies,       // full: neither the last young cycle nor a full one since found garbage; a young one would only be followed by a full one
 };
 
 struct NextCycle {
@@ -78,6 +81,7 @@ class Generations {
   std::uint64_t young_budget_ = kNoBudget;
   unsigned full_cycles_due_ = 0, poor_in_a_row_ = 0;
   bool young_is_suspect_ = false;  // the last young cycle freed too little: the next full one says whose fault that is
+  bool nothing_dies_ = false;      // nor does any full cycle since
   bool had_full_ = false, aborted_ = false;
 };
 
