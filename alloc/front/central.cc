@@ -96,29 +96,35 @@ class Gatherer {
   std::uint32_t add(Block* const* blocks, std::uint32_t n) {
     Span* span = small_span_of(reinterpret_cast<std::uintptr_t>(blocks[0]));
     if (span == nullptr) report_bad_free(blocks[0]);
-    // In registers, like all of the loop.
-    const std::uintptr_t base = span->base, bytes = span->end() - base;
+    // In registers, like all of the loops.
+    const std::uintptr_t base = span->base, bytes = span->end() - base, slot_bytes = span->slot_bytes;
     const std::uint64_t reciprocal = span->reciprocal;
     const std::uint32_t slots = span->slots;
     std::uint32_t i = 0;
     std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(blocks[0]) - base;
     while (offset < bytes) {
-      auto slot = static_cast<std::uint32_t>((offset * reciprocal) >> 32);
-      const std::uint32_t word = slot / 64;
+      const auto slot = static_cast<std::uint32_t>((offset * reciprocal) >> 32);
+      if (slot >= slots) report_bad_free(blocks[i]);  // free() knew that it is a multiple of the size
+      const std::uint32_t word = slot / 64, first = word * 64;
+      const std::uintptr_t word_base = base + first * slot_bytes;
+      const std::uintptr_t word_bytes = (slots - first < 64 ? slots - first : 64) * slot_bytes;
       Gathered& g = place_of(span, word);
       std::uint64_t mask = g.mask;
-      do {
-        if (slot >= slots) report_bad_free(blocks[i]);  // free() knew that it is a multiple of the size
-        if (mask & bit_of(slot)) report_double_free(blocks[i]);
-        mask |= bit_of(slot);
+      std::uint64_t bit = bit_of(slot);
+      std::uintptr_t in_word;
+      for (;;) {
+        if (mask & bit) report_double_free(blocks[i]);
+        mask |= bit;
         if (++i == n) {
           g.mask = mask;
           return n;
         }
-        offset = reinterpret_cast<std::uintptr_t>(blocks[i]) - base;
-        slot = static_cast<std::uint32_t>((offset * reciprocal) >> 32);
-      } while (offset < bytes && slot / 64 == word);
+        in_word = reinterpret_cast<std::uintptr_t>(blocks[i]) - word_base;
+        if (in_word >= word_bytes) break;  // one comparison tells that it is of this span and word
+        bit = bit_of(static_cast<std::uint32_t>((in_word * reciprocal) >> 32));
+      }
       g.mask = mask;
+      offset = in_word + word_base - base;
     }
     return i;
   }

@@ -32,6 +32,22 @@ Run find_clear_run(const std::uint64_t* words, std::uint32_t bits, std::uint32_t
   return best;
 }
 
+// Where the run of clear bits begins that ends at `at`.
+std::uint32_t begin_of_clear_run(const std::uint64_t* words, std::uint32_t at) {
+  while (at > 0) {
+    const std::uint32_t word = (at - 1) / 64;
+    const std::uint64_t before = words[word] & mask_between(0, at - word * 64);
+    if (before != 0) return word * 64 + 64 - static_cast<std::uint32_t>(std::countl_zero(before));
+    at = word * 64;
+  }
+  return 0;
+}
+
+// Length of the run of clear bits that [from, to) is a part of, whatever these are.
+std::uint32_t clear_run_around(const std::uint64_t* words, std::uint32_t bits, std::uint32_t from, std::uint32_t to) {
+  return next_set(words, to, bits) - begin_of_clear_run(words, from);
+}
+
 // Calls visit(first, places) for each run of clear bits in which `places` > 0 runs of n bits begin, until it says false.
 template <class Visit>
 void for_each_place(const std::uint64_t* words, std::uint32_t bits, std::uint32_t n, Visit&& visit) {
@@ -248,7 +264,7 @@ bool PageHeap::take_locked(std::uint32_t first, std::uint32_t n) {
       chunk.clean[word] &= ~mask;
     });
     unsettle(chunk);
-    refresh_longest_locked(c);
+    note_taken_locked(c, from, to);
   }
   used_pages_ += n;
   dirty_pages_.store(dirty_pages_.load(std::memory_order_relaxed) - (n - taken_clean), std::memory_order_relaxed);
@@ -267,17 +283,26 @@ void PageHeap::give_locked(std::uint32_t first, std::uint32_t n, bool clean) {
     });
     if (!clean) chunk.idle = 0;
     unsettle(chunk);
-    refresh_longest_locked(c);
+    note_given_locked(c, from, to);
   }
   used_pages_ -= n;
   if (!clean) dirty_pages_.store(dirty_pages_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
 }
 
-void PageHeap::refresh_longest_locked(std::uint32_t chunk) {
-  const std::uint32_t longest = find_clear_run(chunk_table_[chunk].used, kChunkPages, kChunkPages).length;
-  longest_[chunk] = static_cast<std::uint16_t>(longest);
+// Pages [from, to) of the chunk were taken. All runs are looked at only when it was a part of a longest one.
+void PageHeap::note_taken_locked(std::uint32_t c, std::uint32_t from, std::uint32_t to) {
+  const std::uint64_t* used = chunk_table_[c].used;
+  if (clear_run_around(used, kChunkPages, from, to) < longest_[c]) return;
+  longest_[c] = static_cast<std::uint16_t>(find_clear_run(used, kChunkPages, kChunkPages).length);
+}
+
+// Pages [from, to) of the chunk were released: if its longest run grew, it is the one that they are in.
+void PageHeap::note_given_locked(std::uint32_t c, std::uint32_t from, std::uint32_t to) {
+  const std::uint32_t longest = clear_run_around(chunk_table_[c].used, kChunkPages, from, to);
+  if (longest <= longest_[c]) return;
+  longest_[c] = static_cast<std::uint16_t>(longest);
   for (std::uint32_t n = 1; n < kHints; ++n)
-    if (chunk < hint_[n] && (n < kHints - 1 ? longest >= n : longest > 0)) hint_[n] = chunk;
+    if (c < hint_[n] && (n < kHints - 1 ? longest >= n : longest > 0)) hint_[n] = c;
 }
 
 void PageHeap::tick() {

@@ -114,7 +114,8 @@ class PageHeap {
   bool is_free_locked(std::uint32_t first, std::uint32_t end) const;
   bool take_locked(std::uint32_t first, std::uint32_t n);  // true when all were clean
   void give_locked(std::uint32_t first, std::uint32_t n, bool clean);
-  void refresh_longest_locked(std::uint32_t chunk);
+  void note_taken_locked(std::uint32_t chunk, std::uint32_t from, std::uint32_t to);
+  void note_given_locked(std::uint32_t chunk, std::uint32_t from, std::uint32_t to);
   bool forget_huge_locked(std::uint32_t chunk);
   static void unsettle(Chunk& chunk);
   std::uint32_t leading_free_locked(std::uint32_t chunk) const;
