@@ -17,12 +17,12 @@ inline constexpr std::uint32_t kBins = kFirstBin + pages::kSizeClasses;
 
 constexpr std::size_t bytes_of_bin(std::uint32_t bin) { return pages::size_of_class(bin - kFirstBin); }
 
-// Spans of malloc: at least 64 blocks where that fits 64 KiB, fewer of larger ones, and at most one part in 16 behind the
+// Spans of malloc: at least 64 blocks where that fits 32 KiB, fewer of larger ones, and at most one part in 16 behind the
 // last block. Fresh pages are touched only as blocks are handed out, so a long span costs memory only once it is used.
 constexpr pages::SpanGeometry geometry_of_bin(std::uint32_t bin) {
   const std::size_t bytes = bytes_of_bin(bin);
   std::uint32_t count = pages_for(bytes * 64).value;
-  count = count < 2 ? 2 : count > 8 ? 8 : count;
+  count = count < 2 ? 2 : count > 4 ? 4 : count;
   const auto wastes_little = [&](std::uint32_t n) {
     const std::size_t span_bytes = PageCount{n}.bytes();
     return span_bytes / bytes >= pages::kFewestSlots && span_bytes % bytes * 16 <= span_bytes;

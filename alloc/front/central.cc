@@ -18,13 +18,29 @@ constinit CentralBin central[kBins] = {};
 
 namespace {
 
-constexpr std::int32_t kSpares = 1;  // wholly free spans that a class keeps: fewer thrash the page heap, more is memory
+// Wholly free spans that are kept: one a class, since none thrashes the page heap where threads come and go, as long as all of them together
+// are no more than this: a program that turns from size to size would leave one behind in each.
+constexpr std::int32_t kSpares = 1, kMostSparePages = 32;
+constinit std::atomic<std::int32_t> spare_pages{0};  // of all classes; like CentralBin::empties
 
 constexpr auto kGeometry = [] {
   std::array<pages::SpanGeometry, kBins> all{};
   for (std::uint32_t bin = kFirstBin; bin < kBins; ++bin) all[bin] = geometry_of_bin(bin);
   return all;
 }();
+
+// One more wholly free span (1) or one less (-1).
+void count_spare(std::uint32_t bin, std::int32_t change) {
+  central[bin].empties.fetch_add(change, std::memory_order_relaxed);
+  spare_pages.fetch_add(change * static_cast<std::int32_t>(kGeometry[bin].pages.value), std::memory_order_relaxed);
+}
+
+// Whether a wholly free span of the class goes back. `counted`: 1 when it is one of the spares already, 0 when not yet.
+bool are_enough_spares(std::uint32_t bin, std::int32_t counted) {
+  const auto pages = static_cast<std::int32_t>(kGeometry[bin].pages.value);
+  return central[bin].empties.load(std::memory_order_relaxed) >= kSpares + counted ||
+         spare_pages.load(std::memory_order_relaxed) + (1 - counted) * pages > kMostSparePages;
+}
 
 // At most `most` blocks of a span that was in no thread's hands; with all of them reserved the span is not held, but exhausted.
 struct FirstBlocks {
@@ -43,7 +59,7 @@ FirstBlocks create_small_span(BinIndex bin, std::uint32_t most) {
     span->free_bits()[w].store(mask, std::memory_order_relaxed);
   });
   const std::uint32_t count = span->slots < most ? span->slots : most, rest = span->slots - count;
-  if (count == 0) central[bin].empties.fetch_add(1, std::memory_order_relaxed);
+  if (count == 0) count_spare(bin, 1);
   span->free_state().store(rest == 0 ? 0 : kLinked | kHeld | rest, std::memory_order_release);  // pairs with reserve_blocks()
   return {span, count, rest != 0};
 }
@@ -51,7 +67,7 @@ FirstBlocks create_small_span(BinIndex bin, std::uint32_t most) {
 BinIndex bin_of_span(const Span& span) { return bin_of(span.slot_bytes); }
 
 // Adds `n` blocks whose bits the caller has just set. Links the span if nobody is responsible for it, retires it if it is
-// wholly free, nobody holds it, and its class has enough spare ones.
+// wholly free, nobody holds it, and there are enough spare ones.
 void count_free(Span& span, std::uint32_t n) {
   const BinIndex bin = bin_of_span(span);
   const std::uint32_t slots = span.slots;
@@ -64,13 +80,12 @@ void count_free(Span& span, std::uint32_t n) {
     // A block freed by two threads that goes unseen between a new span's bitmap and the old one's.
     if ((before & kDead) || (before & kCountMask) + n > slots) report_double_free(reinterpret_cast<void*>(span.base));
     const bool full = (before & kCountMask) + n == slots;
-    dead = full && (before & kLinked) && !(before & kHeld) &&
-           central[bin].empties.load(std::memory_order_relaxed) >= kSpares;
+    dead = full && (before & kLinked) && !(before & kHeld) && are_enough_spares(bin, 0);
     after = dead ? kLinked | kDead : (before + n) | kLinked;
     // acq_rel: pairs with reserve_blocks(), and the next user of the pages comes after everybody who freed into them
   } while (!span.free_state().compare_exchange_weak(before, after, std::memory_order_acq_rel, std::memory_order_relaxed));
   if (dead) return pages::release_pages(first, count);
-  if ((after & kCountMask) == slots) central[bin].empties.fetch_add(1, std::memory_order_relaxed);
+  if ((after & kCountMask) == slots) count_spare(bin, 1);
   if (!(before & kLinked)) central[bin].spans.push(&span);
 }
 
@@ -171,7 +186,7 @@ FirstBlocks hold_and_reserve(BinIndex bin, std::uint32_t most) {
       const std::uint32_t wanted = free == count ? 0 : (state - count) | kHeld;
       // acquire: pairs with the release in give_bits(), as in reserve_blocks()
       if (!span->free_state().compare_exchange_weak(state, wanted, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
-      if (count != 0 && free == span->slots) central[bin].empties.fetch_sub(1, std::memory_order_relaxed);
+      if (count != 0 && free == span->slots) count_spare(bin, -1);
       if (free != 0) return {span, count, wanted != 0};
       span = nullptr;  // others took everything: unlinked
       break;
@@ -197,11 +212,11 @@ void release_held_span(BinIndex bin, Span* span) {
   std::uint32_t state = span->free_state().load(std::memory_order_relaxed);
   bool dead;
   do {
-    dead = (state & kCountMask) == span->slots && central[bin].empties.load(std::memory_order_relaxed) > kSpares;
+    dead = (state & kCountMask) == span->slots && are_enough_spares(bin, 1);
   } while (!span->free_state().compare_exchange_weak(state, dead ? kDead : state & ~kHeld, std::memory_order_acq_rel,
                                                      std::memory_order_relaxed));
   if (!dead) return central[bin].spans.push(span);
-  central[bin].empties.fetch_sub(1, std::memory_order_relaxed);
+  count_spare(bin, -1);
   const PageIndex first = span->first_page();
   const PageCount count{span->page_count};
   pages::release_descriptor(span);
@@ -211,7 +226,7 @@ void release_held_span(BinIndex bin, Span* span) {
 Reserved reserve(Span& span, std::uint32_t most) {
   const Reserved reserved = reserve_blocks(span, most);
   if (reserved.count > 0 && (reserved.before & kCountMask) == span.slots)
-    central[bin_of_span(span)].empties.fetch_sub(1, std::memory_order_relaxed);
+    count_spare(bin_of_span(span), -1);
   return reserved;
 }
 
@@ -288,7 +303,7 @@ std::size_t trim_central() {
       const PageIndex first = span->first_page();
       const PageCount count{span->page_count};
       if (span->free_state().compare_exchange_strong(expected, kLinked | kDead, std::memory_order_acq_rel)) {
-        central[bin].empties.fetch_sub(1, std::memory_order_relaxed);
+        count_spare(bin, -1);
         pages::release_pages(first, count);  // the caller purges: no nudge, which may allocate, inside the visit
         bytes += count.bytes();
         expected = kDead;

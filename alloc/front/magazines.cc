@@ -25,6 +25,10 @@ constexpr std::uint32_t kMostFetched = 4;  // plain magazines at once, into a lo
 // All arrays of a thread, full. Keeps them from becoming long; every size may have its plain ones, whatever the others have, or the sizes
 // that a thread turns to last would visit the central store for every few blocks.
 constexpr std::size_t kMostPerThread = std::size_t{2} << 20;
+// Of these, arrays of blocks of more than 1 KiB. A visit costs such a block little beside its first touch, and a program that goes from one of
+// these sizes to the next, as vectors do that grow, would leave a long array behind in each.
+constexpr std::size_t kMostOfLarge = kMostPerThread / 8, kLargeBytes = 1024;
+constexpr bool is_large(std::uint32_t b) { return bytes_of_bin(b) > kLargeBytes; }
 
 struct MagazineLimits { std::uint16_t first, plain, longest; };
 constexpr auto kLimits = [] {
@@ -37,6 +41,10 @@ constexpr auto kLimits = [] {
   }
   return limits;
 }();
+
+bool may_be_long(const ThreadBins& t, BinIndex b, std::size_t more) {
+  return t.capacity_bytes + more <= kMostPerThread && (!is_large(b) || t.capacity_large + more <= kMostOfLarge);
+}
 
 // Makes the bin's array longer; nothing happens when memory runs out.
 void lengthen(ThreadBins& t, BinIndex b, std::uint32_t capacity) {
@@ -52,8 +60,7 @@ void lengthen(ThreadBins& t, BinIndex b, std::uint32_t capacity) {
     give_block_array_locked(std::exchange(r.blocks, longer), r.room);
     r.room = static_cast<std::uint16_t>(room);
   }
-  t.capacity_bytes += (capacity - r.capacity) * bytes_of_bin(b);
-  r.capacity = static_cast<std::uint16_t>(capacity);
+  count_capacity(t, b, capacity);
   bin.limit = static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(r.blocks + capacity));
   bin.inverse = inverse_of_bin(b);
   set_count(t, b, count);
@@ -68,10 +75,17 @@ void grow_magazine(ThreadBins& t, BinIndex b, Visit visit) {
   if (magazine >= most || (magazine != 0 && pages::memory_is_short())) return;
   const std::uint32_t wanted = std::min(magazine == 0 ? kLimits[b].first : magazine * 2, most);
   const std::size_t more = (wanted - magazine) * bytes_of_bin(b) * 2;
-  if (wanted <= kLimits[b].plain || t.capacity_bytes + more <= kMostPerThread) lengthen(t, b, wanted * 2);
+  if (wanted <= kLimits[b].plain || may_be_long(t, b, more)) lengthen(t, b, wanted * 2);
 }
 
 }  // namespace
+
+void count_capacity(ThreadBins& t, std::uint32_t b, std::uint32_t capacity) {
+  const std::size_t change = (std::size_t{capacity} - t.reserve[b].capacity) * bytes_of_bin(b);  // mod 2^64
+  t.capacity_bytes += change;
+  if (is_large(b)) t.capacity_large += change;
+  t.reserve[b].capacity = static_cast<std::uint16_t>(capacity);
+}
 
 bool refill(ThreadBins& t, BinIndex b) {
   grow_magazine(t, b, Visit::took);
@@ -101,6 +115,8 @@ bool make_room(ThreadBins& t, BinIndex b) {
   BinReserve& r = t.reserve[b];
   grow_magazine(t, b, r.capacity == 0 ? Visit::none : Visit::gave);
   if (has_room(t.bins[b]) || r.capacity == 0) return false;
+  // A thread that frees does not keep a span to itself either: it may become wholly free, for another size.
+  if (r.held != nullptr && !is_marked(b)) release_held_span(b, std::exchange(r.held, nullptr));
   const std::uint32_t count = count_of(t, b), older = count / 2;
   give_blocks(r.blocks, older);
   std::copy(r.blocks + older, r.blocks + count, r.blocks);

@@ -14,6 +14,9 @@ inline void set_count(ThreadBins& t, std::uint32_t b, std::uint32_t count) { t.b
 inline bool is_empty(const Bin& bin) { return bin.top[-1] == nullptr; }
 inline bool has_room(const Bin& bin) { return bin.inverse != 0 && !bin.is_full(); }
 
+// Notes how long the bin's array is, 0: it has none.
+void count_capacity(ThreadBins& t, std::uint32_t b, std::uint32_t capacity);
+
 // Fills the empty bin from the central store. False: no memory.
 bool refill(ThreadBins& t, BinIndex b);
 // The older half of a full bin goes back, unless it may grow. True: blocks were given.

@@ -239,8 +239,7 @@ void give_back(ThreadBins& t) {
     BinReserve& r = t.reserve[b];
     if (r.capacity != 0) give_blocks(r.blocks, count_of(t, b));
     t.bins[b] = {};
-    t.capacity_bytes -= r.capacity * bytes_of_bin(b);
-    r.capacity = 0;
+    count_capacity(t, b, 0);
     r.last_visit = Visit::none;
     if (Span* held = std::exchange(r.held, nullptr)) release_held_span(static_cast<BinIndex>(b), held);
   }

@@ -495,22 +495,55 @@ std::set<void*> small_blocks(std::size_t n) {
   while (blocks.size() < n) blocks.insert(lull_malloc(16));
   return blocks;
 }
+// Makes `total` bytes of blocks and frees them, twelve times: arrays grow.
+void turn(std::size_t bytes, std::size_t total) {
+  std::vector<void*> blocks(total / bytes);
+  for (int round = 0; round < 12; ++round) {
+    for (void*& block : blocks) block = lull_malloc(bytes);
+    for (void* block : blocks) lull_free(block);
+  }
+}
 // Other sizes have used up what a thread's arrays may hold together.
 TEST(Bins, OfASizeThatComesLateHoldMoreThanAFewBlocks) {
   std::thread([] {
-    const auto turn = [](std::size_t bytes, std::size_t total) {
-      std::vector<void*> blocks(total / bytes);
-      for (int round = 0; round < 12; ++round) {
-        for (void*& block : blocks) block = lull_malloc(bytes);
-        for (void* block : blocks) lull_free(block);
-      }
-    };
-    for (std::size_t bytes = 1024; bytes <= 32 * 1024; bytes += bytes / 8) turn(bytes, std::size_t{1} << 20);
+    for (std::size_t bytes = 128; bytes <= 1024; bytes += bytes / 8) turn(bytes, std::size_t{1} << 20);
     const lull::front::ThreadBins& own = *lull::front::own_bins_or_null();
     EXPECT_GT(own.capacity_bytes, std::size_t{3} << 19);  // 1.5 of 2 MiB: no place for another long one
     turn(64, 100'000);
     EXPECT_GE(own.reserve[lull::front::bin_of(64)].capacity, 128);
   }).join();
+}
+// Vectors that grow go from one size of many bytes to the next; each would leave a long array behind.
+TEST(Bins, OfLargeBlocksTogetherAreNotLong) {
+  std::thread([] {
+    for (std::size_t bytes = 2048; bytes <= 32 * 1024; bytes += bytes / 8) turn(bytes, std::size_t{1} << 20);
+    const lull::front::ThreadBins& own = *lull::front::own_bins_or_null();
+    std::size_t beyond_plain = 0;
+    for (std::uint32_t b = lull::front::bin_of(2048); b < lull::front::kBins; ++b) {
+      const std::size_t plain = 2 * std::max<std::size_t>(2, 8192 / lull::front::bytes_of_bin(b)), have = own.reserve[b].capacity;
+      if (have > plain) beyond_plain += (have - plain) * lull::front::bytes_of_bin(b);
+    }
+    EXPECT_GT(beyond_plain, 0u);
+    EXPECT_LE(beyond_plain, std::size_t{256} << 10);
+  }).join();
+}
+// A thread that kept the span it took from last would keep it wholly free.
+TEST(Bins, OfAThreadThatFreesHoldNoSpan) {
+  std::thread([] {
+    turn(512, std::size_t{1} << 20);  // more than its bin holds
+    EXPECT_EQ(nullptr, lull::front::own_bins_or_null()->reserve[lull::front::bin_of(512)].held);
+  }).join();
+}
+// Of each size one wholly free span may stay, but few of all together.
+TEST(Memory, OfManySizesInTurnServesTheNext) {
+  std::size_t most = 0;
+  for (std::size_t bytes = 200; bytes <= 32 * 1024; bytes += bytes / 8 + 16) {
+    lull_free(lull_malloc(bytes));
+    flush_thread_bins();
+    most = std::max(most, used_pages());
+  }
+  EXPECT_LE(most, 32u + 16u);  // of those and of the last size
+  lull_malloc_trim(0);
 }
 
 TEST(Neighbours, AFewThatAnotherThreadFreesAreNotItsToHandOut) {
