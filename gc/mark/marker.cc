@@ -55,10 +55,6 @@ bool Marker::make_room() {
   return segment != nullptr;
 }
 
-void Marker::take_entries(Segment& segment) {
-  while (segment.count > 0) push(segment.entries[--segment.count]);
-}
-
 bool Marker::refill() {
   Segment* segment = grey_pool.take();
   if (segment == nullptr) return false;

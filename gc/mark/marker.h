@@ -43,7 +43,6 @@ class Marker : private tracer {
     process_words();
   }
   // Takes entries from `segment`, which stays the caller's.
-  void take_entries(Segment& segment);
   // Scans grey objects, also those in the pool, until there are none or about `budget` bytes are scanned. True: none.
   bool drain(std::uint64_t budget);
   // Scans what an object that is marked already has in [from, to): a dirty card. True: the whole object was scanned.

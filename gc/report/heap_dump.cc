@@ -65,8 +65,9 @@ Outcome outcome_of_copy(int copy, int report) {
   return outcome;
 }
 
-// The caller counts as blocked.
-Outcome dump(int fd, dump_mode mode) {
+// The caller counts as blocked. Not inlined there: enter_blocked() saves what lies in its caller's frame, and this one's is larger than the
+// room for that.
+[[gnu::noinline]] Outcome dump(int fd, dump_mode mode) {
   Outcome outcome;
   int pipe[2] = {-1, -1}, copy = -1;
   if (kCopies && mode == dump_mode::copy && ::pipe2(pipe, O_CLOEXEC) != 0) pipe[0] = pipe[1] = -1;

@@ -144,5 +144,28 @@ TEST(Guardian, ActsInARunningProgram) {
   EXPECT_EQ(read_mem_stats().num_forced_gc, 1u);
 }
 
+// The quotient of two sums is that of what was added since the last look: objects of 48 bytes, whatever had been before.
+TEST(Guardian, DividesWhatWasAddedAndChangesThePercentage) {
+  set_gc_percent(100);
+  make_array<char>(10'000'000);
+  const rule rules[] = {{.name = "size", .metric = "/gc/heap/allocs:bytes", .per = "/gc/heap/allocs:objects", .above = 40, .every_seconds = 1000,
+                         .then = action::raise_percent},
+                        {.name = "few", .metric = "/gc/heap/objects:objects", .per = "/gc/gogc:percent", .above = 0.001, .every_seconds = 1000,
+                         .then = action::return_memory}};
+  ASSERT_TRUE(start(rules, {.period_seconds = 0.005, .least_pause_seconds = 0}));
+  entry log[4];
+  for (int i = 0; read_log(log) < 2; ++i) {
+    ASSERT_LT(i, 10'000);
+    for (int k = 0; k < 1000; ++k) make_array<char>(48);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  stop();
+  const entry& size = log[0].rule == "size" ? log[0] : log[1];
+  EXPECT_EQ(size.rule, "size");
+  EXPECT_EQ(size.percent_before, 100);
+  EXPECT_GT(size.percent_after, 100);
+  EXPECT_EQ(set_gc_percent(100), size.percent_after);
+}
+
 }  // namespace
 }  // namespace lull::guardian

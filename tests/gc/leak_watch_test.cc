@@ -116,6 +116,8 @@ TEST(LeakWatch, PutsTheFastestFirst) {
   ASSERT_EQ(leak_watch::find(std::span(found).first(1)), 1u);
   EXPECT_TRUE(found[0].type.ends_with("OtherLeaked"));
   EXPECT_EQ(leak_watch::find({}), 0u);
+  ASSERT_TRUE(leak_watch::start());  // anew: what was seen before is forgotten
+  EXPECT_EQ(leak_watch::find(found), 0u);
 }
 
 }  // namespace

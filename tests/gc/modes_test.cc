@@ -244,7 +244,7 @@ TEST_P(ProgramUnderMode, IsRightAndTheModeHasNothingToReport) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, ProgramUnderMode,
-                         testing::Values("verify=2", "scribble", "stress=16", "stw", "noconcurrent", "rage", "noasync",
+                         testing::Values("verify=2", "scribble", "stress=16", "stw", "noconcurrent", "rage", "noasync", "delay=20",
                                          "check_trace", "check_ptr_location", "stw,verify=2,scribble",
                                          "noconcurrent,verify=2,stress=64", "rage,verify=2,scribble,noasync",
                                          "check_trace,check_ptr_location,verify=2,rage"),

@@ -193,6 +193,23 @@ TEST(ObjectProfile, FoldedStacksNameTheFunctionsAndEndWithTheType) {
   EXPECT_TRUE(found) << text.substr(0, 4000);
 }
 
+TEST(ObjectProfile, FoldedStacksOfTheLivingNameNoDeadOnes) {
+  static root<Late> late;
+  Profiled profiled(1);
+  elsewhere([] { brief_site(); });
+  elsewhere([] { late = make<Late>(); });
+  collect();
+  const auto folded = [](object_profile::measure what) {
+    return text_of([=](const text_sink& to) { EXPECT_TRUE(object_profile::write_folded(to, what)); });
+  };
+  for (const auto what : {object_profile::measure::live_objects, object_profile::measure::live_bytes}) {
+    const std::string text = folded(what);
+    EXPECT_NE(std::string::npos, text.find("Late] ")) << text.substr(0, 4000);
+    EXPECT_EQ(std::string::npos, text.find("Brief] ")) << text.substr(0, 4000);
+  }
+  late = nullptr;
+}
+
 TEST(ObjectProfile, LargeObjectsAreSampledByTheirSize) {
   Profiled profiled(1 << 20);
   elsewhere([] {

@@ -611,6 +611,8 @@ static void out_of_memory(void) {
 static void statistics(void) {
   lull_stats before, after;
   int i;
+  const uint64_t limit = lull_set_memory_limit((uint64_t)1 << 40);
+  CHECK(lull_set_memory_limit(limit) == (uint64_t)1 << 40);
   lull_read_stats(&before);
   for (i = 0; i < 10000; ++i) make_node(NULL, i);
   lull_collect();
