@@ -80,12 +80,12 @@ void count_free(Span& span, std::uint32_t n) {
     // A block freed by two threads that goes unseen between a new span's bitmap and the old one's.
     if ((before & kDead) || (before & kCountMask) + n > slots) report_double_free(reinterpret_cast<void*>(span.base));
     const bool full = (before & kCountMask) + n == slots;
-    dead = full && (before & kLinked) && !(before & kHeld) && are_enough_spares(bin, 0);
+    dead = full && !(before & kHeld) && are_enough_spares(bin, 0);
     after = dead ? kLinked | kDead : (before + n) | kLinked;
     // acq_rel: pairs with reserve_blocks(), and the next user of the pages comes after everybody who freed into them
   } while (!span.free_state().compare_exchange_weak(before, after, std::memory_order_acq_rel, std::memory_order_relaxed));
-  if (dead) return pages::release_pages(first, count);
-  if ((after & kCountMask) == slots) count_spare(bin, 1);
+  if (dead) pages::release_pages(first, count);
+  else if ((after & kCountMask) == slots) count_spare(bin, 1);
   if (!(before & kLinked)) central[bin].spans.push(&span);
 }
 

@@ -11,9 +11,10 @@
 //   linked exactly one party is responsible for finding the span again: it is in the central set of its class, or held by
 //          one thread. Whoever makes the count positive on a span that is not linked links it (one winner, by
 //          compare-and-swap) and puts it there; whoever holds it unlinks it by compare-and-swap from count 0.
-//   dead   all blocks free, linked, not held: whoever swaps this state to kDead gives the pages back. The descriptor stays
+//   dead   all blocks free, not held: whoever swaps this state to kDead gives the pages back. The descriptor stays
 //          in the set until it is popped, since a stack has no removal from its middle. Nobody can have reserved from it:
-//          the count was full. A dead span's descriptor is read by its popper only.
+//          the count was full. A dead span's descriptor is read by its popper only. One that was not linked, since all of its
+//          blocks came back at once, is put into the set dead: who frees such a block a second time finds its bit, not another span's.
 // Who pops a span may hold it, reserve from it and, when that is all it has, unlink it in one swap of the state: steps of the above
 // that nobody came between.
 // The bits and the count are never locked, so any thread, also the purger, may take and give at any time.

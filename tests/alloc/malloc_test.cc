@@ -537,6 +537,12 @@ TEST(Bins, OfAThreadThatFreesHoldNoSpan) {
     EXPECT_EQ(nullptr, lull::front::own_bins_or_null()->reserve[lull::front::bin_of(512)].held);
   }).join();
 }
+// A long bin gives whole spans back at once. These were linked as wholly free ones, and stayed their size's for ever.
+TEST(Memory, ThatCameBackAllAtOnceServesOtherSizes) {
+  std::thread([] { turn(256, std::size_t{8} << 20); }).join();
+  EXPECT_LE(used_pages(), 32u);
+  lull_malloc_trim(0);
+}
 // Of each size one wholly free span may stay, but few of all together.
 TEST(Memory, OfManySizesInTurnServesTheNext) {
   std::size_t most = 0;

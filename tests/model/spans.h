@@ -34,6 +34,7 @@ enum class Mutant {
   keep_linked,     // who reserves all blocks of a span that it popped leaves it linked
   first_uncounted, // who pops a wholly free span and reserves from it counts no empty span less
   born_counted,    // a new span of which blocks are reserved is counted as an empty one
+  dead_nowhere,    // who retires a span that is in no set does not put it there, for a popper to release the descriptor
 };
 
 struct Config {
@@ -704,11 +705,12 @@ class SpanModel {
         return done("T%d sees that %d is not linked", self().d);
       }
       const bool full = d.count + n == blocks();
-      const bool retirable = full && d.linked && (!d.held || is(Mutant::ignore_held));
+      const bool retirable = full && (!d.held || is(Mutant::ignore_held));
       if (!retirable || may_keep(0)) add(d, n, full);
       if (!retirable || !may_retire(0)) return;
       s = before;
       self().place = d.place;
+      self().link = !d.linked && !is(Mutant::dead_nowhere);
       retire(mine(), 1);
       if (is(Mutant::free_at_death)) free_descriptor(self().d);
       if (is(Mutant::empties_twice)) ++s.empties;
@@ -785,7 +787,9 @@ class SpanModel {
       if (s.p[p - 1].owner == 0 || (s.p[p - 1].out != 0 && !m.freed_twice(s))) fail(Fault::early);
       s.p[p - 1].owner = 0;
       t.place = 0;
-      if (t.pc == trim_pages) go(trim_desc); else rest();
+      if (t.pc == trim_pages) go(trim_desc);
+      else if (t.pc == give_pages && t.link) start_push(then_rest);
+      else rest();
       done("T%d gives the pages of place %d back", p);
     }
     void free_descriptor(u8 number) {

@@ -21,7 +21,7 @@ static const std::map<std::string, Mutant> kMutants = {
     {"no_tag", Mutant::no_tag},       {"keep_dead", Mutant::keep_dead},     {"free_at_death", Mutant::free_at_death},
     {"plain_drop", Mutant::plain_drop}, {"blind", Mutant::blind}, {"purge_unchecked", Mutant::purge_unchecked}, {"empties_twice", Mutant::empties_twice},
     {"plain_hold", Mutant::plain_hold}, {"keep_linked", Mutant::keep_linked},
-    {"first_uncounted", Mutant::first_uncounted}, {"born_counted", Mutant::born_counted}};
+    {"first_uncounted", Mutant::first_uncounted}, {"born_counted", Mutant::born_counted}, {"dead_nowhere", Mutant::dead_nowhere}};
 
 // roles=afr,f: the last is that of all further threads too.
 static void set_roles(Config& c, const char* value) {
