@@ -32,6 +32,9 @@ constexpr std::uint64_t kSliceBytes = 256 * 1024;  // scanned between two update
 
 constinit std::uint64_t last_stack_bytes = 0;  // driver: what the last cycle found on stacks
 constinit std::uint64_t old_bytes = 0;         // driver: all that is marked
+
+// Memory for the markers ran out.
+bool must_abort() { return cycle_must_abort.load(std::memory_order_relaxed); }
 }
 
 CycleResult Cycle::run() {
@@ -42,12 +45,12 @@ CycleResult Cycle::run() {
   turn_barriers_on();
   scan_stacks(marker);
   mark_everything(marker);
-  if (cycle_must_abort.load(std::memory_order_relaxed)) {
+  if (options.verify != 0 && !must_abort()) verify_marks();
+  if (!must_abort()) handle_unreachable(marker);
+  if (must_abort()) {
     abort(marker);
     return CycleResult::aborted;
   }
-  if (options.verify != 0) verify_marks();
-  handle_unreachable(marker);
   turn_barriers_off();
   report_to_pacer();
   if (options.noconcurrent == 0) stopped.reset();
@@ -147,14 +150,14 @@ void Cycle::mark_everything(Marker& marker) {
   mark_roots(marker);
   do {
     mark_concurrently(marker);
-    if (cycle_must_abort.load(std::memory_order_relaxed)) return;
+    if (must_abort()) return;
   } while (!terminate(marker));
 }
 
 void Cycle::mark_concurrently(Marker& marker) {
   crew.begin();
   bool empty = false;
-  while (!empty && !cycle_must_abort.load(std::memory_order_relaxed)) {
+  while (!empty && !must_abort()) {
     empty = marker.drain(kSliceBytes);
     report_progress(marker);
     if (empty) empty = crew.is_idle() && grey_pool.empty() && !marker.settle_ephemerons();
@@ -217,9 +220,12 @@ void Cycle::handle_unreachable(Marker& marker) {
   reach(Step::weak_cleared);
   queue_unreachable(marker);
   mark_closures(marker);
+  if (must_abort()) return;  // what has not been found may be theirs: callbacks wait, and ephemerons stay as they are
   queue_callbacks(marker, kind_);
   mark_closures(marker);
+  if (must_abort()) return;
   waiting_ephemerons.empty_all();  // of maps that only destructors can still look at
+  hand_found_over();
   publish_counts(marker);
   note_sampled_deaths(kind_, handed_at_snapshot_);
   reach(Step::destructors_queued);
@@ -260,7 +266,8 @@ void Cycle::sweep() {
   reach(Step::swept);
 }
 
-// Rule 16: flags off, buffers dropped, nothing swept; the next cycle is full anyway.
+// Rule 16: flags off, buffers dropped, nothing swept; the next cycle is full anyway. So destructors that were found have all they
+// refer to, marked or not.
 void Cycle::abort(Marker& marker) {
   marker.hand_over_rest();
   handshake(HandshakeOp::flush);
@@ -274,6 +281,7 @@ void Cycle::abort(Marker& marker) {
   cycle_must_abort.store(false, std::memory_order_relaxed);
   pacing.abort();
   reopen_without_sweeping();
+  hand_found_over();
 }
 
 }  // namespace lull::gc

@@ -1,6 +1,8 @@
 #include "gc/weak/destructors.h"
 
+#include <algorithm>
 #include <pthread.h>
+#include <utility>
 
 #include "alloc/os/futex.h"
 #include "alloc/os/meta_arena.h"
@@ -29,11 +31,25 @@ struct Batch {
   std::uintptr_t objects[kCapacity] = {};
 };
 
+struct Queue {
+  Batch *head = nullptr, *tail = nullptr;  // head: oldest
+};
+
+// One that runs destructors: a call of run_queue(). `at` counts from 0 in the order in which entries were queued.
+struct Runner {
+  static constexpr std::uint64_t kNowhere = ~std::uint64_t{0};
+  std::atomic<std::uint64_t> at{kNowhere};  // the entry that it runs; written under lock, but kNowhere
+  Runner* next = nullptr;                   // lock
+};
+
 constinit os::Lock lock{os::LockRank::roots};
-constinit Batch* head = nullptr;        // lock; oldest
-constinit Batch* tail = nullptr;        // lock
+constinit Queue queue;                    // lock
+constinit Queue found;                    // lock; by the running cycle, nobody's to take before hand_found_over()
+constinit std::uint64_t found_count = 0;  // driver
 constinit Batch* free_batches = nullptr;  // lock
-constinit std::atomic<std::uint64_t> queued{0}, run{0};
+constinit Runner* runners = nullptr;      // lock
+constinit std::uint64_t taken = 0;        // lock; entries that left the queue
+constinit std::atomic<std::uint64_t> queued{0}, run{0};  // queued: written under lock
 constinit std::atomic<std::uint32_t> wake{0};      // finalizer thread sleeps on it
 constinit std::atomic<std::uint32_t> progress{0};  // waiters for it sleep on this one
 constinit std::atomic<std::uint32_t> waiters{0};   // without any, nobody is woken: a system call costs more than most destructors
@@ -42,45 +58,72 @@ constinit std::atomic<bool> thread_started{false};
 constinit __thread std::uint64_t own_in_flight = 0;
 constinit pthread_t finalizer_thread{};
 
-bool append_locked(std::uintptr_t object) {
-  if (tail == nullptr || tail->end == Batch::kCapacity) {
+bool append_locked(Queue& to, std::uintptr_t object) {
+  if (to.tail == nullptr || to.tail->end == Batch::kCapacity) {
     Batch* fresh = free_batches;
     if (fresh != nullptr) free_batches = fresh->next;
     else fresh = static_cast<Batch*>(os::allocate_meta(sizeof(Batch)));
     if (fresh == nullptr) return false;
     fresh->next = nullptr;
     fresh->first = fresh->end = 0;
-    (tail == nullptr ? head : tail->next) = fresh;
-    tail = fresh;
+    (to.tail == nullptr ? to.head : to.tail->next) = fresh;
+    to.tail = fresh;
   }
-  tail->objects[tail->end++] = object;
+  to.tail->objects[to.tail->end++] = object;
   return true;
 }
 
-std::uintptr_t take_locked() {
-  if (head == nullptr) return 0;
-  const std::uintptr_t object = head->objects[head->first++];
-  if (head->first == head->end) {
-    Batch* done = head;
-    head = done->next;
-    if (head == nullptr) tail = nullptr;
-    done->next = free_batches;
-    free_batches = done;
+std::uintptr_t take_locked(Runner& by) {
+  Batch* first = queue.head;
+  if (first == nullptr) return 0;
+  const std::uintptr_t object = first->objects[first->first++];
+  by.at.store(taken++, std::memory_order_relaxed);
+  if (first->first == first->end) {
+    queue.head = first->next;
+    if (queue.head == nullptr) queue.tail = nullptr;
+    first->next = free_batches;
+    free_batches = first;
   }
   return object;
 }
 
 // Taking an object out of the queue deletes a root: the barrier's work is done here (rule 6).
-std::uintptr_t take_next() {
+std::uintptr_t take_next(Runner& by) {
   Mutator& m = self();
   poll(m);  // the section does not, with precise roots
   RuntimeSection refuse(m);
   lock.lock();
-  const std::uintptr_t object = take_locked();
+  const std::uintptr_t object = take_locked(by);
   lock.unlock();
   delay_point();
   if (object != 0 && m.block->barrier_on != 0) shade(m, object);
   return object;
+}
+
+// Entries before it have been run. Not the number of those that were: somebody else may have run later ones meanwhile.
+std::uint64_t first_unfinished() {
+  RuntimeSection refuse(self());
+  os::Locked locked(lock);
+  std::uint64_t first = taken;
+  // acquire: pairs with the release in run_next()
+  for (const Runner* r = runners; r != nullptr; r = r->next) first = std::min(first, r->at.load(std::memory_order_acquire));
+  return first;
+}
+
+void join_runners(Runner& r) {
+  RuntimeSection refuse(self());
+  os::Locked locked(lock);
+  r.next = runners;
+  runners = &r;
+}
+
+// It may not be among them: a child of fork() that was forked by a destructor has forgotten it.
+void leave_runners(const Runner& r) {
+  RuntimeSection refuse(self());
+  os::Locked locked(lock);
+  Runner** at = &runners;
+  while (*at != nullptr && *at != &r) at = &(*at)->next;
+  if (*at != nullptr) *at = r.next;
 }
 
 // An entry of the queue: the object to destroy, or a callback with the low bit set (objects are aligned to 16; as a word both
@@ -112,11 +155,12 @@ void note_run() {
 
 // Not inlined: whoever polls, counts or waits for work afterwards must not hold the address of the object that was destroyed last,
 // in a register or in its frame, or the next cycle would keep it and all it refers to, or whatever is allocated there next.
-[[gnu::noinline]] bool run_next() {
-  const std::uintptr_t object = take_next();
+[[gnu::noinline]] bool run_next(Runner& by) {
+  const std::uintptr_t object = take_next(by);
   if (object == 0) return false;
   ++own_in_flight;
   run_one(object);
+  by.at.store(Runner::kNowhere, std::memory_order_release);  // before note_run() wakes those who look; pairs with first_unfinished()
   return true;
 }
 
@@ -129,11 +173,14 @@ void note_run() {
 
 std::size_t run_queue() {
   std::size_t n = 0;
-  for (; run_next(); ++n) {
+  Runner me;
+  join_runners(me);
+  for (; run_next(me); ++n) {
     const bool was_last = queued.load(std::memory_order_relaxed) == run.load(std::memory_order_relaxed) + 1;
     if (was_last) clear_dead_stack();  // each time would cost as much as many a destructor
     note_run();
   }
+  leave_runners(me);
   return n;
 }
 
@@ -158,17 +205,17 @@ void* finalizer_main(void*) {
   return nullptr;
 }
 
+bool append_found(std::uintptr_t entry) {
+  os::Locked locked(lock);
+  if (!append_locked(found, entry)) return false;
+  ++found_count;
+  return true;
+}
+
 void queue_object(const ObjectRef& object, Marker& marker) {
-  BitWord& bits = object.span->destroy_bits()[object.slot / 64];
-  lock.lock();
-  const bool appended = append_locked(object.address());
-  lock.unlock();
-  if (appended) {
-    bits.fetch_and(~bit_of(object.slot), std::memory_order_relaxed);
-    queued.fetch_add(1, std::memory_order_relaxed);
-  } else {
-    marker.mark_word(object.address());  // no memory to remember it: it lives until the next cycle
-  }
+  if (append_found(object.address())) object.span->destroy_bits()[object.slot / 64].fetch_and(~bit_of(object.slot), std::memory_order_relaxed);
+  else marker.mark_word(object.address());  // no memory to remember it: it lives until the next cycle
+  delay_point("destructor queued");
 }
 
 // A word at a time: objects that live cost nothing of their own.
@@ -186,29 +233,41 @@ void queue_dead_of(pages::Span& span, Marker& marker) {
   }
 }
 
+template <class Visit>
+void for_each_in(const Queue& q, Visit&& visit) {
+  for (const Batch* batch = q.head; batch != nullptr; batch = batch->next)
+    for (std::uint32_t i = batch->first; i < batch->end; ++i) visit(batch->objects[i]);
+}
+
+void mark(const Queue& q, Marker& marker) {
+  os::Locked locked(lock);
+  for_each_in(q, [&](std::uintptr_t word) { marker.mark_word(word); });
+}
+
 }  // namespace
 
 void queue_unreachable(Marker& marker) {
   destructor_spans.for_each([&](pages::Span& span) { queue_dead_of(span, marker); });
-  mark_queue(marker);
+  mark(found, marker);
 }
 
-bool queue_callback(std::uintptr_t callback) {
+bool queue_callback(std::uintptr_t callback) { return append_found(callback_entry(callback)); }
+
+void hand_found_over() {
   os::Locked locked(lock);
-  if (!append_locked(callback_entry(callback))) return false;
-  queued.fetch_add(1, std::memory_order_relaxed);
-  return true;
+  if (found.head == nullptr) return;
+  (queue.tail == nullptr ? queue.head : queue.tail->next) = found.head;
+  queue.tail = found.tail;
+  found = {};
+  // Under the lock: whoever takes an entry has it counted, so there are never more run than queued.
+  queued.fetch_add(std::exchange(found_count, 0), std::memory_order_relaxed);
 }
 
 void for_each_queued(void (*visit)(void* context, std::uintptr_t word), void* context) {
-  for (Batch* batch = head; batch != nullptr; batch = batch->next)
-    for (std::uint32_t i = batch->first; i < batch->end; ++i) visit(context, batch->objects[i]);
+  for_each_in(queue, [&](std::uintptr_t word) { visit(context, word); });
 }
 
-void mark_queue(Marker& marker) {
-  os::Locked locked(lock);
-  for_each_queued([](void* to, std::uintptr_t word) { static_cast<Marker*>(to)->mark_word(word); }, &marker);
-}
+void mark_queue(Marker& marker) { mark(queue, marker); }
 
 void start_finalizer_if_needed() {
   if (options.manual_finalizers != 0 || queued.load(std::memory_order_relaxed) == run.load(std::memory_order_relaxed)) return;
@@ -223,12 +282,13 @@ os::Lock& destructor_lock_for_fork() { return lock; }
 // What threads that are gone were destroying counts as run: nobody will, and wait_for_finalizers() would wait for it.
 void forget_finalizer_after_fork() {
   thread_started.store(false);
+  runners = nullptr;
   std::uint64_t length = 0;
-  for (const Batch* batch = head; batch != nullptr; batch = batch->next) length += batch->end - batch->first;
+  for (const Batch* batch = queue.head; batch != nullptr; batch = batch->next) length += batch->end - batch->first;
   run.store(queued.load(std::memory_order_relaxed) - length - own_in_flight, std::memory_order_relaxed);
 }
 
-DestructorCounts destructor_counts() { 
+DestructorCounts destructor_counts() {
   const std::uint64_t done = run.load(std::memory_order_acquire);  // first: never more run than queued
   return {queued.load(std::memory_order_relaxed), done};
 }
@@ -245,7 +305,7 @@ void wait_for_finalizers() {
   gc::waiters.fetch_add(1, std::memory_order_seq_cst);  // seq_cst, and the load of progress too: Dekker with run_one
   for (;;) {
     const std::uint32_t seen = gc::progress.load(std::memory_order_seq_cst);
-    if (gc::run.load(std::memory_order_acquire) >= due) break;
+    if (gc::first_unfinished() >= due) break;
     blocking_region waiting;
     os::futex_wait(gc::progress, seen);
   }

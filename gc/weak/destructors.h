@@ -2,7 +2,8 @@
 //
 // A bit per object says that it was constructed and still has to be destroyed. In state done, after the weak cells were
 // emptied, the driver takes every white object with the bit set, clears the bit, queues the object, and marks its
-// closure, so that the destructor may look at what it refers to. Queued objects are roots until their destructor has
+// closure, so that the destructor may look at what it refers to. Only then is it anybody's to take: in state done barriers
+// shade nothing, so what a destructor reads must be marked before it runs. Queued objects are roots until their destructor has
 // run; the memory goes with a later cycle, as an ordinary dead object without the bit.
 #pragma once
 
@@ -14,9 +15,11 @@
 namespace lull::gc {
 
 void queue_unreachable(Marker& marker);  // driver, state done
-void mark_queue(Marker& marker);         // driver: the queue as roots
+void mark_queue(Marker& marker);         // driver: what earlier cycles have found, as roots
 // Driver, state done: a callback (gc/weak/cleanups.h) that is marked or born during the cycle. False when memory runs out.
 [[nodiscard]] bool queue_callback(std::uintptr_t callback);
+// Driver, state done, when all that destructors and callbacks can reach is marked: they may run from now on.
+void hand_found_over();
 // What is queued. Under the lock, or while the world is stopped.
 void for_each_queued(void (*visit)(void* context, std::uintptr_t word), void* context);
 void start_finalizer_if_needed();        // driver, outside of a cycle

@@ -7,10 +7,13 @@
 #include <chrono>
 #include <mutex>
 #include <set>
+#include <string_view>
+#include <thread>
 #include <vector>
 
 #include "gc/cycle/stepper.h"
 #include "gc/model/colour.h"
+#include "gc/model/delay.h"
 #include "gc/model/kinds.h"
 #include "gc/model/options.h"
 #include "tests/support/hidden.h"
@@ -320,6 +323,45 @@ TEST_F(ManualDestructor, FindsWhatItsObjectRefersToWhenTakenFromTheQueueWhileMar
   EXPECT_EQ(runs[0], 1);
 }
 
+// Whoever ran destructors while a cycle queued more of them could take one at once, before the cycle had marked what it refers to.
+// In state done a shade does nothing, so the sweep freed the object and its parts under the running destructor.
+std::atomic<bool> is_queueing{false}, may_go_on{false}, has_collected{false};
+struct OutlivesItsOwnCycle {
+  ptr<Node> part = make<Node>();
+  ~OutlivesItsOwnCycle() {
+    may_go_on = true;
+    while (!has_collected) lull::safepoint();
+    if (part->value == kIntact) ++runs[0];
+  }
+  void trace(lull::tracer& t) const { t(part); }
+};
+
+TEST_F(ManualDestructor, DoesNotRunBeforeItsCycleHasMarkedWhatItRefersTo) {
+  elsewhere([] { make<OutlivesItsOwnCycle>(); });
+  lull::gc::delay_hook_for_testing = [](const char* where) {
+    if (std::string_view(where) != "destructor queued") return;
+    is_queueing = true;
+    while (!may_go_on) std::this_thread::yield();
+  };
+  lull::gc::options.delay = 1;  // of the hook
+  std::thread collector([] {
+    lull::collect();
+    has_collected = true;
+  });
+  {
+    lull::blocking_region waiting;
+    while (!is_queueing) std::this_thread::yield();
+  }
+  lull::run_finalizers();
+  may_go_on = true;
+  {
+    lull::blocking_region joining;
+    collector.join();
+  }
+  lull::run_finalizers();
+  EXPECT_EQ(runs[0], 1);
+}
+
 // Objects that refer to each other are destroyed in no particular order; both are still memory of their type.
 struct Partner {
   ptr<Partner> partner;
@@ -466,6 +508,43 @@ TEST_F(Destructor, IsWaitedForByWaitForFinalizers) {
   });
   collect_and_destroy();
   EXPECT_EQ(runs[0], 5);
+}
+
+// It counted destructors: when another thread had run ones that were queued later, it took them for those that it waited for.
+std::atomic<bool> may_end{false}, is_at_it{false}, has_ended{false};
+struct TakesLong {
+  ~TakesLong() {
+    is_at_it = true;
+    lull::blocking_region waiting;
+    while (!may_end) std::this_thread::yield();
+    has_ended = true;
+  }
+};
+
+TEST_F(Destructor, IsWaitedForThoughOthersOvertakeIt) {
+  elsewhere([] { make<TakesLong>(); });
+  lull::collect();
+  while (!is_at_it) lull::safepoint();
+  std::atomic<bool> is_back{false};
+  bool had_ended = false;
+  std::thread waiter([&] {
+    lull::wait_for_finalizers();
+    had_ended = has_ended;
+    is_back = true;
+  });
+  for (int i = 0; i < 20 && !is_back; ++i) {  // once is enough if the waiter has begun to wait
+    make_counted(i, i + 1);
+    lull::collect();
+    lull::run_finalizers();
+    lull::blocking_region napping;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  may_end = true;
+  {
+    lull::blocking_region joining;
+    waiter.join();
+  }
+  EXPECT_TRUE(had_ended);
 }
 
 // The finalizer thread once blocked the handshake signal, like every thread the library starts: the second cycle below

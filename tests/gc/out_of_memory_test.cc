@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "alloc/os/vm.h"
+#include "gc/cycle/stepper.h"
 #include "gc/model/options.h"
 #include "tests/support/hidden.h"
 #include "tests/support/node.h"
@@ -80,6 +81,45 @@ TEST(OutOfMemory, DestructorsWaitForTheMemoryThatTheirThreadNeeds) {
   while (Counted::destroyed == 0) lull::collect();
   lull::wait_for_finalizers();
   EXPECT_EQ(Counted::destroyed, 1);
+}
+
+// Closures of destructors are marked when the rest is, and need memory as well. A cycle that got none there went on, and swept
+// what it had not come to.
+struct OwnsMany {
+  static constexpr std::size_t kWidth = 30'000;  // grey at once: more than the segments there are can hold
+  lull::ptr<lull::ptr<lull::ptr<Node>>[]> parts = lull::make_array<lull::ptr<lull::ptr<Node>>>(kWidth);
+  static inline std::atomic<std::size_t> intact{0};
+  OwnsMany() {
+    for (auto& part : parts) {
+      part = make<lull::ptr<Node>>();
+      *part = make<Node>();
+    }
+  }
+  ~OwnsMany() {
+    for (const auto& part : parts) intact += (*part)->value == lull::testing::kIntact;
+  }
+  void trace(lull::tracer& t) const { t(parts); }
+};
+
+TEST(OutOfMemory, WhileClosuresOfDestructorsAreMarkedGivesTheCycleUp) {
+  lull::gc::read_options();
+  lull::gc::options.scribble = 1;
+  lull::gc::options.manual_finalizers = 1;
+  lull::set_gc_percent(-1);
+  lull::testing::elsewhere([] { make<OwnsMany>(); });
+  const std::uint64_t aborted = lull::read_mem_stats().aborted_cycles;
+  {
+    lull::gc::Stepper stepper;
+    stepper.run_to(lull::gc::Step::weak_cleared);
+    const NoMemory none;
+    stepper.finish();
+  }
+  EXPECT_GT(lull::read_mem_stats().aborted_cycles, aborted);
+  EXPECT_EQ(lull::run_finalizers(), 1u);
+  EXPECT_EQ(OwnsMany::intact, OwnsMany::kWidth);
+  const std::uint64_t frees = lull::read_mem_stats().frees;
+  lull::collect();
+  EXPECT_GT(lull::read_mem_stats().frees, frees + OwnsMany::kWidth);
 }
 
 }  // namespace
