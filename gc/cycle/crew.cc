@@ -21,7 +21,7 @@ constexpr std::uint64_t kSliceBytes = 256 * 1024;
 constexpr std::uint64_t kNapNs = 50'000;  // a helper without work looks again after this
 }  // namespace
 
-unsigned Crew::workers() const { return std::clamp(os::processors() / 4, 1u, kMostHelpers + 1); }
+unsigned Crew::workers() const { return workers_ != 0 ? workers_ : std::clamp(os::processors() / 4, 1u, kMostHelpers + 1); }
 
 void Crew::start_helpers() {
   while (started_ + 1 < workers()) {

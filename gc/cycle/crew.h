@@ -17,6 +17,8 @@ class Crew {
     started_ = 0;
     busy_.store(0, std::memory_order_relaxed);
   }
+  // Before the first cycle: as many as a machine with more processors would have.
+  void set_workers_for_testing(unsigned workers) { workers_ = workers; }
   std::uint64_t helper_ns() const { return helper_ns_.load(std::memory_order_relaxed); }
 
  private:
@@ -29,6 +31,7 @@ class Crew {
   std::atomic<std::uint32_t> busy_{0};     // helpers that may hold grey objects
   std::atomic<std::uint64_t> helper_ns_{0};
   unsigned started_ = 0;                   // driver
+  unsigned workers_ = 0;                   // 0: by the number of processors
 };
 
 extern Crew crew;

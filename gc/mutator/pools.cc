@@ -4,6 +4,7 @@
 
 #include "alloc/base/check.h"
 #include "alloc/os/meta_arena.h"
+#include "gc/model/delay.h"
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/runtime_section.h"
 #include "lull/detail/pool.h"
@@ -160,6 +161,7 @@ std::uint32_t take_number(Word* list) {
   os::Locked locked(lock);
   for (std::uint32_t n = 1; n <= kMostPools; ++n) {
     if (lists[n].load(std::memory_order_relaxed) != nullptr) continue;
+    delay_point("pool gets its number");
     lists[n].store(list, std::memory_order_release);
     if (n > most.load(std::memory_order_relaxed)) most.store(n, std::memory_order_relaxed);
     return n;

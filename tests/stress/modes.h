@@ -18,6 +18,7 @@ struct Mode {
   int percent = 20;            // small: many cycles
   int per_mille_of_steps = 1000;  // of what the run was asked for: some modes are slow
   int threads_times = 1;          // more threads than the run was asked for
+  unsigned workers = 0;           // markers; 0: as many as the machine has, one if it has few processors
   int fibers_a_thread = 0;        // players on fibers that threads run by turns
 };
 
@@ -39,9 +40,10 @@ inline constexpr Mode kModes[] = {
     {.name = "noasync", .debug = "noasync"},
     {.name = "checks", .debug = "check_trace,check_ptr_location,tiny"},
     {.name = "crowded", .debug = "verify,noasync", .signals = true, .per_mille_of_steps = 500, .threads_times = 2},
+    {.name = "helpers", .debug = "tiny,delay=20", .workers = 4},
     {.name = "fibers", .debug = "rage", .fibers_a_thread = 6},
     {.name = "fibers_verify", .debug = "verify,delay=20", .signals = true, .per_mille_of_steps = 500, .fibers_a_thread = 4},
-    {.name = "all", .debug = "rage,delay=20,late=0", .signals = true, .failing_mappings = true, .jumping_clocks = true, .per_mille_of_steps = 300},
+    {.name = "all", .debug = "rage,delay=20,late=0", .signals = true, .failing_mappings = true, .jumping_clocks = true, .per_mille_of_steps = 300, .workers = 4},
 };
 
 inline const Mode* find_mode(std::string_view name) {

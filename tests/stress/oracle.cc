@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
+#include "gc/cycle/crew.h"
 #include "gc/cycle/driver.h"
 #include "tests/stress/disturb.h"
 #include "tests/stress/modes.h"
@@ -237,6 +238,7 @@ void set_options(const Mode& mode) {
   gc::options.scribble = 1;
   gc::parse_debug_options(mode.debug, gc::options);
   if (mode.kinds == Kinds::young) gc::force_kind(gc::ForcedKind::young);
+  gc::crew.set_workers_for_testing(mode.workers);
   lull::set_gc_percent(mode.percent);
 }
 
