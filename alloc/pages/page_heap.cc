@@ -107,7 +107,7 @@ PageRun PageHeap::allocate(PageCount n, PageCount alignment, Placement placement
     run = allocate_locked(n, alignment, placement);
     held = held_locked();
   }
-  if (held >= kHeldWorthALimit) keep_limit(held);
+  keep_limit(held);
   return run;
 }
 
@@ -117,6 +117,7 @@ std::size_t PageHeap::held_locked() const {
 
 // Above the limit other free pages pay for those just taken.
 void PageHeap::keep_limit(std::size_t held) {
+  if (held < kHeldWorthALimit) return;
   memory_limit();  // reads it, the first time
   if (const std::size_t excess = note_held(held); excess != 0) purge(0, round_up(excess, kPageSize));
 }
@@ -128,8 +129,18 @@ void PageHeap::release(PageIndex first, PageCount n) {
 }
 
 bool PageHeap::take(PageIndex first, PageCount n) {
-  os::Locked locked(lock_);
-  ++acquisitions_;
+  std::size_t held;
+  {
+    os::Locked locked(lock_);
+    ++acquisitions_;
+    if (!take_these_locked(first, n)) return false;
+    held = held_locked();
+  }
+  keep_limit(held);
+  return true;
+}
+
+bool PageHeap::take_these_locked(PageIndex first, PageCount n) {
   const std::uint64_t end = std::uint64_t{first.value} + n.value;
   const std::uint32_t have = chunks_.load(std::memory_order_relaxed);
   const std::uint64_t needed = (end + kChunkPages - 1) / kChunkPages;

@@ -102,6 +102,7 @@ class PageHeap {
 
   PageStats stats_locked() const;
   PageRun allocate_locked(PageCount n, PageCount alignment, Placement placement);
+  bool take_these_locked(PageIndex first, PageCount n);
   std::size_t held_locked() const;  // bytes in spans, and free ones not given back
   void keep_limit(std::size_t held);
   bool prepare_locked();

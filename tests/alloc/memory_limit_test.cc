@@ -62,6 +62,19 @@ TEST(MemoryLimit, FreePagesGoBackAtOnceAboveIt) {
   lull::testing::expect_success_in_new_process([] { LULL_CHILD_EXPECT(most_held_while_sizes_grow() > 45 * kMiB); });
 }
 
+// A block that grew where it was passed the limit until the purger's next tick, if there was a purger.
+TEST(MemoryLimit, FreePagesGoBackAlsoWhereABlockGrowsInPlace) {
+  if (lull::front::is_secure()) GTEST_SKIP() << "no block grows in place";
+  lull::testing::expect_success_in_new_process([] {
+    lull_set_memory_limit(40 * kMiB);
+    void* first = std::memset(lull_malloc(30 * kMiB), 1, 30 * kMiB);
+    void* second = std::memset(lull_malloc(2 * kMiB), 1, 2 * kMiB);
+    lull_free(first);
+    LULL_CHILD_EXPECT(lull_realloc(second, 20 * kMiB) == second);
+    LULL_CHILD_EXPECT(held() <= 40 * kMiB);
+  });
+}
+
 TEST(MemoryLimit, NothingFailsForItsSake) {
   lull_set_memory_limit(kMiB);
   std::vector<void*> blocks;
