@@ -109,6 +109,24 @@ TEST_P(HeapsOfBothKinds, ResetFreesAllAndKeepsTheSpans) {
   EXPECT_EQ(spans_before - 1, spans());
 }
 
+TEST_P(HeapsOfBothKinds, ReuseWhatOthersFreedAlsoAfterAResetInBetween) {
+  heap h(GetParam());
+  std::vector<void*> blocks;
+  const auto fill = [&] {
+    blocks.clear();
+    for (int i = 0; i < 10'000; ++i) blocks.push_back(h.allocate(64));
+  };
+  fill();
+  const std::size_t held = h.stats().held_bytes;
+  for (void* block : blocks) lull_free(block);
+  h.reset();
+  fill();
+  for (void* block : blocks) lull_free(block);
+  fill();
+  EXPECT_LE(h.stats().held_bytes, held);
+  EXPECT_EQ(10'000u, h.stats().blocks);
+}
+
 TEST_P(HeapsOfBothKinds, ReuseWhatWasFreed) {
   heap h(GetParam());
   std::set<void*> first;

@@ -9,6 +9,7 @@
 #include "alloc/pages/span_geometry.h"
 #include "alloc/pages/span_table.h"
 #include "tests/alloc/support.h"
+#include "tests/support/single_step.h"
 
 namespace lull::cache {
 namespace {
@@ -54,6 +55,41 @@ TEST_F(SpanSetTest, SpansMoveBetweenSets) {
   std::set<Span*> seen;
   while (Span* span = to.pop()) seen.insert(span);
   EXPECT_EQ(10u, seen.size());
+}
+
+// The same without chance: after the first, the second, ... instruction of a pop a handler takes the head and what is behind it,
+// and puts the head back. A pop that then took the link it had read would make a head of the span that the handler holds.
+SpanSet* interrupted = nullptr;
+Span* held = nullptr;
+int instructions_left = 0;
+
+TEST_F(SpanSetTest, AHeadThatComesBackBetweenTwoInstructionsOfAPopIsAnotherOne) {
+  if (testing::kSanitized) GTEST_SKIP() << "steps through machine code of a plain build";
+  ASSERT_TRUE(testing::handle_steps([](int, siginfo_t*, void* context) {
+    if (--instructions_left != 0) return;
+    testing::stop_stepping(context);
+    Span* head = interrupted->pop();
+    held = interrupted->pop();
+    if (head != nullptr) interrupted->push(head);
+  }));
+  for (int i = 0; i < 3; ++i) make();
+  int after = 1;
+  for (bool was_in_time = true; was_in_time; ++after) {
+    SpanSet set;
+    for (Span* span : spans_) set.push(span);
+    interrupted = &set;
+    held = nullptr;
+    instructions_left = after;
+    testing::start_stepping();
+    Span* popped = set.pop();
+    testing::stop_stepping();
+    was_in_time = instructions_left <= 0;
+    std::multiset<Span*> all{popped};
+    if (held != nullptr) all.insert(held);
+    for (Span* span; all.size() <= spans_.size() && (span = set.pop()) != nullptr;) all.insert(span);
+    ASSERT_EQ(std::multiset<Span*>(spans_.begin(), spans_.end()), all) << "after " << after << " instructions";
+  }
+  EXPECT_GT(after, 10);
 }
 
 // While it lives, threads that let_in() are made to yield at random instructions, some thousand times a second.

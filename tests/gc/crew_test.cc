@@ -5,11 +5,8 @@
 
 #include <atomic>
 #include <chrono>
-#include <string_view>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include <thread>
-#include <unistd.h>
 
 #include "gc/model/delay.h"
 #include "gc/model/options.h"

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <regex>
@@ -117,6 +118,25 @@ TEST(Exporters, PrometheusHistogramsAreCumulativeAndWhole) {
   const auto samples = samples_of(text);
   EXPECT_EQ(samples.at("lull_gc_allocs_slow_seconds_count"), static_cast<double>(s.alloc_slow.count));
   EXPECT_NEAR(samples.at("lull_gc_allocs_slow_seconds_sum"), static_cast<double>(s.alloc_slow.sum_ns) * 1e-9, 1e-9);
+}
+
+// Those of Prometheus are cumulative, these are not: with bounds between them, one more than there are bounds.
+TEST(Exporters, OtlpHistogramsHaveEveryValueInOneBucket) {
+  do_something();
+  const std::string text = text_of([](const text_sink& to) { lull::metrics::write_otlp(to); });
+  static const std::regex point(R"re("count":"([0-9]+)","sum":[^,]*,"bucketCounts":\[([^\]]*)\],"explicitBounds":\[([^\]]*)\])re");
+  std::uint64_t points = 0, values = 0;
+  for (std::sregex_iterator at(text.begin(), text.end(), point), end; at != end; ++at, ++points) {
+    const std::string counts = (*at)[2], bounds = (*at)[3];
+    static const std::regex number("[0-9]+");
+    std::uint64_t sum = 0;
+    for (std::sregex_iterator n(counts.begin(), counts.end(), number); n != end; ++n) sum += std::stoull(n->str());
+    EXPECT_EQ(sum, std::stoull((*at)[1])) << (*at)[0];
+    EXPECT_EQ(std::count(counts.begin(), counts.end(), ','), std::count(bounds.begin(), bounds.end(), ',') + 1);
+    values += sum;
+  }
+  EXPECT_GE(points, 3u);
+  EXPECT_GE(values, 1000u);
 }
 
 TEST(Exporters, TypesAreTheOnesWithTheMostBytes) {

@@ -3,18 +3,18 @@
 // path refuses handshakes) and 12 (an object's address is visible before the object is).
 #include <gtest/gtest.h>
 
-#include <csignal>
-#include <ucontext.h>
-
 #include "gc/model/options.h"
 #include "gc/mutator/mutator.h"
 #include "lull/lull.h"
 #include "tests/support/hidden.h"
+#include "tests/support/single_step.h"
 
 namespace {
 
 using lull::testing::elsewhere;
 using lull::testing::Hidden;
+using lull::testing::start_stepping;
+using lull::testing::stop_stepping;
 
 struct Node {
   lull::ptr<Node> next;
@@ -54,14 +54,6 @@ void on_trap(int, siginfo_t*, void* raw) {
   }
 }
 
-// The red zone below the stack pointer may be in use, hence the detour by lea.
-inline void start_stepping() {
-  asm volatile("lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp" ::: "cc", "memory");
-}
-inline void stop_stepping() {
-  asm volatile("lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp" ::: "cc", "memory");
-}
-
 class SingleStepTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -71,10 +63,7 @@ class SingleStepTest : public testing::Test {
     lull::gc::read_options();
     lull::set_gc_percent(-1);
     lull::attach_thread();
-    struct sigaction action {};
-    action.sa_sigaction = on_trap;
-    action.sa_flags = SA_SIGINFO;
-    ASSERT_EQ(sigaction(SIGTRAP, &action, nullptr), 0);
+    ASSERT_TRUE(lull::testing::handle_steps(on_trap));
     watch = {};
   }
 };

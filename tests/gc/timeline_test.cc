@@ -16,6 +16,7 @@
 #include "lull/lull.h"
 #include "tests/support/hidden.h"
 #include "tests/support/scale.h"
+#include "tests/support/single_step.h"
 
 namespace {
 
@@ -165,6 +166,42 @@ TEST(Timeline, EntriesAreWholeWhileThreadsOverwriteThem) {
     }
   over = true;
   for (std::thread& t : threads) t.join();
+}
+
+// A reader that took half an entry passed the test above on one processor: nobody writes there while it reads. Here the ring is
+// overwritten after the first, the second, ... instruction of a walk.
+constexpr std::uint64_t kRing = 64;
+std::uint64_t naps_recorded = 0;
+int instructions_left = 0;
+
+void record_naps() {
+  for (std::uint64_t i = 0; i < kRing; ++i) {
+    const std::uint64_t nap = ++naps_recorded;
+    lull::trace::record(What::nap, nap, 2 * nap, nap);
+  }
+}
+
+TEST(Timeline, AnEntryThatIsOverwrittenWhileItIsReadIsLeftOut) {
+  if (lull::testing::kThreadSanitizer || lull::testing::kAddressSanitizer) GTEST_SKIP() << "steps through machine code of a plain build";
+  ASSERT_TRUE(lull::testing::handle_steps([](int, siginfo_t*, void* context) {
+    if (--instructions_left != 0) return;
+    lull::testing::stop_stepping(context);
+    record_naps();
+  }));
+  lull::timeline::start(kRing);
+  record_naps();
+  for (int first = 1; first < 200; ++first) {  // some 25 an entry
+    instructions_left = first;
+    bool all_whole = true;
+    lull::testing::start_stepping();
+    lull::trace::for_each_entry([](void* whole, const Entry& e) {
+      if (e.start_ns != e.argument || e.duration_ns != e.argument) *static_cast<bool*>(whole) = false;
+    }, &all_whole);
+    lull::testing::stop_stepping();
+    EXPECT_TRUE(all_whole) << "after " << first << " instructions";
+    EXPECT_LE(instructions_left, 0);
+  }
+  lull::timeline::stop();
 }
 
 TEST(Timeline, RingsOfThreadsThatEndedAreUsedAgain) {

@@ -1,7 +1,7 @@
 """Mutants: one deliberate defect each, and the test that has to notice it.
 
 Each entry: name, file, text to replace (must occur exactly once), replacement, test program, test filter (or, beginning with
---, the program's arguments).
+--, the program's arguments; a -- alone is none of them).
 """
 
 MUTANTS = [
@@ -242,7 +242,7 @@ MUTANTS = [
      '  __atomic_store_n(&cell->key, key, __ATOMIC_RELEASE);', 'ephemeron_map_test', '*AKeyOutOfAVariable*'),
     ('callbacks are no roots', 'gc/cycle/cycle.cc', '  mark_callbacks(marker, kind_);\n', '', 'on_unreachable_test', '*'),
     ('callbacks run before destructors that can reach the object', 'gc/cycle/cycle.cc',
-     '  mark_closures(marker);\n  queue_callbacks(', '  queue_callbacks(', 'on_unreachable_test', '*RunsAfterDestructors*'),
+     '  mark_closures(marker);\n  if (must_abort()) return;  // what', '  if (must_abort()) return;  // what', 'on_unreachable_test', '*RunsAfterDestructors*'),
     ('stacks are not scanned', 'gc/mutator/handshake.cc', '  scan_stack(m, at);\n  // A thread',
      '  if (false) scan_stack(m, at);\n  // A thread', 'stepper_test', '*AReferenceThatMoves*'),
     ('registers of a blocked thread are not kept', 'gc/mutator/handshake.cc', '    m.saved[n++] = ', '    m.saved[n++] = 0 & ',
@@ -406,7 +406,7 @@ MUTANTS = [
      'memory_limit_test', 'MemoryLimit.TheCallerIsTold*'),
     ('limit: nothing goes back above it', 'alloc/pages/page_heap.cc', 'excess != 0) purge(0,', 'excess != 0 && false) purge(0,',
      'memory_limit_test', 'MemoryLimit.FreePagesGoBackAtOnce*'),
-    ('limit: small heaps read it', 'alloc/pages/page_heap.cc', 'if (held >= kHeldWorthALimit) keep_limit', 'keep_limit',
+    ('limit: small heaps read it', 'alloc/pages/page_heap.cc', '  if (held < kHeldWorthALimit) return;\n', '',
      'memory_limit_test', 'MemoryLimit.SmallHeapsReadNothing'),
     ('limit: caches grow near it', 'alloc/front/magazines.cc', ' || (magazine != 0 && pages::memory_is_short())', '',
      'memory_limit_test', 'MemoryLimit.CachesOfThreads*'),
@@ -448,14 +448,14 @@ MUTANTS = [
      'for (std::size_t b = 0; b <=', 'for (std::size_t b = histogram::bucket_of(bound) / 2; b <=', 'export_test', '*PrometheusHistogramsAreCumulative*'),
     # The timeline.
     ('a reader takes an entry that is being overwritten', 'alloc/trace/timeline.cc',
-     '  return cell.number.load(std::memory_order_acquire) == number;\n', '  return true;\n', 'timeline_test', '*EntriesAreWhole*'),
+     '  return cell.number.load(std::memory_order_acquire) == number;\n', '  return true;\n', 'timeline_test', '*IsOverwrittenWhileItIsRead*'),
     ('rings of threads that ended are lost', 'gc/mutator/registry.cc',
      '  trace::release_ring();\n', '', 'timeline_test', '*RingsOfThreads*'),
     ('the driver does not record what it answers for others', 'gc/mutator/handshake.cc',
      'const trace::Span span(trace::What::answer, static_cast<std::uint64_t>(op) | trace::kOnBehalf);', '',
      'timeline_test', '*HasHandshakes*'),
     # Leak watch and guardian.
-    ('noise counts as growth', 'gc/report/trend.cc', 'still && growth.per_sample * (count_ - 1) > kNoises * noise', 'still && (growth.per_sample * (count_ - 1) > kNoises * noise || true)', 'trend_test', '*Noise*'),
+    ('noise counts as growth', 'gc/report/trend.cc', 'still && growth.per_sample * (count_ - 1) > kNoises * noise', 'still && (growth.per_sample * (count_ - 1) > kNoises * noise || true)', 'trend_test', '*AStepAmid*'),
     ('what was there before does not count', 'gc/report/trend.cc', 'bool highest = newest() > highest_before_;', 'bool highest = true;',
      'trend_test', '*Sawtooth*'),
     ('a rule that is over goes on', 'gc/report/guardian_engine.cc', '  else if (value <= rule.until) state.broken = false;\n', '', 'guardian_test',
@@ -490,7 +490,7 @@ MUTANTS = [
      'thread_faults_test', 'ThreadFault.ACancellation*'),
     ('blocked threads may allocate', 'gc/mutator/allocate.cc', 'if (m.blocked_depth != 0) [[unlikely]]', 'if (false)', 'thread_faults_test',
      'ThreadFaultDeathTest.AllocatingAfter*'),
-    ('a delay of any length', 'gc/model/options.cc', 'number < least || number > most', 'number < least', 'gc_options_test', 'GcOptions.NumbersOutOfBounds*'),
+    ('a delay of any length', 'gc/model/options.cc', 'number < least || number > most', 'number < least || number > most + kMostDelayUs', 'gc_options_test', 'GcOptions.NumbersOutOfBounds*'),
     ('rings of any length', 'alloc/trace/timeline.cc', 'std::bit_ceil(std::clamp(entries_per_thread, kFewest, kMost))',
      'std::bit_ceil(std::max(entries_per_thread, kFewest))', 'timeline_test', 'Timeline.MoreEntries*'),
 ]
