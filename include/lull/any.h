@@ -77,10 +77,10 @@ class any {
     return *this = any(other);
   }
   any& operator=(any&& other) noexcept {
-    if (this == &other) return *this;
-    reset();
-    box_ = other.box_;
+    const ptr<detail::AnyBox> taken = other.box_;  // first: `other` may be a part of this one's value
     other.box_ = nullptr;
+    reset();
+    box_ = taken;
     return *this;
   }
   template <class T>

@@ -83,6 +83,22 @@ TEST(Any, DestroysAValueWhenItGetsAnother) {
   EXPECT_EQ(destroyed, 2);
 }
 
+// Assigning a part of the value destroyed that part with the value before it was taken over.
+struct Link {
+  std::string name;  // so that it is destroyed at once
+  any next;
+  void trace(lull::tracer& t) const { t(next); }
+};
+
+TEST(Any, TakesOverAPartOfItsOwnValue) {
+  any list = Link{"first", Link{"second", 7}};
+  list = std::move(any_cast<Link&>(list).next);
+  ASSERT_NE(any_cast<Link>(&list), nullptr);
+  EXPECT_EQ(any_cast<Link&>(list).name, "second");
+  list = any_cast<Link&>(list).next;
+  EXPECT_EQ(any_cast<int>(list), 7);
+}
+
 struct Binding {
   any value;
   void trace(lull::tracer& t) const { t(value); }

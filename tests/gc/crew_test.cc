@@ -5,16 +5,15 @@
 
 #include <atomic>
 #include <chrono>
+#include <string_view>
 #include <sys/prctl.h>
 #include <thread>
 
-#include "gc/model/delay.h"
 #include "gc/model/options.h"
 #include "gc/mutator/mutator.h"
 #include "tests/support/collecting.h"
 #include "tests/support/hidden.h"
 #include "tests/support/node.h"
-#include "tests/support/scale.h"
 
 namespace {
 

@@ -116,7 +116,7 @@ void expect_free_in_the_child(const char* where, void (*use)()) {
   lull::testing::wait_for([] { return is_held.load(); });
   const pid_t child = fork();
   if (child == 0) {
-    ::alarm(20);
+    ::alarm(10);
     use();
     _exit(0);
   }
