@@ -14,6 +14,7 @@
 #include "tests/support/collecting.h"
 #include "tests/support/hidden.h"
 #include "tests/support/node.h"
+#include "tests/support/scale.h"
 
 namespace {
 
