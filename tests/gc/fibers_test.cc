@@ -227,7 +227,8 @@ TEST_F(Fibers, OneThatAGreyThreadLeavesIsGrey) {
   Task task([&](Task& self) {
     while (gift == nullptr) self.pause();
     [&]() __attribute__((noinline)) {
-      lull::ptr<Node> mine(std::exchange(gift, nullptr));
+      Node* mine = std::exchange(gift, nullptr);  // a ptr's barrier would poll, and T0 answer there
+      asm volatile("" : "+m"(mine) : : "memory");
       self.pause();
       asm volatile("" : "+m"(mine) : : "memory");
     }();
