@@ -3,7 +3,6 @@
 #include <new>
 
 #include "alloc/os/meta_arena.h"
-#include "gc/model/delay.h"
 
 namespace lull::gc {
 
@@ -29,7 +28,6 @@ bool SpanIndex::add(const pages::Span& span) {
     const std::uint32_t l = cell / kLeafCells;
     std::atomic<Leaf*>& leaf = leaves_[l];
     if (leaf.load(std::memory_order_relaxed) == nullptr) {
-      delay_point("index gets a leaf");
       void* memory = os::allocate_meta(sizeof(Leaf));
       if (memory == nullptr) return false;
       leaf.store(new (memory) Leaf, std::memory_order_release);  // release: pairs with the loads

@@ -91,7 +91,7 @@ namespace lull::detail {
 
 void barrier_slow(const void* slot, Word old_value, Word new_value) noexcept {
   gc::Mutator& m = gc::self();
-  gc::delay_point();  // the store is done, nothing is shaded
+  gc::delay_point("stored, not shaded");
   {
     gc::RuntimeSection refuse(m);
     if (gc::options.check_ptr_location != 0 && slot != nullptr) gc::check_location(m, reinterpret_cast<Word>(slot), new_value);

@@ -40,6 +40,7 @@ struct Runner {
   static constexpr std::uint64_t kNowhere = ~std::uint64_t{0};
   std::atomic<std::uint64_t> at{kNowhere};  // the entry that it runs; written under lock, but kNowhere
   Runner* next = nullptr;                   // lock
+  const void* const thread = &detail::thread_block;
 };
 
 constinit os::Lock lock{os::LockRank::roots};
@@ -54,8 +55,6 @@ constinit std::atomic<std::uint32_t> wake{0};      // finalizer thread sleeps on
 constinit std::atomic<std::uint32_t> progress{0};  // waiters for it sleep on this one
 constinit std::atomic<std::uint32_t> waiters{0};   // without any, nobody is woken: a system call costs more than most destructors
 constinit std::atomic<bool> thread_started{false};
-// Taken out of the queue and not counted as run: queued - run - (length of the queue) is the sum over all threads.
-constinit __thread std::uint64_t own_in_flight = 0;
 constinit pthread_t finalizer_thread{};
 
 bool append_locked(Queue& to, std::uintptr_t object) {
@@ -117,13 +116,12 @@ void join_runners(Runner& r) {
   runners = &r;
 }
 
-// It may not be among them: a child of fork() that was forked by a destructor has forgotten it.
 void leave_runners(const Runner& r) {
   RuntimeSection refuse(self());
   os::Locked locked(lock);
   Runner** at = &runners;
-  while (*at != nullptr && *at != &r) at = &(*at)->next;
-  if (*at != nullptr) *at = r.next;
+  while (*at != &r) at = &(*at)->next;
+  *at = r.next;
 }
 
 // An entry of the queue: the object to destroy, or a callback with the low bit set (objects are aligned to 16; as a word both
@@ -146,7 +144,6 @@ void run_one(std::uintptr_t object) noexcept {
 }
 
 void note_run() {
-  --own_in_flight;
   run.fetch_add(1, std::memory_order_release);
   // seq_cst: Dekker with wait_for_finalizers. Either this load sees the waiter, or the waiter sees the progress.
   progress.fetch_add(1, std::memory_order_seq_cst);
@@ -158,7 +155,6 @@ void note_run() {
 [[gnu::noinline]] bool run_next(Runner& by) {
   const std::uintptr_t object = take_next(by);
   if (object == 0) return false;
-  ++own_in_flight;
   run_one(object);
   by.at.store(Runner::kNowhere, std::memory_order_release);  // before note_run() wakes those who look; pairs with first_unfinished()
   return true;
@@ -282,9 +278,15 @@ os::Lock& destructor_lock_for_fork() { return lock; }
 // What threads that are gone were destroying counts as run: nobody will, and wait_for_finalizers() would wait for it.
 void forget_finalizer_after_fork() {
   thread_started.store(false);
-  runners = nullptr;
-  std::uint64_t length = 0;
+  std::uint64_t length = 0, own_in_flight = 0;
   for (const Batch* batch = queue.head; batch != nullptr; batch = batch->next) length += batch->end - batch->first;
+  for (Runner** at = &runners; *at != nullptr;) {
+    const Runner& r = **at;  // on a stack that is still there, whoever's it was
+    const bool is_own = r.thread == &detail::thread_block;
+    if (is_own && r.at.load(std::memory_order_relaxed) != Runner::kNowhere) ++own_in_flight;
+    if (is_own) at = &(*at)->next;
+    else *at = r.next;
+  }
   run.store(queued.load(std::memory_order_relaxed) - length - own_in_flight, std::memory_order_relaxed);
 }
 

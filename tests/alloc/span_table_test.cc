@@ -183,6 +183,22 @@ TEST_F(SpanTableTest, AFreedDescriptorServesTheNextSpanOfItsSizeOnly) {
   destroy_span(again);
 }
 
+// A late reader of malloc's state word finds a state word, whatever has become of the descriptor.
+TEST_F(SpanTableTest, AFreedDescriptorServesSpansWithAsManyBitmapsOnly) {
+  const SpanGeometry g = large_geometry(3 * kPageSize);
+  ASSERT_EQ(cells_for(g.slots, 1), cells_for(g.slots, 2));
+  Span* of_malloc = create_span(g, {.bitmaps = 1});
+  destroy_span(of_malloc);
+  Span* of_heap = create_span(g, {.bitmaps = 2});
+  Span* managed = create_span(g, {});
+  EXPECT_NE(of_malloc, of_heap);
+  EXPECT_NE(of_malloc, managed);
+  destroy_span(of_heap);
+  Span* again = create_span(g, {.bitmaps = 1});
+  EXPECT_EQ(of_malloc, again);
+  for (Span* span : {managed, again}) destroy_span(span);
+}
+
 // Random spans of many sizes come and go. All bits of a descriptor are set before it is freed.
 TEST_F(SpanTableTest, DescriptorsNeverOverlapNeverChangeSizeAndStartWithZeroBitmaps) {
   std::mt19937_64 random(testing::seed_of_this_run());

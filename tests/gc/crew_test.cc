@@ -77,6 +77,9 @@ bool is_helper() {
 struct Sleepy {
   ptr<Node> child = make<Node>();
   void trace(lull::tracer& t) const {
+    static std::atomic<unsigned> traced{0};
+    // With one processor helpers come when the driver sleeps.
+    if (!has_slept && !is_helper() && ++traced % 1024 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     if (is_helper() && !has_slept.exchange(true))
       for (int i = 0; i < 100 && !has_collected; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     t(child);

@@ -81,43 +81,33 @@ TEST_F(ForkTest, UnderLoadParentAndChildrenGoOn) {
   EXPECT_EQ(allocate_and_collect(true), 0);
 }
 
-// Pools have a lock of their own, and so have the indexes of spans. A child of a fork at which another thread held one waited for it for ever.
+// Pools have a lock of their own. A child of a fork at which another thread held it waited for it for ever.
 struct Reusable {
   void reset() {}
-};
-struct Destroyed {
-  ~Destroyed() { value = 0; }
-  volatile int value = 1;
 };
 void make_a_pool() {
   lull::pool<Reusable> pool;
   pool.get();
 }
-void make_what_is_indexed() {
-  const lull::weak_ptr<Destroyed> watching(lull::make<Destroyed>());
-}
 
-const char* held_at = nullptr;
 std::atomic<bool> is_held{false}, has_forked{false};
 
-// With the locks in order nobody has forked before this thread goes on.
+// With the lock in order nobody has forked before this thread goes on.
 void hold_for_a_moment(const char* where) {
-  if (std::string_view(where) != held_at || is_held.exchange(true)) return;
+  if (std::string_view(where) != "pool gets its number" || is_held.exchange(true)) return;
   for (int i = 0; i < 50 && !has_forked; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
-void expect_free_in_the_child(const char* where, void (*use)()) {
+TEST_F(ForkTest, TheChildMayMakePoolsThoughOthersWereAtIt) {
   lull::attach_thread();
-  held_at = where;
-  is_held = has_forked = false;
   lull::gc::delay_hook_for_testing = hold_for_a_moment;
   lull::gc::options.delay = 1;  // of the hook
-  std::thread other(use);
+  std::thread other(make_a_pool);
   lull::testing::wait_for([] { return is_held.load(); });
   const pid_t child = fork();
   if (child == 0) {
     ::alarm(10);
-    use();
+    make_a_pool();
     _exit(0);
   }
   has_forked = true;
@@ -127,8 +117,5 @@ void expect_free_in_the_child(const char* where, void (*use)()) {
   lull::blocking_region joining;
   other.join();
 }
-
-TEST_F(ForkTest, TheChildMayMakePoolsThoughOthersWereAtIt) { expect_free_in_the_child("pool gets its number", make_a_pool); }
-TEST_F(ForkTest, TheChildMayMakeIndexedSpansThoughOthersWereAtIt) { expect_free_in_the_child("index gets a leaf", make_what_is_indexed); }
 
 }  // namespace

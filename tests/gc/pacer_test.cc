@@ -313,6 +313,15 @@ TEST(PacerRules, AssistRatioSpreadsTheRemainingWorkOverTheRemainingHeap) {
   EXPECT_EQ(Pacer::kMaxAssistRatio, pacer.assist_ratio(300 * kMiB, 50 * kMiB));
 }
 
+// 10 % past the goal would be 181 MiB: 11 more than what is not heap leaves of the limit.
+TEST(PacerRules, PastTheGoalAssistsEndWithinTheMemoryLimit) {
+  Pacer pacer = after_one_cycle({.memory_limit = 200 * kMiB}, end_of(100 * kMiB, 100 * kMiB, 20 * kMiB));
+  pacer.set_non_heap_bytes(30 * kMiB);
+  pacer.begin_cycle({160 * kMiB, 0, 0});
+  EXPECT_NEAR(110.0 / 4, pacer.assist_ratio(166 * kMiB, 50 * kMiB), 1e-6);
+  EXPECT_EQ(Pacer::kMaxAssistRatio, pacer.assist_ratio(170 * kMiB, 50 * kMiB));
+}
+
 TEST(PacerRules, AbortedCycleTeachesNothing) {
   Pacer pacer = after_one_cycle({}, end_of(100 * kMiB, 100 * kMiB, 20 * kMiB));
   const Bytes trigger = pacer.trigger(), goal = pacer.goal();

@@ -2,12 +2,19 @@
 // docs/design/protocol_model.md that it guards; tools/mutants breaks these rules one by one and expects a failure here.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <memory>
+#include <string_view>
+#include <thread>
+
 #include "alloc/pages/memory_limit.h"
 #include "gc/cycle/driver.h"
 #include "gc/cycle/stepper.h"
+#include "gc/model/delay.h"
 #include "gc/model/options.h"
 #include "gc/mutator/handshake.h"
 #include "tests/support/hidden.h"
+#include "tests/support/scale.h"
 
 namespace {
 
@@ -66,6 +73,60 @@ TEST_F(StepperTest, ABlackStackMayTakeTheLastReferenceOutOfTheHeap) {
   stepper.finish();
   EXPECT_TRUE(is_allocated(taken));
   EXPECT_EQ(taken.as<Node>()->value, 1);
+}
+
+TEST_F(StepperTest, SoMayTheStackOfAThreadThatHasJustCome) {
+  build_list(2);
+  Stepper stepper;
+  stepper.run_to(Step::stacks_scanned);
+  Hidden taken;
+  elsewhere([&] { taken = cut_after_anchor(); });
+  stepper.finish();
+  EXPECT_TRUE(is_allocated(taken));
+}
+
+TEST_F(StepperTest, ARootThatGoesShadesWhatItHeld) {
+  auto root = std::make_unique<lull::root<Node>>();
+  elsewhere([&] { *root = lull::make<Node>(); });
+  Stepper stepper;
+  stepper.run_to(Step::stacks_scanned);
+  Hidden taken;
+  elsewhere([&] {
+    taken = Hidden(root->get());
+    root.reset();
+  });
+  stepper.finish();
+  EXPECT_TRUE(is_allocated(taken));
+}
+
+// Rule 4: a flush that interrupts a thread between a store and its shades scans it again. Nobody else knows the old value.
+std::atomic<bool> is_in_barrier{false}, may_leave_barrier{false};
+
+TEST_F(StepperTest, AFlushFindsTheOldValueInABarrierThatItInterrupts) {
+  if (lull::testing::kThreadSanitizer) GTEST_SKIP() << "threads that do not poll need the signal";
+  build_list(2);
+  Stepper stepper;
+  stepper.run_to(Step::stacks_scanned);
+  lull::gc::delay_hook_for_testing = [](const char* where) {
+    if (std::string_view(where) != "stored, not shaded" || is_in_barrier.exchange(true)) return;
+    while (!may_leave_barrier) {
+    }
+  };
+  lull::gc::options.delay = 1;  // of the hook
+  std::thread other([&] {
+    {
+      lull::blocking_region waiting;
+      while (!is_in_barrier) std::this_thread::yield();
+    }
+    stepper.finish();
+    may_leave_barrier = true;
+  });
+  const Hidden taken = cut_after_anchor();
+  {
+    lull::blocking_region joining;
+    other.join();
+  }
+  EXPECT_TRUE(is_allocated(taken));
 }
 
 // A flush brings what the barrier greyed: the deleted node is marked at once, its successors only after the flush.
@@ -331,6 +392,19 @@ TEST_F(StepperTest, LockAfterTerminationYieldsNothing) {
     Stepper stepper;
     stepper.run_to(step);
     EXPECT_TRUE(weak_anchor->expired()) << name_of(step);
+  }
+}
+
+TEST_F(StepperTest, LockAfterTerminationFindsWhatIsReachable) {
+  for (Step step : {Step::done, Step::weak_cleared, Step::destructors_queued, Step::barriers_off, Step::swept}) {
+    elsewhere([] {
+      anchor = lull::make<Node>();
+      weak_anchor = lull::make<lull::weak_ptr<Node>>(anchor);
+    });
+    clear_stack_below();
+    Stepper stepper;
+    stepper.run_to(step);
+    EXPECT_EQ(weak_anchor->lock().get(), anchor.get()) << name_of(step);
   }
 }
 
