@@ -1,5 +1,6 @@
 // What threads do that collectors forget about: they are cancelled, jump over frames, run out of stack, sit in system calls for long,
 // block every signal, run handlers elsewhere. Objects that they hold stay, those that they held go, and cycles end.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <unistd.h>
@@ -154,6 +155,7 @@ TEST_F(ThreadFault, CancelledAsynchronouslyInNativeCodeItDetachesWhileCyclesRun)
 TEST_F(ThreadFault, ACancellationIsNotNoticedInsideLull) {
   if (kAddressSanitizer) GTEST_SKIP() << "its runtime finds the stack of a cancelled thread still poisoned";
   bool survived = false;
+  const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
   PosixThread thread([&] {
     pthread_cancel(pthread_self());
     ptr<Node> node;
@@ -175,12 +177,14 @@ TEST_F(ThreadFault, ACancellationIsNotNoticedInsideLull) {
     EXPECT_TRUE(lull::timeline::write("/dev/null"));
     EXPECT_TRUE(lull::dump_heap("/dev/null"));
     EXPECT_TRUE(lull::dump_heap("/dev/null", lull::dump_mode::stopped));
+    EXPECT_TRUE(lull::dump_heap_to(nowhere));
     survived = true;
     pthread_testcancel();
     ADD_FAILURE() << "there was no cancellation to be noticed";
   });
   EXPECT_EQ(thread.join(), PTHREAD_CANCELED);
   EXPECT_TRUE(survived);
+  ::close(nowhere);
   lull::collect();  // no lock was left held
 }
 
