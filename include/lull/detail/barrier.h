@@ -55,7 +55,10 @@ inline void after_store(const void* slot, Word old_value, Word new_value) {
 
 // A variable is not atomic, so that it can be a register: threads that share one synchronise, as with any variable.
 [[gnu::always_inline]] inline Word load_word(const Word* slot) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wstringop-overflow"  // gcc 12, where it sees a branch on which the object would be null
   return is_variable(slot) ? *slot : __atomic_load_n(slot, __ATOMIC_RELAXED);
+#pragma GCC diagnostic pop
 }
 
 inline void store_word(Word* slot, Word new_value) {
