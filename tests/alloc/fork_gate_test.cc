@@ -9,10 +9,13 @@
 #include <unistd.h>
 
 #include "alloc/front/fork_gate.h"
+#include "tests/support/single_step.h"
 
 namespace {
 
 using lull::front::Visiting;
+using lull::testing::start_stepping;
+using lull::testing::stop_stepping;
 
 // A thread that wants in stops after so many instructions. Those behind the closed gate are more than these, and end in a system call.
 std::atomic<int> stop_after{0}, steps{0};
@@ -23,13 +26,6 @@ void on_trap(int) {
   has_stopped = true;
   while (!may_go_on) {
   }
-}
-
-inline void start_stepping() {
-  asm volatile("lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp" ::: "cc", "memory");
-}
-inline void stop_stepping() {
-  asm volatile("lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp" ::: "cc", "memory");
 }
 
 // Of the parent, when the gate is closed: registered before the gate's own handler, so that it runs after it.
@@ -81,6 +77,27 @@ TEST(ForkGate, AThreadThatIsTurnedAwayIsNotCountedInTheChild) {
     visitor.join();
     if (status != 0) return;
   }
+}
+
+// A handler may fork in a thread that it interrupted inside a visit without bins, malloc_trim()'s for one. The fork waited until nobody was
+// inside, and the thread itself was.
+TEST(ForkGate, AVisitorThatForksDoesNotWaitForItself) {
+  lull::front::install_fork_handlers();
+  const pid_t program = fork();
+  if (program == 0) {
+    alarm(10);  // hanging is the defect
+    int status = 1;
+    {
+      const Visiting visit(nullptr);
+      const pid_t child = fork();
+      if (child == 0) _exit(0);
+      waitpid(child, &status, 0);
+    }
+    _exit(status == 0 ? child_forks_again() : 1);
+  }
+  int status = 1;
+  EXPECT_EQ(waitpid(program, &status, 0), program);
+  EXPECT_EQ(status, 0);
 }
 
 }  // namespace

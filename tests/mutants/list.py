@@ -379,6 +379,8 @@ MUTANTS = [
      'fork_points_test', 'ForkPoints.AHelper*'),
     ('who was turned away at the gate stays a visitor in the child', 'alloc/front/fork_gate.cc', '  Visiting::forget_other_visitors();\n', '',
      'fork_gate_test', 'ForkGate.*'),
+    ('a visitor that forks waits for itself', 'alloc/front/fork_gate.cc', 'const std::uint32_t own = counted_ ? 1 : 0;', 'const std::uint32_t own = 0;',
+     'fork_gate_test', 'ForkGate.AVisitorThatForks*'),
     ('a fork does not wait for visitors of the heap', 'gc/cycle/fork.cc', '  close_heap_gate_locked();\n', '', 'fork_points_test', 'ForkPoints.AForkWaits*'),
     ('a child waits for destructors of threads that are gone', 'gc/weak/destructors.cc',
      '    if (is_own) at = &(*at)->next;\n    else *at = r.next;\n', '    at = &(*at)->next;\n',
