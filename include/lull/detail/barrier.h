@@ -55,10 +55,14 @@ inline void after_store(const void* slot, Word old_value, Word new_value) {
 
 // A variable is not atomic, so that it can be a register: threads that share one synchronise, as with any variable.
 [[gnu::always_inline]] inline Word load_word(const Word* slot) {
+#ifndef __clang__  // gcc 12 warns where it sees a branch on which the object would be null
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wstringop-overflow"  // gcc 12, where it sees a branch on which the object would be null
+#pragma GCC diagnostic ignored "-Wstringop-overflow"
+#endif
   return is_variable(slot) ? *slot : __atomic_load_n(slot, __ATOMIC_RELAXED);
+#ifndef __clang__
 #pragma GCC diagnostic pop
+#endif
 }
 
 inline void store_word(Word* slot, Word new_value) {
