@@ -289,7 +289,7 @@ MUTANTS = [
      'malloc_test', 'Neighbours.*'),
     ('malloc: a size that comes late gets no magazines', 'alloc/front/magazines.cc', 'wanted <= kLimits[b].plain || ', 'magazine == 0 || ',
      'malloc_test', 'Bins.*'),
-    ('malloc: arrays of large blocks grow as others do', 'alloc/front/magazines.cc', '(!is_large(b) || t.capacity_large', '(true || t.capacity_large',
+    ('malloc: arrays of large blocks grow as others do', 'alloc/front/magazines.cc', '(!is_large(b) || t.capacity_large', '(b != 0 || t.capacity_large',
      'malloc_test', 'Bins.OfLarge*'),
     ('malloc: a thread that frees holds its span', 'alloc/front/magazines.cc', '  if (r.held != nullptr && !is_marked(b)) release_held_span(b, std::exchange(r.held, nullptr));\n  const',
      '  const', 'malloc_test', 'Bins.OfAThreadThatFrees*'),
