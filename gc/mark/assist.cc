@@ -6,6 +6,7 @@
 #include "alloc/trace/probes.h"
 #include "alloc/trace/timeline.h"
 #include "gc/mark/marker.h"
+#include "gc/model/phase.h"
 
 namespace lull::gc {
 
@@ -27,6 +28,8 @@ std::int64_t draw_credit(std::int64_t wanted) {
   return 0;
 }
 
+// What it takes out of the pool is grey, and the driver cannot see it (rule 8). The caller has found the state to be `marking` in
+// this runtime section, so that every round of flushes that may end marking waits for this thread's answer, which comes later.
 std::int64_t scan_for_a_quantum(std::int64_t debt) {
   const std::uint64_t start = os::monotonic_ns(), cpu = os::thread_cpu_ns();
   Marker marker;
@@ -37,6 +40,9 @@ std::int64_t scan_for_a_quantum(std::int64_t debt) {
     now = os::monotonic_ns();
   }
   marker.hand_over_rest();
+  // Such a round may have begun before these objects were black. A thread that answered early in it may since have taken the last
+  // reference out of one of them and not have shaded it yet, and no mark was set here that would have cancelled the round.
+  cancel_termination();
   const auto scanned = static_cast<std::int64_t>(marker.scanned_bytes());
   publish_counts(marker);
   assists.work.fetch_add(static_cast<std::uint64_t>(scanned), std::memory_order_relaxed);
@@ -62,8 +68,6 @@ void assist(Mutator& m) {
   m.assist_debt = std::min(m.assist_debt + static_cast<std::int64_t>(std::min(owed, double{kMostDebt})), kMostDebt);
   if (m.assist_debt < kWorthwhile) return;
   m.assist_debt -= draw_credit(m.assist_debt);
-  // Rule 8: what the quantum leaves is handed over, which cancels termination; taking from the pool needs no cancel,
-  // because the driver looks at the pool after this thread's answer to its flush.
   if (m.assist_debt >= kWorthwhile && !grey_pool.empty()) m.assist_debt -= scan_for_a_quantum(m.assist_debt);
   // Deep in debt and nothing to scan: the markers have it all. The thread naps once it is out of its runtime section,
   // so that they get the processor rather than be outrun.

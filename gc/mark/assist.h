@@ -20,8 +20,9 @@ struct AssistControl {
 };
 extern AssistControl assists;
 
-void assist(Mutator& m);  // in a runtime section of `m`
-// A quantum of scan work whatever is owed, which is paid off by it. False: there was none. In a runtime section of `m`.
+// In a runtime section of `m`, in which the state was seen to be `marking`.
+void assist(Mutator& m);
+// A quantum of scan work whatever is owed, which is paid off by it. False: there was none. Likewise.
 bool assist_for_a_quantum(Mutator& m);
 
 }  // namespace lull::gc

@@ -5,6 +5,7 @@
 
 #include "alloc/base/check.h"
 #include "gc/mark/trace_check.h"
+#include "gc/model/delay.h"
 #include "gc/model/options.h"
 
 namespace lull::gc {
@@ -58,6 +59,7 @@ bool Marker::make_room() {
 bool Marker::refill() {
   Segment* segment = grey_pool.take();
   if (segment == nullptr) return false;
+  delay_point("marker has taken");
   if (local_ != nullptr) grey_pool.recycle(close());
   open(segment);
   return true;

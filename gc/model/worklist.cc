@@ -63,8 +63,9 @@ void GreyPool::put(Segment* segment) {
 
 void GreyPool::hand_over(Segment* segment) {
   if (segment->count != 0) cancel_termination();
-  delay_point();
+  delay_point("about to hand over");
   put(segment);
+  delay_point("handed over");
 }
 
 void GreyPool::drop_all() {

@@ -145,7 +145,7 @@ void clear_poll_request(Mutator& m) { __atomic_store_n(&m.block->poll_requested,
 void set_poll_request(Mutator& m) { __atomic_store_n(&m.block->poll_requested, 1u, __ATOMIC_SEQ_CST); }
 
 void note_answer(Mutator& m) {
-  delay_point();
+  delay_point("about to answer");
   // acq_rel, locked: drains the store buffer; pairs with the acquire in help_blocked()
   m.pending.exchange(HandshakeOp::none, std::memory_order_acq_rel);
 }

@@ -55,6 +55,8 @@ static const std::map<std::string, bool Config::*> kSwitches = {
     {"cancel_on_handover", &Config::cancel_on_handover},
     {"cancel_first", &Config::cancel_first},
     {"raw_buffers", &Config::raw_buffers},
+    {"assist_looks", &Config::assist_looks},
+    {"assist_cancels", &Config::assist_cancels},
     {"weak", &Config::weak},
     {"lock_shades", &Config::lock_shades},
     {"lock_cancels", &Config::lock_cancels},
@@ -84,6 +86,15 @@ static const std::map<std::string, bool Config::*> kSwitches = {
     {"coro_leave_scans", &Config::coro_leave_scans},
     {"coro_leave_dirties", &Config::coro_leave_dirties},
     {"coro_leave_greys", &Config::coro_leave_greys},
+    {"end_hands_over", &Config::end_hands_over},
+    {"end_cancels", &Config::end_cancels},
+    {"end_is_blocked", &Config::end_is_blocked},
+    {"end_leaves_answers", &Config::end_leaves_answers},
+    {"start_flag", &Config::start_flag},
+    {"start_black", &Config::start_black},
+    {"start_black_after", &Config::start_black_after},
+    {"start_cancels", &Config::start_cancels},
+    {"stale", &Config::stale},
 };
 
 static bool set_shape(Shape& sh, const std::string& key, int v) {
@@ -101,6 +112,10 @@ static bool set_shape(Shape& sh, const std::string& key, int v) {
     sh.fiber = v != 0;
   else if (key == "coro")
     sh.coro = v != 0;
+  else if (key == "ends")
+    sh.ends = v != 0;
+  else if (key == "assist")
+    sh.assist = v != 0;
   else if (key == "tso") {
     sh.tso = v > 0;
     sh.sb = v;

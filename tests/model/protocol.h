@@ -49,6 +49,9 @@ struct Config {
   bool raw_buffers = false;  // a shade only records the pointer; marks are set when the buffer is handed over
   bool helper = false;       // a second marker; mutators may hand buffers over at any poll
   bool cancel_on_handover = true;  // handing over grey objects cancels a termination round too
+  // Sh.assist: mutators scan, too. To take an object from the worklist and to scan it are two steps; in between they refuse handshakes.
+  bool assist_looks = true;     // they begin only while no termination is under way
+  bool assist_cancels = true;   // done, they cancel one that has begun meanwhile
   bool weak = false, lock_shades = true, lock_cancels = true, lock_checks_done = true;
   bool lock_spares_marked = true;  // lock() does not cancel termination for an object that is no white candidate
   bool abort = false;  // the collector may give a cycle up; the next one is full
@@ -80,6 +83,17 @@ struct Config {
   bool coro_leave_scans = true;    // a grey thread whose flag is on shades what it holds when it leaves
   bool coro_leave_dirties = true;  // leaving it dirties its card
   bool coro_leave_greys = true;    // left by a grey thread it is grey, though that has shaded what it holds
+  // Sh.ends: threads end and others start, at any time but between the begin and the end of a handshake, whose lock they need. What a
+  // thread answers lies in its record until the collector takes it.
+  bool end_hands_over = true;      // its grey objects go to the worklist
+  bool end_cancels = true;         // ... which cancels termination first
+  bool end_is_blocked = true;      // the collector answers for it while it waits for the lock
+  bool end_leaves_answers = true;  // what it has answered and nobody has taken goes to the worklist
+  bool start_flag = true;          // starts with the others' flag
+  bool start_black = true;         // black, once HS2 was asked
+  bool start_black_after = true;   // ... and until the sweep is over
+  bool start_cancels = true;       // cancels termination before its stack's words become work; too late, they do not
+  bool stale = false;              // its stack may hold the address of any object
 };
 
 enum MutatorPc : u8 {
@@ -99,17 +113,24 @@ enum MutatorPc : u8 {
   lk_act,
   lk_cas,
   lk_shade,
+  as_take,
+  as_scan,
+  as_after,
   co_leave
 };
+// leaving: it refuses handshakes; cancelled: likewise, and it may hand over; waits: for the lock, and the collector answers for it.
+enum Life : u8 { attached, leaving, cancelled, waits, gone };
 enum CollectorPc : u8 {
   c_idle,
   c_hs1,
   c_clean,
   c_hs2,
+  c_take_scans,  // option ends only, like c_take_flushed
   c_cards,
   c_mark,
   c_term,
   c_flush,
+  c_take_flushed,
   c_decide,
   c_weak,
   c_off_start,
@@ -162,7 +183,8 @@ class Protocol {
       emit(y, st);
     };
     for (int t = 0; t < kThreads; ++t) {
-      mutate(s, t, settled);
+      if (s.m[t].life == attached) mutate(s, t, settled);
+      if (c_.sh.ends) end_or_start(s, t, settled);
       answer(s, t, settled);
       drain(s, t, settled);
     }
@@ -345,19 +367,19 @@ class Protocol {
         else if (m.pc == st_new && m.flag && (!inserts(x, t) || !white(x, m.neu)))
           go(after_slow(m));
       }
-    if (x.cpc == c_mark && x.rooted && fiber_is_read(x) && !x.list && !x.todo && !x.work && !x.cur && c_.term != Rounds::one)
+    if (x.cpc == c_mark && x.rooted && fiber_is_read(x) && !x.list && !x.todo && !x.work && !x.raw && !x.cur && c_.term != Rounds::one)
       x.cpc = c_term;
     if (x.cpc == c_term && c_.term != Rounds::one) {
       x.term = terminating;
       x.hadwork = 0;
       x.cpc = c_flush;
-      x.pend = 3;
+      ask(x);
     }
     if (x.cpc == c_weak && !c_.weak) x.cpc = c_off_start;
     if (x.cpc == c_off_start && !c_.weak) {
-      x.cpc = c_off;
-      x.pend = 3;
       if (c_.global_flag) x.m[0].flag = 0;
+      x.cpc = c_off;
+      ask(x);
     }
     if (x.cpc == c_cards && x.full && !c_.full_cleans) x.cpc = c_mark;
   }
@@ -476,6 +498,11 @@ class Protocol {
       }
       case co_leave:
         leave_frame(s, t, emit);
+        return;
+      case as_take:
+      case as_scan:
+      case as_after:
+        assist_steps(s, t, emit);
         return;
       default:
         lock_steps(s, t, emit);
@@ -626,6 +653,11 @@ class Protocol {
           }
         }
       }
+    if (c_.sh.assist && flag(s, t) && drained(s, t) && s.work && s.cpc >= c_cards && s.cpc <= c_decide && (s.term == marking || !c_.assist_looks)) {
+      State x = s;
+      x.m[t].pc = as_take;
+      emit(x, Step{"T%d begins to assist", t});
+    }
     // handing a barrier buffer over before it is asked for
     if (c_.helper && m.buf && (s.cpc >= c_hs2 && s.cpc <= c_decide)) {
       State x = s;
@@ -784,6 +816,117 @@ class Protocol {
   }
 
   template <class Emit>
+  void assist_steps(const State& s, int t, Emit&& emit) const {
+    State x = s;
+    Mutator& y = x.m[t];
+    if (y.pc == as_take) {
+      for (int o = 1; o <= n_; ++o)
+        if (s.work & bit(o)) {
+          x = s;
+          x.work &= u8(~bit(o));
+          y.old = u8(o);
+          y.pc = as_scan;
+          emit(x, Step{"T%d, which assists, takes o%d", t, o});
+        }
+      if (s.work) return;
+    } else if (y.pc == as_scan) {
+      y.old = 0;
+      y.pc = as_after;
+      visit(x, s.m[t].old, 0, c_.redirty_mark, true);
+      return emit(x, Step{"T%d, which assists, scans o%d", t, s.m[t].old});
+    }
+    if (c_.assist_cancels && x.term == terminating) x.term = marking;
+    y.pc = idle;
+    emit(x, Step{"T%d has assisted", t});
+  }
+
+  // ---- threads that end and start
+  static bool has_the_lock(const State& s) { return s.cpc == c_hs1 || s.cpc == c_hs2 || s.cpc == c_flush || s.cpc == c_off; }
+  template <class Emit>
+  void end_or_start(const State& s, int t, Emit&& emit) const {
+    State x = s;
+    Mutator& y = x.m[t];
+    const bool is_late = s.cpc >= c_weak && !s.aborted;
+    const Fault late = is_late && (y.buf | y.raw | y.answered | y.answered_raw) ? Fault::late_grey : Fault::none;
+    const auto clear = [&] { y.buf = y.raw = 0; };
+    switch (y.life) {
+      case attached:
+        if (y.pc != idle || !drained(s, t) || s.runner == t + 1 || s.frame_runner == t + 1) return;
+        for (u8 o : y.reg)
+          if (o) return;  // it drops what it holds first, at any time
+        y.life = leaving;
+        if (!c_.end_hands_over) clear();
+        return emit(x, Step{"T%d begins to end", t});
+      case leaving:
+        if (y.buf | y.raw) {
+          if (c_.end_cancels && x.term == terminating) x.term = marking;
+          y.life = cancelled;
+          return emit(x, Step{"T%d cancels termination, if need be", t, 0, 0, late});
+        }
+        y.life = waits;
+        return emit(x, Step{"T%d, which ends, waits for the lock", t});
+      case cancelled:
+        x.work |= y.buf;
+        x.raw |= y.raw;
+        clear();
+        y.life = waits;
+        return emit(x, Step{"T%d hands its grey objects over and waits for the lock", t});
+      case waits:
+        if (has_the_lock(s)) return;
+        if (c_.end_leaves_answers) {
+          if (y.answered | y.answered_raw && x.term == terminating) x.term = marking;
+          x.work |= y.answered;
+          x.raw |= y.answered_raw;
+        }
+        y = {};
+        y.life = gone;
+        return emit(x, Step{"T%d is gone", t, 0, 0, late});
+      case gone: {
+        if (has_the_lock(s)) return;
+        y.life = attached;
+        y.epoch = 2;
+        y.flag = s.cpc > c_hs1 && s.cpc < c_off && c_.start_flag;
+        y.black = (s.cpc > c_hs2 && s.cpc < c_off && c_.start_black) || (s.cpc == c_sweep && c_.start_black_after);
+        emit(x, Step{y.black ? "T%d starts, black" : "T%d starts", t});
+        if (!c_.stale || !y.black || s.cpc == c_sweep) return;
+        if (c_.start_cancels && is_late) return;
+        if (c_.start_cancels && x.term == terminating) x.term = marking;
+        for (int o = 1; o <= n_; ++o)
+          if (white(s, o)) {
+            State z = x;
+            z.m[t].raw = bit(o);
+            emit(z, Step{"T%d starts, black, with a stale word: o%d", t, o});
+          }
+        return;
+      }
+    }
+  }
+  static void answer_with_buffer(Mutator& m) {
+    m.answered |= m.buf;
+    m.answered_raw |= m.raw;
+    m.buf = m.raw = 0;
+  }
+  void mark_word(State& x, int o) const {
+    if (!white(x, u8(o))) return;
+    x.mark |= bit(o);
+    x.work |= bit(o);
+    x.hadwork = 1;  // looked at after a flush only
+  }
+  template <class Emit>
+  void take_answers(const State& s, Emit&& emit) const {
+    State x = s;
+    for (Mutator& m : x.m) {
+      x.work |= m.answered;
+      if (m.answered) x.hadwork = 1;
+      for (int o = 1; o <= n_; ++o)
+        if (m.answered_raw & bit(o)) mark_word(x, o);
+      m.answered = m.answered_raw = 0;
+    }
+    x.cpc = s.cpc == c_take_scans ? c_cards : c_decide;
+    emit(x, Step{"collector takes the answers"});
+  }
+
+  template <class Emit>
   void lock_steps(const State& s, int t, Emit&& emit) const {
     const Mutator& m = s.m[t];
     State x = s;
@@ -887,6 +1030,7 @@ class Protocol {
   bool may_answer(const State& s, int t) const {
     const Mutator& m = s.m[t];
     if (!(s.pend >> t & 1) || !drained(s, t)) return false;
+    if (m.life == leaving || m.life == cancelled || (m.life == waits && !c_.end_is_blocked)) return false;
     if (m.pc == idle) return true;
     if (c_.poll_in_slow_path && m.pc == st_old) return true;
     if (in_runtime(m)) return false;
@@ -897,7 +1041,9 @@ class Protocol {
   void scan(State& x, int t) const {
     const Mutator& m = x.m[t];
     auto see = [&](u8 o) {
-      if (o && o <= n_ && white(x, o)) grey(x, t, o);
+      if (!o || o > n_ || !white(x, o)) return;
+      if (c_.sh.ends) x.m[t].answered_raw |= bit(o);
+      else grey(x, t, o);
     };
     for (int r = 0; r < c_.sh.regs[t]; ++r) see(m.reg[r]);
     if (x.runner == t + 1) see(x.fiber);
@@ -928,7 +1074,8 @@ class Protocol {
     Mutator& y = x.m[t];
     bool inside = s.m[t].pc != idle;  // fell between two instructions
     auto hand_over = [&] {
-      if (take_buffer(x, t) && s.cpc == c_flush) x.hadwork = 1;
+      if (c_.sh.ends) answer_with_buffer(y);
+      else if (take_buffer(x, t) && s.cpc == c_flush) x.hadwork = 1;
     };
     const char* what = "";
     switch (s.cpc) {
@@ -968,13 +1115,19 @@ class Protocol {
         return;
     }
     Fault ft = Fault::none;
-    if (s.cpc == c_off && y.buf) {
+    if (s.cpc == c_off && (y.buf | y.raw)) {
       if (!s.aborted && (!c_.raw_buffers || (y.buf & s.alloc & ~s.born & ~s.mark))) ft = Fault::late_grey;
-      y.buf = 0;
+      y.buf = y.raw = 0;
     }
     x.pend &= u8(~(1u << t));
     if (!x.pend) all_answered(x);
     emit(x, Step{what, t, 0, 0, ft});
+  }
+  // A handshake asks the threads that there are; without any it is over.
+  void ask(State& x) const {
+    x.pend = 0;
+    for (int t = 0; t < kThreads; ++t) x.pend |= u8((x.m[t].life != gone) << t);
+    if (!x.pend) all_answered(x);
   }
   void all_answered(State& x) const {
     switch (x.cpc) {
@@ -985,14 +1138,14 @@ class Protocol {
           x.cpc = c_clean;
         else {
           x.cpc = c_hs2;
-          x.pend = 3;
+          ask(x);
         }
         break;
       case c_hs2:
-        x.cpc = c_cards;
+        x.cpc = c_.sh.ends ? c_take_scans : c_cards;
         break;
       case c_flush:
-        x.cpc = c_decide;
+        x.cpc = c_.sh.ends ? c_take_flushed : c_decide;
         break;
       case c_off:
         x.cpc = c_sweep;
@@ -1138,7 +1291,7 @@ class Protocol {
           }
           if (c_.global_flag) x.m[0].flag = 1;
           x.cpc = c_hs1;
-          x.pend = 3;
+          ask(x);
           emit(x, Step{full ? "== full cycle starts" : "== young cycle starts"});
         }
         return;
@@ -1159,7 +1312,7 @@ class Protocol {
           collect_cards(x, true);
         if (x.full) x.list = 0;  // a full cycle meets every old object anyway
         x.cpc = c_hs2;
-        x.pend = 3;
+        ask(x);
         emit(x, Step{c_.lossy_clean ? "collector zeroes all cards"
                                     : "collector lists and cleans the dirty cards"});
         return;
@@ -1188,7 +1341,7 @@ class Protocol {
         if (c_.abort) {
           State x = s;
           x.aborted = 1;
-          x.work = x.list = x.todo = 0;
+          x.work = x.raw = x.list = x.todo = 0;
           x.cur = 0;
           x.rooted = x.fiber_read = 0;
           off(x);
@@ -1234,6 +1387,14 @@ class Protocol {
           idle_now = false;
           mark_steps(s, false, emit);
         }
+        for (int o = 1; o <= n_; ++o)
+          if (s.raw & bit(o)) {
+            idle_now = false;
+            State x = s;
+            x.raw &= u8(~bit(o));
+            mark_word(x, o);
+            emit(x, Step{"collector looks at the word o%d", o});
+          }
         if (idle_now) {
           State x = s;
           x.cpc = c_term;
@@ -1252,12 +1413,16 @@ class Protocol {
         x.term = terminating;
         x.hadwork = 0;
         x.cpc = c_flush;
-        x.pend = 3;
+        ask(x);
         emit(x, Step{"collector starts a flush round"});
         return;
       }
       case c_flush:
         if (c_.helper) mark_steps(s, true, emit);
+        return;
+      case c_take_scans:
+      case c_take_flushed:
+        take_answers(s, emit);
         return;
       case c_decide: {
         if (c_.helper && (s.work || s.cur)) mark_steps(s, true, emit);
@@ -1269,7 +1434,7 @@ class Protocol {
           return;
         }
         bool quiet =
-            !s.work && !s.cur && !s.hadwork && (c_.term != Rounds::until_quiet_cas || s.term == terminating);
+            !s.work && !s.raw && !s.cur && !s.hadwork && (c_.term != Rounds::until_quiet_cas || s.term == terminating);
         if (quiet) {
           x.term = done;
           x.cpc = c_weak;
@@ -1290,9 +1455,9 @@ class Protocol {
       }
       case c_off_start: {
         State x = s;
-        x.cpc = c_off;
-        x.pend = 3;
         if (c_.global_flag) x.m[0].flag = 0;
+        x.cpc = c_off;
+        ask(x);
         emit(x, Step{"collector starts HS3 (barriers off)"});
         return;
       }
@@ -1310,11 +1475,12 @@ class Protocol {
             if (dead & bit(o))
               for (int f = 0; f < c_.sh.f; ++f) x.field[o - 1][f] = 0;
           if (s.weak && (dead & bit(s.weak))) ft = Fault::dangling;
+          if (s.raw) ft = Fault::late_grey;  // it would be looked at in the next cycle
         }
         x.born = 0;
         x.doomed = 0;
         x.hadwork = 0;
-        x.work = x.list = x.todo = 0;
+        x.work = x.raw = x.list = x.todo = 0;
         x.rooted = 0;
         x.fiber_black = x.fiber_read = x.fiber_listed = x.frame_black = 0;
         if (s.frame && !(x.alloc & bit(s.frame))) x.frame = x.frame_runner = 0;

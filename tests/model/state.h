@@ -29,6 +29,9 @@ struct Mutator {
   u8 black;          // own stack was scanned in this cycle; what it allocates from now on is born-during
   u8 epoch;          // K2: 2 = the current epoch, 1 = the one before
   u8 buf;            // barrier buffer: set of grey objects
+  // Option ends: see Life in protocol.h; what it has answered and the collector has not taken (marked; as found on its stack); words that
+  // its buffer holds as they were found
+  u8 life, answered, answered_raw, raw;
   u8 sbn;            // TSO store buffer
   StoreBufferEntry sb[kMaxStoreBuffer];
 };
@@ -51,6 +54,7 @@ struct State {
   // Option coro: the object that is a coroutine's frame; 0: none is. 0: suspended; t+1: thread t runs in it
   u8 frame, frame_runner;
   u8 frame_black;  // what it holds was shaded in this cycle
+  u8 raw;          // option ends: words in the worklist, of threads that have ended
   Mutator m[kThreads];
 };
 
@@ -62,6 +66,8 @@ struct Shape {
   bool one_card = false;
   bool fiber = false;
   bool coro = false;
+  bool ends = false;
+  bool assist = false;
 };
 
 // One walk over all members serves packing and unpacking, so the two cannot disagree.
@@ -103,10 +109,17 @@ void transfer(Io&& io, State& s, const Shape& sh) {
     io(s.frame_runner, 2);
     io(s.frame_black, 1);
   }
+  if (sh.ends) io(s.raw, n);
   for (int t = 0; t < kThreads; ++t) {
     Mutator& m = s.m[t];
+    if (sh.ends) {
+      io(m.life, 3);
+      io(m.answered, n);
+      io(m.answered_raw, n);
+      io(m.raw, n);
+    }
     for (int r = 0; r < sh.regs[t]; ++r) io(m.reg[r], id);
-    io(m.pc, sh.coro ? 5 : 4);
+    io(m.pc, sh.coro || sh.assist ? 5 : 4);
     io(m.slot, target);
     if (sh.f > 1) io(m.field, 1);
     io(m.old, id);
@@ -143,6 +156,7 @@ inline State rename(const State& s, const u8* to, const Shape& sh) {
   r.list = set(s.list);
   r.todo = set(s.todo);
   r.doomed = set(s.doomed);
+  r.raw = set(s.raw);
   for (int i = 0; i < sh.n; ++i) {
     int j = to[i + 1] - 1;
     if (!sh.one_card) r.card[j] = s.card[i];
@@ -159,6 +173,9 @@ inline State rename(const State& s, const u8* to, const Shape& sh) {
     m.old = to[m.old];
     m.neu = to[m.neu];
     m.buf = set(m.buf);
+    m.answered = set(m.answered);
+    m.answered_raw = set(m.answered_raw);
+    m.raw = set(m.raw);
     for (int i = 0; i < m.sbn; ++i) {
       m.sb[i].target = to[m.sb[i].target];
       if (!m.sb[i].card) m.sb[i].value = to[m.sb[i].value];

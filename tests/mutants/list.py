@@ -19,6 +19,10 @@ MUTANTS = [
      'fibers_test', 'Fibers.AThreadsOwnStack*'),
     ('handlers stay with the thread', 'gc/mutator/fibers.cc', '  globals[0] = next != nullptr ? next->exceptions[0] : nullptr;\n', '',
      'fibers_test', 'Fibers.Exceptions*'),
+    # Rule 8: who scans what it took out of the pool, and rule 21: who ends.
+    ('an assist that marked nothing lets marking end', 'gc/mark/assist.cc', '  cancel_termination();\n', '', 'termination_test', '*WhatAnAssistTook*'),
+    ('grey objects of a thread that ends are dropped', 'gc/mutator/registry.cc', '  if (Segment* grey = m->grey.detach()) grey_pool.hand_over(grey);\n  enter_blocked',
+     '  m->grey.detach();\n  enter_blocked', 'termination_test', '*AThreadThatHasEnded*'),
     # Rule 20: frames of coroutines.
     ('what a coroutine holds is not shaded when it is resumed', 'gc/mutator/coroutines.cc', '    shade_words(m, frame);\n    if (is_black', '    if (is_black',
      'coroutine_test', '*AReferenceTakenOut*'),
