@@ -1,6 +1,6 @@
-/* Between the compiler's passes: syntax.c (data to trees, macros expanded), rules.c (syntax-rules), loops.c (loops and captured
-   variables), generate.c (trees to instructions). Trees and scopes live in an arena of malloc memory until compile() returns; the
-   data in them are kept (keep_from), so that no pass has to root anything. */
+/* Between the compiler's passes: syntax.c (data to trees, macros expanded; with rules.c, syntax-rules, and derived.c), loops.c (loops),
+   substitute.c (calls of small procedures), loops.c (captured variables), generate.c (trees to instructions). Trees and scopes live in an arena of
+   malloc memory until compile() returns; the data in them are kept (keep_from), so that no pass has to root anything. */
 #ifndef SCHEME_COMPILER_H
 #define SCHEME_COMPILER_H
 
@@ -31,6 +31,7 @@ struct Lambda {
   bool rest;
   Node* body;
   Value name;
+  Value substitute;    /* for calls of it: substitute.c. A vector, or none */
   Lambda* outer;
   Variable* self;      /* its name, from a letrec, that nobody changes */
   int parameters_end;  /* of a loop: the first slot above its parameters */
@@ -38,10 +39,11 @@ struct Lambda {
   int free_count, free_room;
 };
 
-typedef enum { CONSTANT, LOCAL, GLOBAL, SET_LOCAL, SET_GLOBAL, DEFINE, IF, LAMBDA, SEQUENCE, CALL, LET, LETREC } NodeType;
+typedef enum { CONSTANT, LOCAL, GLOBAL, SET_LOCAL, SET_GLOBAL, DEFINE, IF, LAMBDA, SEQUENCE, CALL, LET, LETREC, IS_STILL } NodeType;
 struct Node {
   NodeType type;
-  Value value;          /* of CONSTANT; the symbol of GLOBAL, SET_GLOBAL, DEFINE */
+  Value value;          /* of CONSTANT; the symbol of GLOBAL, SET_GLOBAL, DEFINE, IS_STILL */
+  Value known;          /* IS_STILL, only as a test: the symbol has this value */
   Variable* variable;   /* LOCAL, SET_LOCAL */
   Lambda* lambda;
   Variable** variables; /* LET, LETREC: one for each child but the last, which is the body */
@@ -63,6 +65,7 @@ typedef struct Compiler {
   jmp_buf escape;
   struct Chunk* arena;
   size_t room;
+  int growth;          /* of the trees by substitute_calls() */
 } Compiler;
 
 void* arena(Compiler* c, size_t bytes); /* zeroed */
@@ -82,7 +85,9 @@ Value expand(Compiler* c, Value macro, Value form, Scope* scope);
 
 void define_special_forms(Machine* m);
 Node* parse_program(Compiler* c, Value datum); /* the body of a procedure without parameters */
-void find_loops_and_captures(Compiler* c, Lambda* program);
+void find_loops(Lambda* program);
+void substitute_calls(Compiler* c, Lambda* program);
+void find_captures(Compiler* c, Lambda* program);
 Code* generate(Compiler* c, Lambda* lambda);
 
 #endif

@@ -33,6 +33,8 @@ static bool fuse(Generator* g, Instruction next) {
   } else if (next.op == LOOP && (last->op == MOVE || last->op == CDR)) {
     last->op = last->op == MOVE ? LOOP_MOVE : LOOP_CDR;
     last->c = (uint16_t)(next.c - 1);
+  } else if (next.op == JUMP && last->op == CONST) {
+    last->op = CONST_JUMP;
   } else if (next.op == RETURN && last->op == CONS && last->a == next.a) {
     last->op = RETURN_CONS;
   } else {
@@ -79,6 +81,15 @@ int callee_index(Generator* g, Value symbol, int arguments) {
     if (g->constants[i] == IMMEDIATE(NO_ENTRY + arguments) && g->constants[i - 1] == symbol) return (int)i - 1;
   const int index = add_constant(g, symbol);
   entry_index(g, arguments);
+  return index;
+}
+
+int known_index(Generator* g, Value symbol, Value procedure) {
+  for (size_t i = 1; i < g->constant_count; ++i)
+    if (g->constants[i] == procedure && g->constants[i - 1] == symbol) return (int)i - 1;
+  const int index = add_constant(g, symbol);
+  add_constant(g, procedure);
+  keep(g->c->m, procedure); /* another thread may redefine the symbol meanwhile */
   return index;
 }
 
@@ -140,6 +151,22 @@ void note_dead_slots(Generator* g) {
 
 /* ---- The end ---- */
 
+/* A constant that goes to where it is tested goes on to where the test leads. */
+static void follow_constants(Generator* g) {
+  for (size_t i = 0; i + 1 < g->count; ++i) {
+    Instruction* at = &g->code[i];
+    if (at->op != CONST && at->op != CONST_JUMP) continue;
+    size_t to = i + 1 + (at->op == CONST_JUMP ? at->c : 0);
+    while (g->code[to].op == JUMP) to += 1 + (size_t)g->code[to].c;
+    const Instruction* test = &g->code[to];
+    if ((test->op == IF_TRUE || test->op == IF_FALSE) && test->a == at->a) to += 1 + ((g->constants[at->b] != FALSE) == (test->op == IF_TRUE) ? (size_t)test->c : 0);
+    else if (at->op == CONST) continue;
+    if (to - i - 1 > MOST_OFFSET) continue;
+    at->op = CONST_JUMP;
+    at->c = (uint16_t)(to - i - 1);
+  }
+}
+
 /* Constants lie behind the last instruction: from numbers to distances. */
 static void place_constants(Generator* g) {
   for (size_t i = 0; i < g->count; ++i) {
@@ -147,8 +174,9 @@ static void place_constants(Generator* g) {
     Instruction* at = &g->code[i];
     if (distance + g->constant_count > UINT16_MAX) syntax_error(g->c, "a procedure is too large", g->lambda->name);
     switch (at->op) {
-      case CONST: case RETURN_CONST: case CLOSURE: case GLOBAL_REF: case CALL_GLOBAL: case TAIL_CALL_GLOBAL: case OP_CALL: case TAIL_CALL:
-      case CALL_MOVE: case CALL_CAR: case CALL_CDR: case IF_EQ_CONST: case IF_NOT_EQ_CONST:
+      case CONST: case CONST_JUMP: case RETURN_CONST: case CLOSURE: case GLOBAL_REF: case CALL_GLOBAL: case TAIL_CALL_GLOBAL: case OP_CALL: case TAIL_CALL:
+      case CALL_MOVE: case CALL_CAR: case CALL_CDR: case IF_EQ_CONST: case IF_NOT_EQ_CONST: case IF_STILL: case IF_NOT_STILL:
+      case FIELD: case PRIMITIVE_CALL: case MAKE_RECORD:
         at->b = (uint16_t)(at->b + distance);
         break;
       case GLOBAL_SET: case GLOBAL_DEF: case GLOBAL_ADD:
@@ -160,8 +188,9 @@ static void place_constants(Generator* g) {
 }
 
 Code* finish(Generator* g) {
+  follow_constants(g);
   place_constants(g);
   const Lambda* l = g->lambda;
   const CodeParts parts = {g->code, g->count, g->constants, g->constant_count, g->dead, g->dead_count};
-  return make_code(g->c->m, &parts, l->free_count, is_identifier(l->name) ? symbol_of(l->name) : FALSE);
+  return make_code(g->c->m, &parts, is_identifier(l->name) ? symbol_of(l->name) : FALSE, l->substitute);
 }

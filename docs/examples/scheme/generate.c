@@ -146,6 +146,7 @@ static void call_or_inline(Generator* g, Node* n, int to, int free, bool tail) {
     return jump_to_here(g, end);
   }
   if (p == NULL && tail && is_self_call(g, n)) return jump_of_loop(g, n, g->lambda, g->start, first_free_slot(g->lambda), free);
+  if (p == NULL && known_call(g, n, to, free, tail)) return;
   if (p == NULL) return call(g, n, to, free, tail);
   inlined_value(g, p, n, to, free);
   if (p->use == EFFECT) emit(g, CONST, free, to, constant_index(g, UNSPECIFIED), 0);
@@ -289,7 +290,7 @@ static void effect(Generator* g, Node* n, int free) {
     case CALL:
       if (p != NULL && p->use == EFFECT) return inlined_value(g, p, n, 0, free);
       break;
-    case GLOBAL: case LETREC: break;
+    case GLOBAL: case LETREC: case IS_STILL: break;
   }
   value(g, n, free, free, false);
 }
@@ -321,6 +322,7 @@ void value(Generator* g, Node* n, int to, int free, bool tail) {
       break;
     case GLOBAL: emit(g, GLOBAL_REF, free, to, constant_index(g, n->value), 0); break;
     case LAMBDA: closure(g, n->lambda, to, free); break;
+    case IS_STILL: abort(); /* only a test */
     case SET_LOCAL: case SET_GLOBAL: case DEFINE:
       assignment(g, n, free);
       emit(g, tail ? RETURN_CONST : CONST, free, to, constant_index(g, UNSPECIFIED), 0);

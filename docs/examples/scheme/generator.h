@@ -34,6 +34,7 @@ int constant_index(Generator* g, Value v);
 /* Where a call finds what it called last (LAST_ENTRY in steps.h), and the same behind a global's symbol. */
 int entry_index(Generator* g, int arguments);
 int callee_index(Generator* g, Value symbol, int arguments);
+int known_index(Generator* g, Value symbol, Value procedure); /* both, next to each other */
 Code* finish(Generator* g);
 
 static inline size_t set_label(Generator* g) { return g->label = g->count; }
@@ -61,6 +62,7 @@ int bind(Generator* g, Node* n, int free); /* the variables of a LET; returns th
 typedef enum { TEST, VALUE, EFFECT } InlinedUse;
 typedef struct { const char* name; int arguments; InlinedUse use; Op op, opposite; bool swapped; } Inlined;
 const Inlined* inlined_of(const Node* n); /* NULL: it is no such call */
+bool known_call(Generator* g, Node* n, int to, int free, bool tail); /* false: it is none */
 void inlined_value(Generator* g, const Inlined* p, Node* n, int to, int free);
 void branch(Generator* g, Node* n, int free, bool sense, Patches** taken); /* jumps if its truth is `sense`, goes on otherwise */
 bool is_simple(const Node* n); /* computing it allocates nothing, and if it fails nobody comes back for the frame */

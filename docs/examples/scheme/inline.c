@@ -2,6 +2,8 @@
 #include <string.h>
 
 #include "generator.h"
+#include "machine.h"
+#include "trees.h"
 
 static const Inlined inlined[] = {
     {"null?", 1, TEST, IF_NULL, IF_NOT_NULL, false}, {"pair?", 1, TEST, IF_PAIR, IF_NOT_PAIR, false}, {"zero?", 1, TEST, IF_ZERO, IF_NOT_ZERO, false},
@@ -69,6 +71,32 @@ void inlined_value(Generator* g, const Inlined* p, Node* n, int to, int free) {
   operands_used(g, n);
 }
 
+/* ---- Procedures that are there already ----
+   What a global's value is while a call of it is compiled, a field's accessor, say, it is as a rule when the call runs. That compares, and makes
+   no frame. */
+
+enum { MOST_KNOWN = 100 }; /* arguments: if it is something else by then, they are copied to a frame above, for which the stack's slack must do */
+
+bool known_call(Generator* g, Node* n, int to, int free, bool tail) {
+  const int count = n->count - 1;
+  if (n->child[0]->type != GLOBAL || count > MOST_KNOWN) return false;
+  const Value symbol = n->child[0]->value, procedure = SYMBOL(symbol)->value;
+  if (count == 1 && is_accessor(procedure)) {
+    const int x = operand(g, n->child[1], free);
+    emit(g, FIELD, larger(free, x + 1), to, known_index(g, symbol, procedure), x);
+    operand_used(g, n->child[1]);
+  } else if (is_primitive(procedure, count) || is_constructor(procedure, count)) {
+    const Op op = is_constructor(procedure, count) ? MAKE_RECORD : PRIMITIVE_CALL;
+    for (int i = 0; i < count; ++i) value(g, n->child[i + 1], free + i, free + i, false);
+    if (count > 0 && SYMBOL(symbol)->syntax == TRUE && is_named(symbol, "list")) emit(g, LIST, free + count, to, 0, count);
+    else emit(g, op, free + count, to, known_index(g, symbol, procedure), count);
+  } else {
+    return false;
+  }
+  if (tail) emit(g, RETURN, larger(free, to + 1), to, 0, 0);
+  return true;
+}
+
 /* ---- Branches ---- */
 
 bool is_test(const Node* n) {
@@ -93,6 +121,7 @@ static Op with_small(Op op, bool sense, bool on_the_left) {
 void branch(Generator* g, Node* n, int free, bool sense, Patches** taken) {
   const Inlined* p = inlined_of(n);
   if (is_not(n)) return branch(g, n->child[1], free, !sense, taken);
+  if (n->type == IS_STILL) return add_patch(g, taken, emit(g, sense ? IF_STILL : IF_NOT_STILL, free, 0, known_index(g, n->value, n->known), 0));
   if (n->type == CONSTANT) {
     if ((n->value != FALSE) == sense) add_patch(g, taken, emit(g, JUMP, free, 0, 0, 0));
     return;

@@ -25,15 +25,20 @@
   X(TAIL_CALL)   /* the same, for good */                                                                                               \
   X(CALL_GLOBAL) /* a = (value of symbol k(b), the c slots below `live`); k(b+1): LAST_ENTRY */                                         \
   X(TAIL_CALL_GLOBAL)                                                                                                                   \
+  X(FIELD)       /* a = field of c; k(b): a symbol, whose value was the accessor k(b+1): if it is that no more, a call */                  \
+  X(PRIMITIVE_CALL) X(MAKE_RECORD) /* the same of a primitive and of a constructor, with the c slots below `live` */                    \
+  X(LIST)        /* a = list of the c slots below `live`, which it uses */                                                              \
   X(RETURN)      /* a */                                                                                                                \
   X(RETURN_CONST) /* k(b) */                                                                                                            \
   X(RETURN_CONS) /* b . c */                                                                                                            \
   X(JUMP)        /* +c */                                                                                                               \
+  X(CONST_JUMP)  /* a = k(b), +c */                                                                                                     \
   X(LOOP)        /* -c, with a poll */                                                                                                  \
   X(LOOP_MOVE) X(LOOP_CDR) /* a = op b, then LOOP c */                                                                                  \
   X(IF_TRUE) X(IF_FALSE) X(IF_NULL) X(IF_NOT_NULL) X(IF_PAIR) X(IF_NOT_PAIR) X(IF_ZERO) X(IF_NOT_ZERO) /* a, +c */                      \
   X(IF_EQ) X(IF_NOT_EQ) X(IF_LESS) X(IF_NOT_LESS) X(IF_AT_MOST) X(IF_NOT_AT_MOST) X(IF_SAME) X(IF_NOT_SAME) /* a, b, +c */              \
   X(IF_CAR_EQ) X(IF_CAR_NOT_EQ) X(IF_CDR_EQ) X(IF_CDR_NOT_EQ) /* part of a, b, +c */                                                    \
+  X(IF_STILL) X(IF_NOT_STILL) /* value of symbol k(b) is k(b+1), +c */                                                                  \
   X(IF_EQ_CONST) X(IF_NOT_EQ_CONST) /* a, k(b), +c */                                                                                   \
   X(MOVE_MOVE) X(MOVE_CAR) X(MOVE_CDR) X(CAR_MOVE) X(CAR_CAR) X(CAR_CDR) X(CDR_MOVE) X(CDR_CAR) X(CDR_CDR) /* a = op1 b, a+1 = op2 c */ \
   X(CALL_MOVE) X(CALL_CAR) X(CALL_CDR) /* CALL_GLOBAL with one argument, op c */                                                        \

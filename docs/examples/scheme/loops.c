@@ -1,5 +1,5 @@
-/* The second pass. Finds named lets that only ever call themselves in tail position: loops, which become jumps in the frame of the procedure
-   around them. Then finds out which variables each procedure captures. */
+/* Two passes. The second one of all finds named lets that only ever call themselves in tail position: loops, which become jumps in the frame of
+   the procedure around them. The fourth finds out which variables each procedure captures. */
 #include <stdlib.h>
 
 #include "compiler.h"
@@ -28,9 +28,9 @@ static bool is_loop(const Node* n) {
 }
 
 /* Innermost first: a jump out of an inner loop is one in tail position too. */
-static void find_loops(Node* n) {
-  if (n->type == LAMBDA) find_loops(n->lambda->body);
-  for (int i = 0; i < n->count; ++i) find_loops(n->child[i]);
+static void find_loops_in(Node* n) {
+  if (n->type == LAMBDA) find_loops_in(n->lambda->body);
+  for (int i = 0; i < n->count; ++i) find_loops_in(n->child[i]);
   if (!is_loop(n)) return;
   n->is_loop = n->variables[0]->is_loop = true;
   n->variables[0]->loop = n->child[0]->lambda;
@@ -55,7 +55,7 @@ static void own(Variable** variables, int count, Lambda* owner) {
   for (int i = 0; i < count; ++i) variables[i]->owner = owner;
 }
 
-static void find_captures(Compiler* c, Node* n, Lambda* in) {
+static void find_captures_in(Compiler* c, Node* n, Lambda* in) {
   switch (n->type) {
     case LOCAL:
     case SET_LOCAL:
@@ -64,7 +64,7 @@ static void find_captures(Compiler* c, Node* n, Lambda* in) {
     case LAMBDA:
       n->lambda->outer = in;
       own(n->lambda->parameters, n->lambda->count, n->lambda);
-      find_captures(c, n->lambda->body, n->lambda);
+      find_captures_in(c, n->lambda->body, n->lambda);
       break;
     case LET:
     case LETREC: own(n->variables, n->count - 1, in); break;
@@ -72,18 +72,16 @@ static void find_captures(Compiler* c, Node* n, Lambda* in) {
   }
   if (n->is_loop) {
     own(n->child[0]->lambda->parameters, n->child[0]->lambda->count, in);
-    find_captures(c, n->child[0]->lambda->body, in);
-    find_captures(c, n->child[1], in);
+    find_captures_in(c, n->child[0]->lambda->body, in);
+    find_captures_in(c, n->child[1], in);
     return;
   }
   /* What a letrec computes, procedures apart, may be captured before it is there. */
   if (n->type == LETREC)
     for (int i = 0; i < n->count - 1; ++i)
       if (n->child[i]->type != LAMBDA) n->variables[i]->late = true;
-  for (int i = 0; i < n->count; ++i) find_captures(c, n->child[i], in);
+  for (int i = 0; i < n->count; ++i) find_captures_in(c, n->child[i], in);
 }
 
-void find_loops_and_captures(Compiler* c, Lambda* program) {
-  find_loops(program->body);
-  find_captures(c, program->body, program);
-}
+void find_loops(Lambda* program) { find_loops_in(program->body); }
+void find_captures(Compiler* c, Lambda* program) { find_captures_in(c, program->body, program); }

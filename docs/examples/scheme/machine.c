@@ -28,20 +28,6 @@ Value fail(Machine* m, const char* message, Value irritant) {
   return UNSPECIFIED;
 }
 
-/* ---- Errors ---- */
-
-static Value error_object(Machine* m) {
-  m->result = m->irritant;
-  const char* text = m->error;
-  m->error = NULL;
-  m->result = cons(m, m->result, NIL);
-  m->temporary[TEMPORARIES - 1] = make_string(m, text, strlen(text));
-  Value e = make_object(m, OBJECT_ERROR, 2);
-  initialize(&OBJECT(e)->slot[0], m->temporary[TEMPORARIES - 1]);
-  initialize(&OBJECT(e)->slot[1], m->result);
-  return e;
-}
-
 /* ---- The loop ---- */
 
 Value run(Machine* m, Value procedure) {
@@ -147,6 +133,45 @@ L_CALL_GLOBAL: CALL(SYMBOL(CONSTANT_OF(I.b))->value, I.b + 1);
   CALL_WITH(L_CALL_CDR, cdr);
 L_CALL_MOVE: CALL_WITH_ARGUMENT(base[I.c]);
 L_OP_CALL: CALL(base[I.live - I.c - 1], I.b);
+L_FIELD: {
+  const Value accessor = CONSTANT_OF(I.b + 1);
+  v = base[I.c];
+  const bool same = SYMBOL(CONSTANT_OF(I.b))->value == accessor;
+  if (__builtin_expect(same && is_object(v, OBJECT_RECORD) && OBJECT(v)->slot[0] == PROC(accessor)->free[0], 1)) {
+    base[I.a] = OBJECT(v)->slot[integer_of(PROC(accessor)->free[1])];
+    NEXT;
+  }
+  CALL_ABOVE(&base[I.c], 1);
+}
+L_PRIMITIVE_CALL: {
+  Value* const arguments = base + I.live - I.c;
+  v = CONSTANT_OF(I.b + 1);
+  if (__builtin_expect(SYMBOL(CONSTANT_OF(I.b))->value != v, 0)) CALL_ABOVE(arguments, I.c);
+  SLOW(((Primitive)(PROC(v)->free[P_FUNCTION] >> 1))(m, arguments, I.c));
+  NEXT;
+}
+L_MAKE_RECORD: {
+  const Value* const arguments = base + I.live - I.c;
+  v = CONSTANT_OF(I.b + 1);
+  if (__builtin_expect(SYMBOL(CONSTANT_OF(I.b))->value != v, 0)) CALL_ABOVE(arguments, I.c);
+  m->top = base + I.live;
+  base[I.a] = make_record(v, arguments);
+  NEXT;
+}
+L_LIST: { /* from the back; what is there of it takes the place of the item before last that went into it */
+  const unsigned items = I.c;
+  Value* const item = base + I.live - items;
+  m->top = base + I.live;
+  for (unsigned n = items; n > 0; --n) {
+    Pair* p = lull_new_sized(&pair_kind, sizeof(Pair));
+    if (__builtin_expect(p == NULL, 0)) out_of_memory();
+    initialize(&p->car, item[n - 1]);
+    initialize(&p->cdr, n == items ? NIL : item[n]);
+    item[n - 1] = (Value)p + TAG_PAIR;
+  }
+  base[I.a] = item[0];
+  NEXT;
+}
 L_TAIL_CALL_GLOBAL: TAIL_CALL_OF(SYMBOL(CONSTANT_OF(I.b))->value, I.b + 1);
 L_TAIL_CALL: TAIL_CALL_OF(base[I.live - I.c - 1], I.b);
 L_RETURN:
@@ -159,6 +184,7 @@ L_RETURN_CONST:
   NEXT;
 
 L_JUMP: pc += I.c; NEXT;
+L_CONST_JUMP: base[I.a] = CONSTANT_OF(I.b); pc += I.c; NEXT;
 L_LOOP: LOOP_BACK;
 L_LOOP_MOVE: base[I.a] = base[I.b]; LOOP_BACK;
 L_LOOP_CDR:
@@ -178,6 +204,8 @@ L_IF_NOT_EQ: JUMP_IF(base[I.a] != base[I.b]);
   COMPARE_PART(L_IF_CAR_NOT_EQ, car, !=);
   COMPARE_PART(L_IF_CDR_EQ, cdr, ==);
   COMPARE_PART(L_IF_CDR_NOT_EQ, cdr, !=);
+L_IF_STILL: JUMP_IF(SYMBOL(CONSTANT_OF(I.b))->value == CONSTANT_OF(I.b + 1));
+L_IF_NOT_STILL: JUMP_IF(SYMBOL(CONSTANT_OF(I.b))->value != CONSTANT_OF(I.b + 1));
 L_IF_EQ_CONST: JUMP_IF(base[I.a] == CONSTANT_OF(I.b));
 L_IF_NOT_EQ_CONST: JUMP_IF(base[I.a] != CONSTANT_OF(I.b));
 
@@ -280,16 +308,12 @@ L_RECORD_TEST:
   if (count != 1) goto wrong_count;
   RETURN_TO_LINK(boolean(is_object(base[0], OBJECT_RECORD) && OBJECT(base[0])->slot[0] == FREE_OF(0)));
   NEXT;
-L_RECORD_MAKE: {
+L_RECORD_MAKE:
   if (count != (int)VECTOR(FREE_OF(1))->length) goto wrong_count;
   m->top = base + count;
-  Object* o = (Object*)new_words((size_t)integer_of(OBJECT(FREE_OF(0))->slot[1]) + 2);
-  initialize(&o->header, fixnum(OBJECT_RECORD));
-  initialize(&o->slot[0], FREE_OF(0));
-  for (int n = 0; n < count; ++n) initialize(&o->slot[integer_of(VECTOR(FREE_OF(1))->items[n])], base[n]); /* the newest object */
-  RETURN_TO_LINK((Value)o + TAG_OBJECT);
+  v = make_record(base[-1], base);
+  RETURN_TO_LINK(v);
   NEXT;
-}
 
 L_APPLY: {
   if (count < 2) goto wrong_count;

@@ -16,7 +16,12 @@ static inline size_t slots_of(Value way) { return way / sizeof(Value); }
 enum { P_FUNCTION, P_LEAST, P_MOST, P_NAME, P_SLOTS };
 
 Value make_procedure(Code* code, size_t free_count); /* `code` is kept, or a root */
+Value make_record(Value constructor, const Value* values); /* all of it roots */
+Value error_object(Machine* m);                      /* of m->error */
 
+bool is_accessor(Value v);                      /* of a record's field */
+bool is_constructor(Value v, int arguments);    /* of a record, and takes so many */
+bool is_primitive(Value v, int arguments);
 extern Code* continuation_code;
 extern Value raise_symbol, rewind_symbol; /* symbols live for ever */
 

@@ -25,7 +25,7 @@ void make_kinds(void) {
   /* The length is no reference. Words behind the last item are zero, so that no size function is needed. */
   describe(&vector_kind, (lull_kind_info){.name = "vector", .bytes = sizeof(Vector), .variable = 1, .scan = LULL_BITMAP, .tail_bytes = sizeof(Value), .tail_bits = 1});
   describe(&bytes_kind, (lull_kind_info){.name = "bytes", .variable = 1, .scan = LULL_NO_POINTERS});
-  describe(&code_kind, (lull_kind_info){.name = "code", .bytes = sizeof(Code), .variable = 1, .scan = LULL_BITMAP, .pointer_bits = 3});
+  describe(&code_kind, (lull_kind_info){.name = "code", .bytes = sizeof(Code), .variable = 1, .scan = LULL_BITMAP, .pointer_bits = 7});
   describe(&flonum_kind, (lull_kind_info){.name = "flonum", .bytes = sizeof(Flonum), .scan = LULL_NO_POINTERS});
 }
 

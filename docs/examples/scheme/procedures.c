@@ -8,7 +8,7 @@ static Code *primitive_code, *record_code[4]; /* make, test, get, put */
 Code* continuation_code;
 Value raise_symbol, rewind_symbol;
 
-Code* make_code(Machine* m, const CodeParts* parts, int free_count, Value name) {
+Code* make_code(Machine* m, const CodeParts* parts, Value name, Value substitute) {
   size_t mark;
   keep_from(m, &mark);
   Value vector = make_vector(m, parts->constant_count, FALSE); /* kept */
@@ -21,7 +21,7 @@ Code* make_code(Machine* m, const CodeParts* parts, int free_count, Value name) 
   if (parts->dead_count != 0) memcpy(end + parts->constant_count, parts->dead, parts->dead_count * sizeof *parts->dead);
   code->constants = vector;
   initialize(&code->name, name);
-  initialize(&code->free_count, fixnum(free_count));
+  initialize(&code->substitute, substitute);
   code->dead_at = (uint32_t)(parts->count + parts->constant_count);
   code->dead_count = (uint32_t)parts->dead_count;
   keep_until(m, mark);
@@ -46,10 +46,20 @@ Value make_primitive(Machine* m, const char* name, Primitive function, int least
   return v;
 }
 
+bool is_accessor(Value v) { return is_procedure(v) && PROC(v)->code == record_code[RECORD_ACCESSOR]; }
+bool is_constructor(Value v, int arguments) {
+  return is_procedure(v) && PROC(v)->code == record_code[RECORD_CONSTRUCTOR] && (size_t)arguments == VECTOR(PROC(v)->free[1])->length;
+}
+bool is_primitive(Value v, int arguments) {
+  if (!is_procedure(v) || PROC(v)->code != primitive_code) return false;
+  const intptr_t least = integer_of(PROC(v)->free[P_LEAST]), most = integer_of(PROC(v)->free[P_MOST]);
+  return arguments >= least && (most < 0 || arguments <= most);
+}
+
 static Code* one_instruction(Machine* m, Op op, const char* name) {
   const Instruction i = {(uint8_t)op, 0, 0, 0, 0};
   const CodeParts parts = {.instructions = &i, .count = 1};
-  Code* code = make_code(m, &parts, 0, intern(m, name));
+  Code* code = make_code(m, &parts, intern(m, name), FALSE);
   lull_root_new(code); /* for ever */
   return code;
 }
@@ -62,6 +72,16 @@ Value make_record_procedure(Machine* m, RecordOperation operation, Value type, V
   initialize(&PROC(v)->free[0], m->temporary[TEMPORARIES - 1]);
   initialize(&PROC(v)->free[1], m->temporary[TEMPORARIES - 2]);
   return v;
+}
+
+Value make_record(Value constructor, const Value* values) {
+  const Value *free = PROC(constructor)->free, type = free[0];
+  const Vector* slots = VECTOR(free[1]);
+  Object* o = (Object*)new_words((size_t)integer_of(OBJECT(type)->slot[1]) + 2);
+  initialize(&o->header, fixnum(OBJECT_RECORD));
+  initialize(&o->slot[0], type);
+  for (size_t n = 0; n < slots->length; ++n) initialize(&o->slot[integer_of(slots->items[n])], values[n]); /* the newest object */
+  return (Value)o + TAG_OBJECT;
 }
 
 static void define_special(Machine* m, Op op, const char* name) {
@@ -81,4 +101,16 @@ void make_special_procedures(Machine* m) {
   raise_symbol = intern(m, "%raise");
   rewind_symbol = intern(m, "%rewind");
   store(&SYMBOL(intern(m, "call/cc"))->value, SYMBOL(intern(m, "call-with-current-continuation"))->value);
+}
+
+Value error_object(Machine* m) {
+  m->result = m->irritant;
+  const char* text = m->error;
+  m->error = NULL;
+  m->result = cons(m, m->result, NIL);
+  m->temporary[TEMPORARIES - 1] = make_string(m, text, strlen(text));
+  Value e = make_object(m, OBJECT_ERROR, 2);
+  initialize(&OBJECT(e)->slot[0], m->temporary[TEMPORARIES - 1]);
+  initialize(&OBJECT(e)->slot[1], m->result);
+  return e;
 }

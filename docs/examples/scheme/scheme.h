@@ -58,7 +58,7 @@ typedef struct { uint32_t at, slot; } DeadSlot; /* who returns to instruction `a
 struct Code { /* one object, so that a call needs one load to find its first instruction */
   Value constants;        /* a vector */
   Value name;
-  Value free_count;       /* a fixnum */
+  Value substitute;       /* for calls of it: substitute.c. A vector, or none */
   uint32_t dead_at, dead_count; /* the first DeadSlot, in instructions */
   Instruction instructions[]; /* then the constants once more, where instructions find them, not traced there; then DeadSlots */
 };
@@ -145,7 +145,7 @@ typedef enum { DISPLAY, WRITE } PrintStyle;
 void print(FILE* out, Value v, PrintStyle style);
 int format_flonum(double d, char* out, size_t room);
 
-/* syntax.c, rules.c, generate.c: from a datum to the code of a procedure without arguments. NULL and m->error: wrong syntax. */
+/* syntax.c to generate.c, in the order of compiler.h: from a datum to the code of a procedure without arguments. NULL and m->error: wrong syntax. */
 Code* compile(Machine* m, Value datum);
 
 /* machine.c: runs a procedure of no arguments. UNBOUND: an exception that nobody has handled; it was printed. */
@@ -162,7 +162,7 @@ typedef struct {
   const DeadSlot* dead;
   size_t dead_count;
 } CodeParts;
-Code* make_code(Machine* m, const CodeParts* parts, int free_count, Value name);
+Code* make_code(Machine* m, const CodeParts* parts, Value name, Value substitute);
 
 /* numbers.c */
 Value add(Machine* m, Value a, Value b);

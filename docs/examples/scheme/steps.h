@@ -179,6 +179,17 @@ typedef Value __attribute__((__may_alias__)) Constant; /* among the words behind
     LEAVE_FRAME((size_t)I.live - 1);                                                                         \
     goto entering;                                                                                           \
   } while (0)
+/* A call of the global k(b) after all, in a frame above all that is live. */
+#define CALL_ABOVE(arguments, number)             \
+  do {                                            \
+    const Value* const from_ = (arguments);       \
+    count = (number);                             \
+    v = SYMBOL(CONSTANT_OF(I.b))->value;          \
+    LEAVE_FRAME((size_t)I.live + FRAME_HEAD);     \
+    for (int n = 0; n < count; ++n) base[n] = from_[n]; \
+    base[-1] = v;                                 \
+    goto entering;                                \
+  } while (0)
 /* What is passed on is a part of a pair. */
 #define CALL_WITH(label, step)                                                                       \
   label:                                                                                             \

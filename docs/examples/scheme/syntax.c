@@ -443,7 +443,9 @@ Code* compile(Machine* m, Value datum) {
     program->name = FALSE;
     program->parameters = arena(c, sizeof *program->parameters);
     program->body = parse_program(c, datum);
-    find_loops_and_captures(c, program);
+    find_loops(program);
+    substitute_calls(c, program);
+    find_captures(c, program);
     code = generate(c, program);
   }
   for (struct Chunk* chunk = c->arena; chunk != NULL;) {
