@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include "alloc/os/clock.h"
-#include "alloc/pages/span_table.h"
 #include "gc/api/c_kind.h"
 #include "gc/cycle/driver.h"
 #include "gc/cycle/events.h"
@@ -11,7 +10,9 @@
 #include "gc/mutator/allocation.h"
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/runtime_section.h"
+#include "gc/report/all_objects.h"
 #include "lull/collect.h"
+#include "lull/library.h"
 #include "lull/mem_stats.h"
 
 namespace lull::gc {
@@ -35,22 +36,13 @@ struct Walk {
     const Kind& kind = kind_of(span);
     void* object = reinterpret_cast<void*>(span.slot_address(slot));
     const std::size_t bytes = kind.from_c ? used_bytes(static_cast<const CKind&>(kind), object, span.slot_bytes) : span.slot_bytes;
-    visit(object, reinterpret_cast<const lull_kind*>(&kind), bytes, data);
+    visit(object, program_kind(kind), bytes, data);
   }
 };
 
-// Alloc bits say what there is, except in the holes that threads are filling.
 void walk_all(void* data) {
   const Walk& walk = *static_cast<const Walk*>(data);
-  pages::for_each_span([&](Span* span) {
-    for (std::uint32_t slot = next_set(span->alloc_bits(), 0, span->slots); slot < span->slots; slot = next_set(span->alloc_bits(), slot + 1, span->slots))
-      walk.see(*span, slot);
-  });
-  for_each_mutator([&](Mutator& m) {
-    m.cache.for_each_cached_span([&](Span& span, std::uint32_t first, std::uint32_t end) {
-      for (std::uint32_t slot = first; slot < end; ++slot) walk.see(span, slot);
-    });
-  });
+  for_each_object([&](Span& span, std::uint32_t slot) { walk.see(span, slot); });
 }
 
 }  // namespace
@@ -76,6 +68,12 @@ extern "C" void lull_walk_heap(void (*visit)(void* object, const lull_kind* kind
   gc::self();
   gc::Walk walk{visit, data};
   gc::collect_and_run_stopped(gc::walk_all, &walk);
+}
+
+extern "C" std::size_t lull_close_library(void* library, const char** type) {
+  const library_use left = close_library(library);
+  if (type != nullptr) *type = left.objects == 0 ? nullptr : left.type.data();
+  return left.objects;
 }
 
 extern "C" void lull_read_stats(lull_stats* out) {

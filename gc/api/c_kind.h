@@ -1,22 +1,16 @@
-// A kind that a C program has described: what a lull_kind holds.
+// A lull_kind, from the inside.
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 
-#include "lull/detail/kind.h"
+#include "gc/model/c_kind.h"
 #include "lull/lull_c.h"
 
 namespace lull::gc {
 
-struct CKind : detail::Kind {
-  std::uint64_t pointer_bits = 0, tail_bits = 0;
-  std::uint32_t fixed_bytes = 0, tail_bytes = 0;
-  std::size_t (*size)(const void* object) = nullptr;
-  std::atomic<std::uint32_t> offsets[detail::kArrayClasses] = {};  // what array_offsets points to
-};
-
 inline CKind& c_kind(lull_kind* kind) { return *reinterpret_cast<CKind*>(kind); }
+// What the program knows a kind by. `kind` is the collector's copy (gc/model/kinds.h), of one that C has described or of another.
+lull_kind* program_kind(const detail::Kind& kind);
 
 // Bytes of an object in use, at least the fixed part.
 std::size_t used_bytes(const CKind& kind, const void* object, std::size_t slot_bytes);

@@ -13,6 +13,8 @@
 
 namespace lull::gc {
 
+lull_kind* program_kind(const detail::Kind& kind) { return reinterpret_cast<lull_kind*>(record_of_copy(kind)->program_kind); }
+
 std::size_t used_bytes(const CKind& kind, const void* object, std::size_t slot_bytes) {
   if (kind.size == nullptr) return kind.is_array ? slot_bytes : kind.fixed_bytes;
   return std::clamp(kind.size(object), std::size_t{kind.fixed_bytes}, slot_bytes);
@@ -137,7 +139,7 @@ extern "C" lull_kind* lull_kind_of(const void* reference) {
   const lull::gc::ObjectRef object = lull::gc::resolve(reinterpret_cast<std::uintptr_t>(reference));
   if (!object) return nullptr;
   const auto& kind = lull::gc::kind_of(*object.span);
-  return kind.from_c ? reinterpret_cast<lull_kind*>(const_cast<lull::detail::Kind*>(&kind)) : nullptr;
+  return kind.from_c ? lull::gc::program_kind(kind) : nullptr;
 }
 
 extern "C" void* lull_object_of(const void* reference) {

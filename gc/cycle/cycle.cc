@@ -14,6 +14,7 @@
 #include "gc/mark/assist.h"
 #include "gc/mark/parked_stacks.h"
 #include "gc/model/ephemerons.h"
+#include "gc/model/kinds.h"
 #include "gc/model/options.h"
 #include "gc/mutator/allocation_stats.h"
 #include "gc/mutator/handshake.h"
@@ -66,6 +67,7 @@ void Cycle::begin() {
   tell(Event::cycle_begins, kind_);
   LULL_PROBE1(cycle_begin, kind_ == CycleKind::young);
   close_sweep();
+  retire_unloaded_kinds();
   reach(Step::sweep_closed);
   goal_ = pacing.goal();
   heap_at_start_ = heap_counters.live.load(std::memory_order_relaxed);

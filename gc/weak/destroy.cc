@@ -23,7 +23,7 @@ void run_destructor(const ObjectRef& object) {
   // acq_rel: as the driver's in destructors.cc; whoever clears the bit runs the destructor
   if ((object.span->destroy_bits()[object.slot / 64].fetch_and(~bit, std::memory_order_acq_rel) & bit) == 0)
     fatal("lull::destroy: the destructor of the object at %p has run already", reinterpret_cast<void*>(object.address()));
-  kind_of(*object.span).destroy(reinterpret_cast<void*>(object.address()));
+  destructor_of(kind_of(*object.span))(reinterpret_cast<void*>(object.address()));
 }
 
 bool is_scribbled(const Word* from, const Word* to) {
@@ -46,7 +46,7 @@ void scribble_object(const ObjectRef& object) {
   // The length of an array stays: the marker reads it.
   if (kind.is_array) from += std::max<std::size_t>(kind.alignment, sizeof(detail::ArrayHeader)) / sizeof(Word);
   auto* to = reinterpret_cast<Word*>(object.address() + object.span->slot_bytes);
-  if (kind.destroy == nullptr && from != to && is_scribbled(from, to))
+  if (destructor_of(kind) == nullptr && from != to && is_scribbled(from, to))
     fatal("lull::destroy: the object at %p was destroyed before", reinterpret_cast<void*>(object.address()));
   Mutator& m = self();
   for (; from != to; from = std::min(from + kPart / sizeof(Word), to)) scribble_over(m, from, std::min(from + kPart / sizeof(Word), to));
@@ -61,7 +61,7 @@ void destroy_now(const void* address) noexcept {
   ensure_attached();
   const gc::ObjectRef object = gc::resolve(reinterpret_cast<Word>(address));
   if (!object) fatal("lull::destroy: %p points to no managed object", address);
-  if (gc::kind_of(*object.span).destroy != nullptr) gc::run_destructor(object);
+  if (gc::destructor_of(gc::kind_of(*object.span)) != nullptr) gc::run_destructor(object);
   if (gc::options.scribble != 0) gc::scribble_object(object);
   asm volatile("" ::"r"(address) : "memory");
 }

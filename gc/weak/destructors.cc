@@ -139,7 +139,7 @@ void run_one(std::uintptr_t object) noexcept {
   const trace::Span span(trace::What::destructor, object & 1);
   LULL_PROBE2(destructor, object & ~std::uintptr_t{1}, object & 1);
   if (object & 1) run_callback(*reinterpret_cast<detail::Callback*>(object & ~std::uintptr_t{1}));
-  else kind_of(*resolve(object).span).destroy(reinterpret_cast<void*>(object));
+  else destructor_of(kind_of(*resolve(object).span))(reinterpret_cast<void*>(object));
   asm volatile("" ::"r"(object) : "memory");
 }
 

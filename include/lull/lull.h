@@ -17,6 +17,7 @@
 #include "lull/heap_dump.h"
 #include "lull/histogram.h"
 #include "lull/leak_watch.h"
+#include "lull/library.h"
 #include "lull/make.h"
 #include "lull/mem_stats.h"
 #include "lull/metrics.h"

@@ -281,6 +281,11 @@ void lull_set_event_function(void (*function)(const lull_event* event, void* dat
    an object. SAFEPOINT. */
 void lull_walk_heap(void (*visit)(void* object, const lull_kind* kind, size_t bytes, void* data), void* data);
 
+/* dlclose(library) for a library in which kinds, or functions of kinds, lie: frees their objects first, and leaves the library loaded if it cannot.
+   Returns how many are left (0: it has been closed), and in *type, which may be NULL, the name of a kind of one of them. What has to be done before: lull/library.h.
+   SAFEPOINT. Blocks; runs full cycles. */
+size_t lull_close_library(void* library, const char** type);
+
 typedef struct lull_stats {
   uint64_t heap_bytes, heap_objects;     /* allocated, dead ones not swept yet among them */
   uint64_t total_bytes, total_objects;   /* since the start */

@@ -15,6 +15,7 @@
 #include "gc/cycle/stepper.h"
 #include "gc/model/options.h"
 #include "tests/support/hidden.h"
+#include "tests/support/plugin.h"
 
 namespace {
 
@@ -337,6 +338,69 @@ void is_in_an_exception(Held& held) {
   expect_whole("out of the exception");
 }
 
+// Libraries that come and go (lull/library.h). What the plugin holds is seen by threads only that end before anything is closed.
+std::unique_ptr<lull::testing::Plugin> plugin;
+
+void move_to_the_plugin() {
+  elsewhere([] {
+    (*plugin)->hold(left->next.get());
+    left->next = nullptr;
+  });
+}
+void take_back_from_the_plugin() {
+  elsewhere([] {
+    right->next = lull::ptr<Node>(const_cast<Node*>(static_cast<const Node*>((*plugin)->target())));
+    (*plugin)->drop();
+  });
+}
+
+void goes_behind_an_object_of_a_library_that_is_loaded(Held& held) {
+  plugin = std::make_unique<lull::testing::Plugin>();
+  move_to_the_plugin();
+  held.go_on();
+  expect_whole("in the library's object");
+  take_back_from_the_plugin();
+  EXPECT_EQ(plugin->close(), 0u);
+  expect_whole("after the library");
+}
+
+// Closing waits for the end of the cycle, in which the objects may have been found already, and for those in which they go.
+void is_handed_back_by_a_library_that_is_closed(Held& held) {
+  take_back_from_the_plugin();
+  std::size_t left_over = 1;
+  std::thread closer([&] { left_over = plugin->close(); });
+  held.go_on();
+  {
+    lull::blocking_region joining;
+    closer.join();
+  }
+  EXPECT_EQ(left_over, 0u);
+  EXPECT_FALSE(plugin->is_loaded());
+  expect_whole("after the library");
+}
+
+// No type of the library's has objects: dlclose() as ever, which destroys its global roots at the step.
+void outlives_the_root_of_a_library_that_is_unloaded(Held& held) {
+  [&]() __attribute__((noinline)) {
+    Node* volatile local = victim.as<Node>();
+    plugin->close_without_lull();
+    EXPECT_FALSE(plugin->is_loaded());
+    right->next = lull::ptr<Node>(local);
+    local = nullptr;
+  }();
+  held.go_on();
+  expect_whole("after the root");
+}
+
+// The collector knows types of a library that is gone, but no objects of them.
+void is_beside_a_library_that_is_unloaded(Held& held) {
+  plugin->close_without_lull();
+  EXPECT_FALSE(plugin->is_loaded());
+  held.go_on();
+  lull::collect();
+  expect_whole("in its place");
+}
+
 // Explicit destruction: the destructor runs once, and what is made afterwards never takes a slot that is still referred to.
 void is_beside_one_that_is_destroyed(Held& held) {
   Destroyed::count = 0;
@@ -409,6 +473,28 @@ const Action kActions[] = {
      }},
     {"IsThereAfterAFork", is_there_after_a_fork},
     {"IsInAnException", is_in_an_exception},
+    {"GoesBehindAnObjectOfALibraryThatIsLoaded", goes_behind_an_object_of_a_library_that_is_loaded},
+    {"IsHandedBackByALibraryThatIsClosed", is_handed_back_by_a_library_that_is_closed, [] {
+       put_left();
+       plugin = std::make_unique<lull::testing::Plugin>();
+       move_to_the_plugin();
+     }},
+    {"OutlivesTheRootOfALibraryThatIsUnloaded", outlives_the_root_of_a_library_that_is_unloaded, [] {
+       put_left();
+       plugin = std::make_unique<lull::testing::Plugin>();
+       elsewhere([] {
+         (*plugin)->hold_of_others(left->next.get());
+         left->next = nullptr;
+       });
+     }},
+    {"IsBesideALibraryThatIsUnloaded", is_beside_a_library_that_is_unloaded, [] {
+       plugin = std::make_unique<lull::testing::Plugin>();
+       elsewhere([] {
+         (*plugin)->hold_many(nullptr);
+         (*plugin)->drop();
+       });
+       put_left();  // collects
+     }},
     {"IsBesideOneThatIsDestroyed", is_beside_one_that_is_destroyed},
     {"IsAwaited", is_awaited},
     {"IsDropped", is_dropped},

@@ -707,4 +707,12 @@ MUTANTS = [
     ('a delay of any length', 'gc/model/options.cc', 'number < least || number > most', 'number < least || number > most + kMostDelayUs', 'gc_options_test', 'GcOptions.NumbersOutOfBounds*'),
     ('rings of any length', 'alloc/trace/timeline.cc', 'std::bit_ceil(std::clamp(entries_per_thread, kFewest, kMost))',
      'std::bit_ceil(std::clamp(entries_per_thread, kFewest, kMost << 39))', 'timeline_test', 'Timeline.MoreEntries*'),
+    # Libraries that are unloaded.
+    ('kinds of libraries that are gone stay as they are', 'gc/cycle/cycle.cc', '  retire_unloaded_kinds();\n', '', 'unloading_test', '*StopsTheProcessInTheNextCycle'),
+    ('classes refer to what the library says of its types', 'gc/model/kinds.cc', 'make_class_locked(*copy, small', 'make_class_locked(kind, small', 'unloading_test', 'Unloading.ReportsName*'),
+    ('a library is closed after one look', 'gc/api/library.cc', 'if (left.objects != 0) return left;', 'if (left.objects > 1) return left;', 'unloading_test', 'Unloading.WaitsUntil*'),
+    ('nobody runs destructors for a library that goes', 'gc/api/library.cc', '    finish_destructors();\n', '    if (left.objects == 0) finish_destructors();\n', 'unloading_test', 'Unloading.RunsDestructorsItself*'),
+    ('a library that comes again has new records', 'gc/model/kinds.cc', '  if (retired_kinds == 0) return nullptr;\n', '  if (retired_kinds != ~0u) return nullptr;\n', 'unloading_test', '*TakesOverItsRecords'),
+    ("what takes a record over is traced by the old library's functions", 'gc/model/kinds.cc', '    set_functions(*record->kind, functions_of(kind));\n', '', 'unloading_test', '*ALibraryThatComesAgainIsTraced'),
+    ('kinds are retired whose library stayed', 'gc/model/kinds.cc', ' == library->code) continue;', ' == LoadedCode{}) continue;', 'unloading_test', '*StaysUsable'),
 ]
