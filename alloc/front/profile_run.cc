@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "alloc/base/printable.h"
 #include "alloc/front/options.h"
 #include "alloc/front/sampling.h"
 #include "alloc/sample/guard_pool.h"
@@ -72,7 +73,8 @@ void write_one(unsigned number) {
   if (lull_profile_write(name.c_str(), format) == 0) return;
   Path line;
   line.add("lull: cannot write the profile ", 31);
-  line.add(name.c_str(), std::strlen(name.c_str()));
+  const Printable shown(name.c_str());
+  line.add(shown.c_str(), std::strlen(shown.c_str()));
   line.add("\n", 1);
   [[maybe_unused]] auto ignored = ::write(STDERR_FILENO, line.c_str(), std::strlen(line.c_str()));
 }

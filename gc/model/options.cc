@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <string_view>
 
+#include "alloc/base/printable.h"
 #include "alloc/os/cgroup.h"
 #include "alloc/os/checker.h"
 
@@ -57,7 +58,7 @@ bool set_debug_option(std::string_view name, std::string_view value, Options& in
 bool set_debug_option(std::string_view item, Options& into) {
   const std::size_t name = std::min(item.find('='), item.size());
   if (set_debug_option(item.substr(0, name), name < item.size() ? item.substr(name + 1) : "1", into)) return true;
-  std::fprintf(stderr, "lull: LULL_DEBUG: cannot make sense of '%.*s'\n", static_cast<int>(std::min<std::size_t>(item.size(), 80)), item.data());
+  std::fprintf(stderr, "lull: LULL_DEBUG: cannot make sense of '%s'\n", Printable(item, 80).c_str());
   return false;
 }
 
@@ -143,7 +144,7 @@ bool parse_tune_targets(const char* text, tune_targets& into) {
     const char* value = std::strchr(item, '=');
     const bool is_whole = copied == length && value != nullptr;
     if (length > 0 && !(is_whole && set_tune_target({item, static_cast<std::size_t>(value - item)}, value + 1, into))) {
-      std::fprintf(stderr, "lull: LULL_AUTO_TUNE: '%s' is no target\n", item);
+      std::fprintf(stderr, "lull: LULL_AUTO_TUNE: '%s' is no target\n", Printable(item).c_str());
       return false;
     }
     text += length;
@@ -156,7 +157,7 @@ bool parse_variable(std::string_view name, const char* text, Options& into) {
   for (const Variable& v : kVariables) {
     if (name != v.name) continue;
     const bool is_sense = v.parse(text, into);
-    if (!is_sense && v.what != nullptr) std::fprintf(stderr, "lull: %s: '%.80s' is %s\n", v.name, text, v.what);
+    if (!is_sense && v.what != nullptr) std::fprintf(stderr, "lull: %s: '%s' is %s\n", v.name, Printable(text, 80).c_str(), v.what);
     return is_sense;
   }
   return false;

@@ -10,6 +10,7 @@
 #include <new>
 #include <unistd.h>
 
+#include "alloc/base/printable.h"
 #include "alloc/base/units.h"
 #include "alloc/os/vm.h"
 #include "alloc/sample/pprof_writer.h"
@@ -139,13 +140,13 @@ bool write_by_name(const char* path) {
 
 void write_at_exit() {
   if (::getpid() != started_in) return;  // a forked child: the file is its parent's
-  if (!write_by_name(path_at_exit)) std::fprintf(stderr, "lull: LULL_OBJECT_PROFILE: cannot write %s: %s\n", path_at_exit, std::strerror(errno));
+  if (!write_by_name(path_at_exit)) std::fprintf(stderr, "lull: LULL_OBJECT_PROFILE: cannot write %s: %s\n", Printable(path_at_exit).c_str(), std::strerror(errno));
 }
 
 }  // namespace
 
 void start_object_profile_from_environment() {
-  const char* text = std::getenv("LULL_OBJECT_PROFILE");
+  const char* text = ::secure_getenv("LULL_OBJECT_PROFILE");  // a file is written with the program's rights
   if (text == nullptr || *text == '\0') return;
   std::size_t used = 0;
   for (; *text != '\0' && used + 24 < kMostPath; ++text) {

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "alloc/base/printable.h"
 #include "alloc/os/no_cancellation.h"
 #include "alloc/sample/output.h"
 #include "alloc/trace/timeline.h"
@@ -157,7 +158,7 @@ constinit int started_in = 0;
 void write_at_exit() {
   if (::getpid() != started_in) return;  // a forked child: the file is its parent's
   timeline::stop();
-  if (!timeline::write(path_at_exit)) std::fprintf(stderr, "lull: LULL_TIMELINE: cannot write %s: %s\n", path_at_exit, std::strerror(errno));
+  if (!timeline::write(path_at_exit)) std::fprintf(stderr, "lull: LULL_TIMELINE: cannot write %s: %s\n", Printable(path_at_exit).c_str(), std::strerror(errno));
 }
 
 }  // namespace

@@ -39,6 +39,16 @@ TEST(GcOptions, NumbersOutOfBoundsHaveNoEffect) {
   EXPECT_EQ(options.verify, 1) << "the rest counts";
 }
 
+// They went to the terminal as they were: one that a script takes from elsewhere cleared the screen, or coloured it.
+TEST(GcOptions, ComplaintsAreHarmlessToATerminal) {
+  Options options;
+  for (const char* name : {"LULL_DEBUG", "LULL_AUTO_TUNE", "LULL_GC_PERCENT", "LULL_FINALIZERS"}) {
+    testing::internal::CaptureStderr();
+    EXPECT_FALSE(parse_variable(name, "\x1b[2Jx\r\n\x9b", options));
+    EXPECT_EQ(testing::internal::GetCapturedStderr().find_first_of("\x1b\r\x9b"), std::string::npos) << name;
+  }
+}
+
 TEST(GcOptions, VariablesThatMakeNoSenseHaveNoEffect) {
   Options options;
   for (const char* text : {"", "x", "1000001", "99999999999999999999", "50%", " 50", "Off"})
@@ -76,6 +86,7 @@ TEST(GcOptions, TargetsThatMakeNoSenseHaveNoEffect) {
 // A whole program under each: it may say what it thinks of the text, and has to run.
 TEST(GcOptionsDeathTest, NoTextInTheEnvironmentKeepsAProgramFromRunning) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
+  ::setenv("LULL_OBJECT_PROFILE_RATE", "-1", 1);  // read where there is a profile
   const std::pair<const char*, const char*> texts[] = {
       {"LULL_DEBUG", "delay=2305843009213693952,stress=-1,alloctrace=-9223372036854775808"}, {"LULL_DEBUG", "=,==,,%s%n,\x1b[2J"},
       {"LULL_DEBUG", "rage,verify=1,scribble,tiny"}, {"LULL_GC_PERCENT", "-99999999999999999999"}, {"LULL_GC_PERCENT", "1000000"},
@@ -83,6 +94,7 @@ TEST(GcOptionsDeathTest, NoTextInTheEnvironmentKeepsAProgramFromRunning) {
       {"LULL_AUTO_TUNE", "memory=1"}, {"LULL_IDLE_SECONDS", "-1"}, {"LULL_FINALIZERS", "nobody"}, {"LULL_GENERATIONAL", "maybe"},
       {"LULL_MEMORY_LIMIT", "1"}, {"LULL_MEMORY_LIMIT", "5 "}, {"LULL_MEMORY_LIMIT", "99999999999999999999999"}, {"LULL_HUGE_PAGES", "??"},
       {"LULL_TIMELINE", "/dev/null,2305843009213693952"}, {"LULL_TIMELINE", ",,,"}, {"LULL_TIMELINE", "/no/such/folder/%p%p%"},
+      {"LULL_OBJECT_PROFILE", "/no/such/folder/%p%p%"}, {"LULL_OBJECT_PROFILE", "/dev/null"}, {"LULL_OBJECT_PROFILE", "/dev/full"},
       {"LULL_MALLOC", "secure,guard=99999999999,=,secure=2"}};
   for (const auto& [variable, text] : texts) {
     ::setenv(variable, text, 1);

@@ -705,6 +705,7 @@ MUTANTS = [
     ('blocked threads may allocate', 'gc/mutator/allocate.cc', 'if (m.blocked_depth != 0) [[unlikely]]', 'if (false)', 'thread_faults_test',
      'ThreadFaultDeathTest.AllocatingAfter*'),
     ('a delay of any length', 'gc/model/options.cc', 'number < least || number > most', 'number < least || number > most + kMostDelayUs', 'gc_options_test', 'GcOptions.NumbersOutOfBounds*'),
+    ('complaints show texts as they are', 'alloc/base/printable.h', "c < ' ' || c > '~' ? '?' : c", 'c', 'gc_options_test', 'GcOptions.ComplaintsAre*'),
     ('rings of any length', 'alloc/trace/timeline.cc', 'std::bit_ceil(std::clamp(entries_per_thread, kFewest, kMost))',
      'std::bit_ceil(std::clamp(entries_per_thread, kFewest, kMost << 39))', 'timeline_test', 'Timeline.MoreEntries*'),
     # Libraries that are unloaded.

@@ -1,4 +1,5 @@
-// A program whose profile is known: profile_run.py runs it. Prints what it allocated by planted_site and what of it is left.
+// A program whose profile is known: profile_run.py runs it, and any_environment.py (argument `few`). Prints what it allocated by planted_site and what
+// of it is left.
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -26,10 +27,11 @@ extern "C" {
 
 int main(int argc, char** argv) {
   const bool forks = argc > 1 && std::strcmp(argv[1], "fork") == 0, raises = argc > 1 && std::strcmp(argv[1], "signal") == 0;
+  const int blocks = argc > 1 && std::strcmp(argv[1], "few") == 0 ? 3000 : 1'000'000;
   std::size_t allocated = 0, live = 0, lesser = 0;
   std::vector<void*> kept;
   std::thread([&] {
-    for (int i = 0; i < 1'000'000; ++i) {
+    for (int i = 0; i < blocks; ++i) {
       const std::size_t size = 50 + static_cast<std::size_t>(i) * 7 % 600 + (i % 1000 == 0 ? 50'000 : 0);
       void* block = planted_site(size);
       allocated += size;

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Programs that run with more rights than their caller write no file that the caller names: set_user_id.py MALLOC_PROGRAM make_test.
 
-A caller could have had any file overwritten by naming it as LULL_PROFILE or LULL_TIMELINE: the library wrote with the program's
-rights. Exit 77: only root can make such programs, and not on every file system.
+A caller could have had any file overwritten by naming it as LULL_PROFILE or LULL_TIMELINE, and longer as LULL_OBJECT_PROFILE: the library wrote
+with the program's rights. Exit 77: only root can make such programs, and not on every file system.
 """
 
 import os
@@ -35,7 +35,7 @@ def main():
         folder.chmod(0o777)
         if os.statvfs(folder).f_flag & os.ST_NOSUID:
             return 77
-        for variable, original in zip(("LULL_PROFILE", "LULL_TIMELINE"), sys.argv[1:3]):
+        for variable, original in zip(("LULL_PROFILE", "LULL_TIMELINE", "LULL_OBJECT_PROFILE"), (*sys.argv[1:3], sys.argv[2])):
             program = folder / "program"
             shutil.copy(original, program)
             program.chmod(0o755)
