@@ -27,6 +27,10 @@ verdict_of() {
     'FAILS '*'| A CYCLE UNDER WAY IN THE CHILD |'*) echo half ;;
     'FAILS '*'| A LOST THREAD HAS A RECORD |'*) echo record ;;
     'FAILS '*'| A LOST THREAD'"'"'S SPAN COLLECTED |'*) echo orphan ;;
+    'FAILS '*'| PERFORMED TWICE |'*) echo performed ;;
+    'FAILS '*'| NOT PERFORMED |'*) echo missed ;;
+    'FAILS '*'| PERFORMED ON A THREAD THAT RUNS |'*) echo unsafe ;;
+    'FAILS '*'| A THREAD RUNS IN A STOPPED WORLD |'*) echo awake ;;
     'no fault found (bounded)'*) echo bounded ;;
     *) echo nothing ;;
   esac
