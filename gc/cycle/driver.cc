@@ -311,4 +311,9 @@ int set_gc_percent(int percent) {
   return gc::pacing.set_gc_percent(percent);
 }
 
+std::uint64_t set_min_heap(std::uint64_t bytes) {
+  gc::RuntimeSection section(gc::self());
+  return gc::pacing.set_min_heap(bytes);
+}
+
 }  // namespace lull

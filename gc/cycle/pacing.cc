@@ -42,6 +42,7 @@ Pacer& pacer_locked() {
     config.generational = options.generational != 0;
     config.memory_limit = pages::memory_limit();
     config.gc_percent = static_cast<int>(options.gc_percent);
+    config.min_heap_bytes = options.min_heap_bytes;
     made = new (storage) Pacer(config);
   }
   return *made;
@@ -138,6 +139,14 @@ int Pacing::set_gc_percent(int percent) {
   os::Locked locked(lock);
   const int previous = pacer_locked().gc_percent();
   pacer_locked().set_gc_percent(percent);
+  publish_locked();
+  return previous;
+}
+
+std::uint64_t Pacing::set_min_heap(std::uint64_t bytes) {
+  os::Locked locked(lock);
+  const std::uint64_t previous = pacer_locked().min_heap_bytes();
+  pacer_locked().set_min_heap_bytes(bytes);
   publish_locked();
   return previous;
 }

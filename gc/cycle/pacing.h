@@ -21,6 +21,7 @@ class Pacing {
  public:
   int set_gc_percent(int percent);  // previous value
   int gc_percent();
+  std::uint64_t set_min_heap(std::uint64_t bytes);  // previous value
   void memory_limit_changed();  // pages::memory_limit() has another value; each cycle looks at it anyway
   std::uint64_t goal();
   // Bytes of live heap at which the next cycle starts. One relaxed load.

@@ -71,6 +71,12 @@ bool parse_percent(const char* text, Options& into) {
   into.gc_percent = percent;
   return true;
 }
+bool parse_min_heap(const char* text, Options& into) {
+  std::size_t bytes = 0;
+  if (!os::parse_bytes(text, bytes)) return false;
+  into.min_heap_bytes = bytes;
+  return true;
+}
 bool parse_generational(const char* text, Options& into) { return parse_number(text, 0, 1, into.generational); }
 bool parse_idle_seconds(const char* text, Options& into) { return parse_number(text, 0, 1'000'000'000, into.idle_seconds); }
 bool parse_finalizers(const char* text, Options& into) {
@@ -87,6 +93,7 @@ constexpr Variable kVariables[] = {
     {"LULL_DEBUG", parse_debug_options, nullptr},
     {"LULL_AUTO_TUNE", [](const char* text, Options& into) { return parse_tune_targets(text, into.auto_tune); }, nullptr},
     {"LULL_GC_PERCENT", parse_percent, "neither a number nor 'off'"},
+    {"LULL_MIN_HEAP", parse_min_heap, "no number of bytes"},
     {"LULL_GENERATIONAL", parse_generational, "neither '0' nor '1'"},
     {"LULL_IDLE_SECONDS", parse_idle_seconds, "no number of seconds"},
     {"LULL_FINALIZERS", parse_finalizers, "neither 'thread' nor 'manual'"},

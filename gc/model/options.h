@@ -1,6 +1,7 @@
 // Options, read once from the environment before the first object; the API's setters change the same fields.
 //   LULL_DEBUG=name[=value],...   checking modes and traces, see kDebugOptions in options.cc
 //   LULL_GC_PERCENT=n|off         heap growth goal
+//   LULL_MIN_HEAP=bytes           smallest goal
 //   LULL_GENERATIONAL=0           full cycles only (LULL_DEBUG=nogen is the same)
 //   LULL_IDLE_SECONDS=n           a full cycle when nothing was collected for so long; 0: none
 //   LULL_FINALIZERS=thread|manual who runs destructors
@@ -36,6 +37,7 @@ struct Options {
   std::int64_t noasync = 0;             // 1: no signals; threads answer at polls only
   std::int64_t generational = 1;        // 0: full cycles only
   std::int64_t gc_percent = 100;        // negative: off
+  std::uint64_t min_heap_bytes = 4u << 20;
   std::int64_t manual_finalizers = 0;
   std::int64_t idle_seconds = 120;      // a full cycle when nothing was collected for so long; 0: none
   tune_targets auto_tune{};

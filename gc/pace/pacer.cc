@@ -169,6 +169,7 @@ Pacer::Pacer(PacerConfig config) : config_(config) {
 }
 
 void Pacer::set_gc_percent(int percent) { config_.gc_percent = percent < 0 ? -1 : percent; }
+void Pacer::set_min_heap_bytes(std::uint64_t bytes) { config_.min_heap_bytes = bytes; }
 void Pacer::set_memory_limit(std::uint64_t bytes) { config_.memory_limit = bytes; }
 void Pacer::set_non_heap_bytes(std::uint64_t bytes) { non_heap_bytes_ = bytes; }
 

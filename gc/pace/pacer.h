@@ -95,6 +95,8 @@ class Pacer {
 
   void set_gc_percent(int percent);  // any time; a running cycle is paced anew
   int gc_percent() const { return config_.gc_percent; }
+  void set_min_heap_bytes(std::uint64_t bytes);  // likewise
+  std::uint64_t min_heap_bytes() const { return config_.min_heap_bytes; }
   void set_memory_limit(std::uint64_t bytes);
   // Bytes that count against the limit but cannot hold objects: metadata, stacks, malloc, what exceeds the
   // limit.

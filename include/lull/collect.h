@@ -20,6 +20,10 @@ void collect_young();
 // LULL_GC_PERCENT; negative: automatic collection off). Returns the previous value.
 int set_gc_percent(int percent);
 
+// Cycles aim at a heap of at least so many bytes, times the percentage / 100, however little survives (4 MiB by default or LULL_MIN_HEAP, as in
+// Go). A program that will have tens of megabytes anyway does not collect on its way there. Returns the previous value.
+std::uint64_t set_min_heap(std::uint64_t bytes);
+
 // A program that has allocated something since the last cycle and then none for so long gets a full cycle (120 s by default or
 // LULL_IDLE_SECONDS; 0: off; also off while the percentage is negative). It comes once: while nothing has changed no other follows.
 // Programs whose heap never came near its first goal have none. Returns the previous value.

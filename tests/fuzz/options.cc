@@ -146,6 +146,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 9: check_collector_variable("LULL_IDLE_SECONDS", text); break;
     case 10: check_collector_variable("LULL_GENERATIONAL", text); break;
     case 11: check_collector_variable("LULL_FINALIZERS", text); break;
+    case 12: check_collector_variable("LULL_MIN_HEAP", text); break;
     default: check_collector_variable("LULL_GC_PERCENT", text); break;
   }
   return 0;

@@ -60,6 +60,10 @@ TEST(GcOptions, VariablesThatMakeNoSenseHaveNoEffect) {
   EXPECT_EQ(options.gc_percent, 0);
   for (const char* text : {"", "-1", "1000000001", "5s"}) EXPECT_FALSE(parse_variable("LULL_IDLE_SECONDS", text, options)) << text;
   EXPECT_EQ(options.idle_seconds, 120);
+  for (const char* text : {"", "0", "-1", "4 M", "many"}) EXPECT_FALSE(parse_variable("LULL_MIN_HEAP", text, options)) << text;
+  EXPECT_EQ(options.min_heap_bytes, 4u << 20);
+  EXPECT_TRUE(parse_variable("LULL_MIN_HEAP", "64M", options));
+  EXPECT_EQ(options.min_heap_bytes, 64u << 20);
   for (const char* text : {"", "2", "yes"}) EXPECT_FALSE(parse_variable("LULL_GENERATIONAL", text, options)) << text;
   EXPECT_EQ(options.generational, 1);
   EXPECT_FALSE(parse_variable("LULL_FINALIZERS", "both", options));
@@ -92,6 +96,7 @@ TEST(GcOptionsDeathTest, NoTextInTheEnvironmentKeepsAProgramFromRunning) {
       {"LULL_DEBUG", "rage,verify=1,scribble,tiny"}, {"LULL_GC_PERCENT", "-99999999999999999999"}, {"LULL_GC_PERCENT", "1000000"},
       {"LULL_GC_PERCENT", "0"}, {"LULL_AUTO_TUNE", "min=4000,max=3"}, {"LULL_AUTO_TUNE", "cpu=1e9,latency=1e9ms,memory=16777215T"},
       {"LULL_AUTO_TUNE", "memory=1"}, {"LULL_IDLE_SECONDS", "-1"}, {"LULL_FINALIZERS", "nobody"}, {"LULL_GENERATIONAL", "maybe"},
+      {"LULL_MIN_HEAP", "16777215T"}, {"LULL_MIN_HEAP", "1"}, {"LULL_MIN_HEAP", "?"},
       {"LULL_MEMORY_LIMIT", "1"}, {"LULL_MEMORY_LIMIT", "5 "}, {"LULL_MEMORY_LIMIT", "99999999999999999999999"}, {"LULL_HUGE_PAGES", "??"},
       {"LULL_TIMELINE", "/dev/null,2305843009213693952"}, {"LULL_TIMELINE", ",,,"}, {"LULL_TIMELINE", "/no/such/folder/%p%p%"},
       {"LULL_OBJECT_PROFILE", "/no/such/folder/%p%p%"}, {"LULL_OBJECT_PROFILE", "/dev/null"}, {"LULL_OBJECT_PROFILE", "/dev/full"},

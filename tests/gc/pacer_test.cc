@@ -270,6 +270,18 @@ TEST(PacerRules, MinimumHeapScalesWithThePercentage) {
   EXPECT_EQ(2 * kMiB, Pacer({.gc_percent = 50}).goal());
 }
 
+TEST(PacerRules, MinimumHeapCanBeChanged) {
+  Pacer pacer = after_one_cycle({.min_heap_bytes = 8 * kMiB}, end_of(3 * kMiB, 1, 1));
+  EXPECT_EQ(8 * kMiB, pacer.goal());
+  pacer.set_min_heap_bytes(64 * kMiB);
+  EXPECT_EQ(64 * kMiB, pacer.goal());
+  EXPECT_GE(pacer.trigger(), 40 * kMiB);
+  pacer.set_min_heap_bytes(0);
+  EXPECT_EQ(6 * kMiB, pacer.goal());
+  pacer.set_min_heap_bytes(~Bytes{0});  // a goal that is never met, and nothing overflows
+  EXPECT_GT(pacer.goal(), kMiB << 40);
+}
+
 TEST(PacerRules, TriggerIsTheGoalMinusTheRunwayWithinBounds) {
   const auto trigger = [](Bytes allocated) {
     return after_one_cycle({}, end_of(100 * kMiB, 100 * kMiB, allocated)).trigger();

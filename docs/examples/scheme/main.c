@@ -63,6 +63,7 @@ int main(int argc, char** argv) {
   bool statistics = false;
   if (lull_use_precise_roots() != 0) return 70;
   lull_attach_thread();
+  if (getenv("LULL_MIN_HEAP") == NULL) lull_set_min_heap(32 << 20); /* a program builds up so much without a cycle on the way */
   make_kinds();
   start_machine(&machine);
   make_special_procedures(&machine);

@@ -581,6 +581,15 @@ static void on_event(const lull_event* event, void* data) {
   last_event = *event;
   ++seen_events[event->type];
 }
+static void goals(void) {
+  CHECK(lull_set_min_heap((uint64_t)64 << 20) == (uint64_t)4 << 20);
+  for (int i = 0; i < 1000000; ++i) CHECK(lull_new(&node_kind) != NULL);
+  lull_stats stats;
+  lull_read_stats(&stats);
+  CHECK(stats.cycles == 0);
+  CHECK(lull_set_min_heap((uint64_t)4 << 20) == (uint64_t)64 << 20);
+}
+
 static void events(void) {
   lull_set_gc_percent(-1);
   lull_set_event_function(on_event, seen_events);
@@ -681,7 +690,7 @@ static const struct {
 #define CASE(name) {#name, name}
     CASE(allocation), CASE(bitmaps), CASE(tails), CASE(trace_functions), CASE(large_objects), CASE(barriers), CASE(copies), CASE(frames),
     CASE(roots), CASE(root_functions), CASE(native_regions), CASE(polls), CASE(weak_references), CASE(ephemerons), CASE(finalizers),
-    CASE(cleanups), CASE(heap_walk), CASE(events), CASE(out_of_memory), CASE(statistics), CASE(threads), CASE(kind_errors),
+    CASE(cleanups), CASE(heap_walk), CASE(goals), CASE(events), CASE(out_of_memory), CASE(statistics), CASE(threads), CASE(kind_errors),
 };
 
 int main(int argc, char** argv) {
