@@ -4,6 +4,7 @@
 
 #include "alloc/base/check.h"
 #include "alloc/front/heap_registry.h"
+#include "alloc/front/sampling.h"
 #include "alloc/front/thread_bins.h"
 #include "alloc/os/futex.h"
 #include "alloc/os/lock.h"
@@ -15,6 +16,7 @@
 #include "alloc/pages/purger.h"
 #include "alloc/pages/span_table.h"
 #include "alloc/sample/guard_pool.h"
+#include "alloc/sample/stack_memo.h"
 
 namespace lull::front {
 
@@ -53,6 +55,8 @@ void after_fork_in_child() {
   pages::forget_purger_after_fork();
   pages::page_heap.refuse_huge_after_fork();
   sample::forget_thread_number();
+  sample::forget_walks_after_fork();
+  lose_spares_after_fork();
   os::renew_random_after_fork();
   reclaim_bins_after_fork();
 }

@@ -6,6 +6,7 @@
 #include "alloc/front/heap_object.h"
 #include "alloc/front/large_block.h"
 #include "alloc/front/misuse.h"
+#include "alloc/front/sampling.h"
 #include "alloc/front/secure.h"
 #include "alloc/front/span_purge.h"
 #include "alloc/pages/page_heap.h"
@@ -116,7 +117,7 @@ void free_sized_slow(void* address, std::size_t bytes) {
 bool trim(std::size_t keep) {
   flush_thread_bins();
   trim_secure();
-  const std::size_t trimmed = trim_central() + purge_all_spans();
+  const std::size_t trimmed = drop_spares() + trim_central() + purge_all_spans();
   return pages::purge_now(keep) + trimmed > 0;
 }
 

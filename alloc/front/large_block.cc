@@ -54,6 +54,7 @@ void free_large(void* address) {
   if (sample::Sample& sample = sample::sample_of(span); sample.stack != nullptr) {
     sample::note_life(sample, start, span->slot_bytes);
     sample::note_freed(sample);
+    if (keep_spare(span)) return;
   }
   if (is_secure()) retire_large_secure(span);
   else pages::destroy_span(span);

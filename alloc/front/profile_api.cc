@@ -10,6 +10,7 @@
 #include "alloc/os/no_cancellation.h"
 #include "alloc/sample/profile_writer.h"
 #include "alloc/sample/sampler.h"
+#include "alloc/sample/stack_memo.h"
 
 namespace {
 
@@ -46,7 +47,10 @@ void lull_profile_read_totals(lull_profile_totals* totals) {
   *totals = {t.live_objects, t.live_bytes, t.allocated_objects, t.allocated_bytes, t.stacks};
 }
 
-void lull_profile_forget_code() { lull::sample::forget_frame_rules(); }
+void lull_profile_forget_code() {
+  lull::sample::forget_frame_rules();
+  lull::sample::forget_walks();
+}
 
 }  // extern "C"
 #pragma GCC visibility pop

@@ -126,12 +126,14 @@ inline void set_counted(Bin& counter, std::intptr_t count) {
 // nobody else but count_allocations() writes it, whose 0 may get lost; then kMostUnseen bounds what goes by.
 inline void* pop_counted(Bin* counter, std::intptr_t count) {
   asm("" : "+r"(counter), "+r"(count));  // or the compiler prepares for this case before it tests for it
-  if (++count >= 0) return nullptr;
+  if (count >= -1) return nullptr;  // compared rather than incremented first: processors make one operation of it and the branch
+  std::intptr_t next = count + 1;
+  asm("" : "+r"(next));  // now: afterwards it takes a copy
   Bin& bin = *(counter - kBins);
   Block** const top = bin.top - 1;
   Block* const block = *top;
   if (block == nullptr) return nullptr;
-  set_counted(*counter, count);
+  set_counted(*counter, next);
   return hand_out(bin, top, block);
 }
 

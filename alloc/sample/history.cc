@@ -2,6 +2,7 @@
 
 #include "alloc/base/check.h"
 #include "alloc/sample/frame_rules.h"
+#include "alloc/sample/stack_memo.h"
 
 namespace lull::sample {
 namespace {
@@ -20,9 +21,7 @@ constinit std::atomic<std::uint32_t> next_entry{0};
 }  // namespace
 
 const Stack* note_life(const Sample& sample, std::uintptr_t start, std::size_t bytes) {
-  StackTrace trace;
-  capture_stack(trace);
-  const Stack* freed = intern_stack(trace);
+  const Stack* freed = intern_own_stack();
   Entry& e = entries[next_entry.fetch_add(1, std::memory_order_relaxed) % kEntries];
   e.start.store(start, std::memory_order_relaxed);
   e.bytes.store(bytes, std::memory_order_relaxed);

@@ -8,6 +8,7 @@
 #include "alloc/os/clock.h"
 #include "alloc/os/thread.h"
 #include "alloc/sample/poisson.h"
+#include "alloc/sample/stack_memo.h"
 
 namespace lull::sample {
 
@@ -81,12 +82,10 @@ Weight weight_of(std::size_t asked, std::size_t block_bytes, std::size_t mean) {
 }
 
 void note_allocated(Sample& sample, std::size_t asked, std::size_t block_bytes) {
-  StackTrace trace;
-  capture_stack(trace);
   sample.weight = weight_of(asked, block_bytes, std::max<std::size_t>(sampling_mean(), 1));
   sample.asked = asked;
   sample.thread = own_thread_number();
-  sample.stack = intern_stack(trace);
+  sample.stack = intern_own_stack();
   sample.stack->count_allocated(sample.weight);
 }
 

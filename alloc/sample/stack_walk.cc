@@ -47,8 +47,6 @@ FrameRule rule_for(std::uintptr_t pc) {
   return {rule.kind, rule.offset, rule.saved_bp_words * 8};
 }
 
-struct Registers { std::uintptr_t pc, sp, bp; };
-
 constexpr std::size_t kLargestStack = std::size_t{1} << 30;
 
 // One past the last byte of the stack that `sp` lies in; 0 when unknown (a coroutine's or a signal's own stack).
@@ -66,16 +64,20 @@ std::uintptr_t end_of_stack(std::uintptr_t sp) {
 
 class Walk {
  public:
-  explicit Walk(Registers registers) : at_(registers), end_(end_of_stack(registers.sp)) {}
+  // `record` may be null.
+  Walk(const Registers& registers, WalkRecord* record) : at_(registers), end_(end_of_stack(registers.sp)), record_(record) {
+    if (record_ != nullptr) record_->begin(registers);
+  }
   std::uintptr_t pc() const { return at_.pc; }
 
   // To the caller's frame. False: there is none, or no way to it.
   [[gnu::no_sanitize_address, gnu::no_sanitize_thread]] bool step() {
     const FrameRule rule = rule_for(at_.pc - 1);
+    if (record_ != nullptr && rule.kind != FrameKind::from_sp) note_use(rule.kind);
     switch (rule.kind) {
       case FrameKind::from_sp: return leave(at_.sp + offset_of(rule), rule);
       case FrameKind::from_bp: return leave(at_.bp + offset_of(rule), rule);
-      case FrameKind::at_bp: return is_readable(at_.bp + offset_of(rule)) && leave(word_at(at_.bp + offset_of(rule)), {.saved_bp = kAtBp});
+      case FrameKind::at_bp: return is_readable(at_.bp + offset_of(rule)) && leave(read(at_.bp + offset_of(rule)), {.saved_bp = kAtBp});
       case FrameKind::signal: return leave_signal();
       case FrameKind::unknown: return end_ != 0 && at_.bp > at_.sp && is_readable(at_.bp) && leave(at_.bp + 16, {.saved_bp = -16});
       case FrameKind::outermost: break;
@@ -89,11 +91,25 @@ class Walk {
   static std::uintptr_t offset_of(const FrameRule& rule) { return static_cast<std::uintptr_t>(std::intptr_t{rule.offset}); }
   bool is_readable(std::uintptr_t word) const { return word % 8 == 0 && word >= at_.sp && (end_ == 0 || word + 8 <= end_); }
 
+  std::uintptr_t read(std::uintptr_t address) const {
+    const std::uintptr_t value = word_at(address);
+    if (record_ != nullptr) record_->note_read(address, value);
+    return value;
+  }
+  void restore_bp(std::uintptr_t from) {
+    at_.bp = word_at(from);
+    if (record_ != nullptr) record_->note_saved_bp(from, at_.bp);
+  }
+  void note_use(FrameKind kind) const {
+    if (kind == FrameKind::signal) record_->spoil();
+    else if (kind != FrameKind::outermost) record_->note_bp_used();
+  }
+
   bool leave(std::uintptr_t frame, FrameRule rule) {
     if (frame % 8 != 0 || frame <= at_.sp || frame - at_.sp > kLargestFrame || (end_ != 0 && frame > end_)) return false;
-    if (rule.saved_bp == kAtBp) at_.bp = word_at(at_.bp);
-    else if (rule.saved_bp != 0) at_.bp = word_at(frame + static_cast<std::uintptr_t>(std::intptr_t{rule.saved_bp}));
-    at_.pc = word_at(frame - 8);
+    if (rule.saved_bp == kAtBp) restore_bp(at_.bp);
+    else if (rule.saved_bp != 0) restore_bp(frame + static_cast<std::uintptr_t>(std::intptr_t{rule.saved_bp}));
+    at_.pc = read(frame - 8);
     at_.sp = frame;
     return at_.pc > 4096;
   }
@@ -109,6 +125,7 @@ class Walk {
 
   Registers at_;
   std::uintptr_t end_;
+  WalkRecord* record_;
 };
 
 constinit std::atomic<std::uintptr_t> own_start{0}, own_bytes{0};  // of lull's code, when it is a library of its own
@@ -117,8 +134,8 @@ bool is_own(std::uintptr_t pc) {
   return pc - own_start.load(std::memory_order_relaxed) < own_bytes.load(std::memory_order_relaxed);
 }
 
-void walk(StackTrace& trace, Registers from) {
-  Walk walk(from);
+void walk(StackTrace& trace, const Registers& from, WalkRecord* record) {
+  Walk walk(from, record);
   do {
     if (trace.depth == 0 && is_own(walk.pc())) continue;
     trace.frames[trace.depth++] = walk.pc();
@@ -127,16 +144,48 @@ void walk(StackTrace& trace, Registers from) {
 
 }  // namespace
 
-// Reading the frame address makes the compiler keep a frame pointer here: saved frame pointer, return address, caller's.
-[[gnu::no_sanitize_address, gnu::no_sanitize_thread]] void capture_stack(StackTrace& trace) {
-  const auto frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
-  walk(trace, {word_at(frame + 8), frame + 16, word_at(frame)});
+// The saved frame pointer, the return address, the caller's frame.
+[[gnu::no_sanitize_address, gnu::no_sanitize_thread]] Registers registers_of_caller(const void* frame_address) {
+  const auto frame = reinterpret_cast<std::uintptr_t>(frame_address);
+  return {word_at(frame + 8), frame + 16, word_at(frame)};
 }
+
+void capture_stack(StackTrace& trace) { walk(trace, registers_of_caller(__builtin_frame_address(0)), nullptr); }
 
 void capture_context(StackTrace& trace, const void* ucontext) {
   const auto& registers = static_cast<const ucontext_t*>(ucontext)->uc_mcontext.gregs;
   walk(trace, {static_cast<std::uintptr_t>(registers[REG_RIP]) + 1, static_cast<std::uintptr_t>(registers[REG_RSP]),
-               static_cast<std::uintptr_t>(registers[REG_RBP])});
+               static_cast<std::uintptr_t>(registers[REG_RBP])}, nullptr);
+}
+
+void walk_stack(StackTrace& trace, const Registers& from, WalkRecord& record) { walk(trace, from, &record); }
+
+void WalkRecord::begin(const Registers& from) {
+  from_ = from;
+  end_ = end_of_stack(from.sp);
+  depends_on_bp_ = false;
+  bp_address_ = kInRegister;
+  words_ = 0;
+}
+
+void WalkRecord::note_read(std::uintptr_t address, std::uintptr_t value) {
+  if (words_ >= kMostWords || address - from_.sp > ~std::uint32_t{0}) return spoil();
+  offsets_[words_] = static_cast<std::uint32_t>(address - from_.sp);
+  values_[words_++] = value;
+}
+
+void WalkRecord::note_bp_used() {
+  if (bp_address_ == kInRegister) depends_on_bp_ = true;
+  else if (bp_address_ != kNoted) note_read(bp_address_, bp_value_);
+  bp_address_ = kNoted;
+}
+
+// Each address follows from words that were compared before it: what the walk would not read is not read here.
+[[gnu::no_sanitize_address, gnu::no_sanitize_thread]] bool WalkRecord::repeats(const Registers& from) const {
+  if (from.sp != from_.sp || from.pc != from_.pc || (depends_on_bp_ && from.bp != from_.bp) || end_of_stack(from.sp) != end_) return false;
+  for (std::uint32_t i = 0; i < words_; ++i)
+    if (word_at(from.sp + offsets_[i]) != values_[i]) return false;
+  return true;
 }
 
 void forget_frame_rules() {

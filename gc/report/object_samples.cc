@@ -7,6 +7,7 @@
 #include "alloc/os/lock.h"
 #include "alloc/os/meta_arena.h"
 #include "alloc/sample/sampler.h"
+#include "alloc/sample/stack_memo.h"
 #include "gc/cycle/cycle_events.h"
 #include "gc/model/colour.h"
 #include "gc/mutator/allocation_stats.h"
@@ -140,9 +141,7 @@ bool draw_large_sample(std::size_t bytes) {
 void note_sampled(const SpanClass& c, std::size_t bytes, const void* object) {
   const std::size_t distance = object_sampling_mean();
   if (distance == 0) return;  // stopped just now
-  sample::StackTrace trace;
-  sample::capture_stack(trace);
-  const sample::Stack* stack = sample::intern_stack(trace);
+  const sample::Stack* stack = sample::intern_own_stack();
   const sample::Weight weight = sample::weight_of(bytes, bytes, distance);
   const std::uint64_t handed = heap_counters.handed.load(std::memory_order_relaxed);
   const os::Locked locked(lock);

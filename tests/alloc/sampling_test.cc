@@ -205,6 +205,57 @@ TEST(Profile, SampledBlocksCanBeResizedAlignedAndFreedInEveryWay) {
   EXPECT_EQ(0u, profiled.totals().live_objects);
 }
 
+// A sample that is freed leaves its page to the next one; nobody else gets it, and it looks free meanwhile.
+TEST(Profile, ASampleTakesThePageOfOneThatWasFreed) {
+  lull_malloc_trim(0);
+  Profiled profiled(1);
+  void* first = lull_malloc(100);
+  lull_free(first);
+  EXPECT_EQ(kPageSize, spare_bytes());
+  EXPECT_FALSE(large_block_of(reinterpret_cast<std::uintptr_t>(first)));
+  void* second = lull_malloc(3000);
+  EXPECT_EQ(first, second);
+  EXPECT_EQ(0u, spare_bytes());
+  ASSERT_TRUE(is_sampled(second));
+  EXPECT_EQ(lull_good_size(3000), lull_malloc_usable_size(second));
+  std::memset(second, 1, lull_malloc_usable_size(second));
+  for (const std::size_t size : {kPageSize + 1, kSmallMost}) {
+    void* larger = lull_malloc(size);
+    const std::size_t bytes = round_up(size, kPageSize);
+    lull_free(larger);
+    EXPECT_EQ(bytes, spare_bytes());
+    EXPECT_EQ(larger, lull_malloc(size));
+    std::memset(larger, 1, bytes);
+    lull_free(larger);
+    lull_malloc_trim(0);
+    EXPECT_EQ(0u, spare_bytes());
+  }
+  lull_free(lull_malloc(kSmallMost + 1));  // a span of its own in any case
+  EXPECT_EQ(0u, spare_bytes());
+  lull_free(second);
+  const auto outcome = run_in_child([&] {
+    LULL_CHILD_EXPECT(spare_bytes() == 0);
+    void* block = lull_malloc(100);
+    LULL_CHILD_EXPECT(block != second && is_sampled(block));
+    lull_free(block);
+  });
+  EXPECT_TRUE(outcome.exited_well()) << outcome.errors;
+  lull_malloc_trim(0);
+  EXPECT_EQ(0u, spare_bytes());
+}
+
+TEST(Profile, ADoubleFreeOfASampleIsToldWhileItsPageIsSpare) {
+  const auto outcome = run_in_child([] {
+    lull_profile_start(1);
+    void* block = lull_malloc(100);
+    lull_free(block);
+    LULL_CHILD_EXPECT(spare_bytes() != 0);
+    lull_free(block);
+  });
+  EXPECT_FALSE(outcome.exited_well());
+  EXPECT_NE(std::string::npos, outcome.errors.find("double free")) << outcome.errors;
+}
+
 TEST(Profile, BlocksOutliveTheProfile) {
   std::vector<void*> blocks;
   lull_profile_totals before, t;
