@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "alloc/base/units.h"
+#include "alloc/os/injected_fault.h"
 #include "alloc/os/lock.h"
 #include "alloc/os/vm.h"
 
@@ -16,10 +17,12 @@ constinit Lock lock{LockRank::metadata};
 constinit std::byte* cursor = nullptr;  // lock
 constinit std::byte* limit = nullptr;   // lock
 constinit std::atomic<std::size_t> mapped{0};
+constinit InjectedFault fault;
 
 }  // namespace
 
 void* allocate_meta(std::size_t bytes) {
+  if (fault.hits()) return nullptr;
   bytes = round_up(bytes, 64);
   Locked locked(lock);
   if (static_cast<std::size_t>(limit - cursor) < bytes) {
@@ -35,6 +38,7 @@ void* allocate_meta(std::size_t bytes) {
   return result;
 }
 
+InjectedFault& meta_fault_for_testing() { return fault; }
 Lock& meta_lock_for_fork() { return lock; }
 std::size_t meta_bytes() { return mapped.load(std::memory_order_relaxed); }
 

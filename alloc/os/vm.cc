@@ -6,22 +6,15 @@
 #include <unistd.h>
 
 #include "alloc/base/check.h"
+#include "alloc/os/injected_fault.h"
 
 namespace lull::os {
 namespace {
 
-std::atomic<std::int64_t> fail_countdown{-1};
-std::atomic<bool> fail_sticky{false};
-
-bool injected_fault() {
-  if (fail_countdown.load(std::memory_order_relaxed) < 0) [[likely]] return false;
-  if (fail_countdown.fetch_sub(1, std::memory_order_relaxed) > 0) return false;
-  if (fail_sticky.load(std::memory_order_relaxed)) fail_countdown.store(0, std::memory_order_relaxed);
-  return true;
-}
+constinit InjectedFault fault;
 
 void* map_with(std::size_t bytes, int protection) {
-  if (injected_fault()) return nullptr;
+  if (fault.hits()) return nullptr;
   void* at = ::mmap(nullptr, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return at == MAP_FAILED ? nullptr : at;
 }
@@ -42,7 +35,7 @@ void* reserve(std::size_t bytes, std::size_t alignment) {
 }
 
 bool commit(void* at, std::size_t bytes) {
-  if (injected_fault()) return false;
+  if (fault.hits()) return false;
   const int saved = errno;
   const bool done = ::mprotect(at, bytes, PROT_READ | PROT_WRITE) == 0;
   errno = saved;
@@ -72,7 +65,7 @@ void* map_readable(std::size_t bytes) {
 }
 
 bool map_at(void* at, std::size_t bytes) {
-  if (injected_fault()) return false;
+  if (fault.hits()) return false;
   const int saved = errno;
   constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
   void* got = ::mmap(at, bytes, PROT_READ | PROT_WRITE, kFlags, -1, 0);
@@ -104,8 +97,7 @@ std::size_t address_space_limit() {
 }
 
 void fail_mapping_for_testing(std::int64_t n, bool sticky) {
-  fail_sticky.store(sticky, std::memory_order_relaxed);
-  fail_countdown.store(n, std::memory_order_relaxed);
+  fault.set_for_testing(n, sticky);
 }
 
 }  // namespace lull::os

@@ -112,7 +112,10 @@ bool remove_guard(PageIndex at) {
   return true;
 }
 
+constinit os::InjectedFault fault;
+
 PageRun find_run(PageCount pages, const SpanOwner& owner) {
+  if (fault.hits()) return {};
   if (!owner.secure) return page_heap.allocate(pages, owner.alignment);
   const PageRun run = page_heap.allocate({pages.value + 1}, owner.alignment, Placement::random);
   if (run.found) guard_or_release(run.first + pages);
@@ -132,7 +135,7 @@ Span* create_span(const SpanGeometry& g, const SpanOwner& owner) {
   if (!run.found) return nullptr;
   const std::uint32_t cells = cells_for(g.slots, owner.bitmaps);
   LULL_CHECK(cells <= kMostCells, "span with too many slots");
-  Span* span = descriptors.take(cells, owner);
+  Span* span = fault.hits() ? nullptr : descriptors.take(cells, owner);
   if (span == nullptr) {
     release_pages(run.first, g.pages);
     return nullptr;
@@ -193,6 +196,7 @@ SpanStats span_stats() {
           guards.load(std::memory_order_relaxed)};
 }
 
+os::InjectedFault& span_fault_for_testing() { return fault; }
 os::Lock& span_table_lock_for_fork() { return descriptors.lock; }
 PageIndex heap_end() { return page_heap.end(); }
 

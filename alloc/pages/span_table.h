@@ -1,6 +1,7 @@
 // Makes and retires spans: pages from the page heap, a descriptor from the descriptor table, and the page tables.
 #pragma once
 
+#include "alloc/os/injected_fault.h"
 #include "alloc/os/lock.h"
 #include "alloc/pages/span.h"
 
@@ -40,6 +41,7 @@ struct SpanStats {
 };
 SpanStats span_stats();
 os::Lock& span_table_lock_for_fork();
+os::InjectedFault& span_fault_for_testing();  // of the pages of a span, then of its descriptor
 
 PageIndex heap_end();  // one past the last committed page
 

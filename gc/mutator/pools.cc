@@ -111,8 +111,17 @@ PoolLocal* adopt_local(std::uint32_t number) {
   return nullptr;
 }
 
+ptr<PoolLocal> make_local() noexcept {
+  try {
+    return make<PoolLocal>();
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
 PoolLocal* add_local(std::uint32_t number) {
-  ptr<PoolLocal> fresh = make<PoolLocal>();
+  ptr<PoolLocal> fresh = make_local();
+  if (fresh == nullptr) return nullptr;
   Word* list = lists[number].load(std::memory_order_acquire);
   Word first = __atomic_load_n(list, __ATOMIC_ACQUIRE);
   do store_word(&fresh->next, first);

@@ -501,6 +501,7 @@ TEST_F(Mode, RageRunsCyclesWithoutBeingAsked) {
 
 TEST_F(Mode, NoasyncWaitsForAThreadUntilItPolls) {
   options.noasync = 1;
+  lull::attach_thread();  // while a handshake is under way this would wait for the stubborn one, which waits for us
   std::atomic<int> stage{0};
   std::thread stubborn([&] {
     make<Node>();

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "alloc/pages/span_table.h"
 #include "gc/cycle/stepper.h"
 #include "gc/model/options.h"
 #include "lull/lull.h"
@@ -157,6 +158,24 @@ TEST_F(Pool, TakesAFactoryAndObjectsWithoutDefault) {
   };
   pool<Sized> sized([] { return lull::make<Sized>(42); });
   EXPECT_EQ(sized.get()->size, 42);
+}
+
+// The fault sweep ended in std::terminate: the part of a pool that a thread makes at its first use was made by lull::make in functions
+// that must not throw.
+TEST_F(Pool, WithoutMemoryForAThreadsPartItIsAsIfThereWereNoPool) {
+  pool<Buffer> buffers;
+  ptr<Buffer> spare = lull::make<Buffer>();  // of a span with room, so that objects themselves can be had
+  EXPECT_NE(lull::make<Buffer>(), nullptr);
+  lull::pages::span_fault_for_testing().set_for_testing(0, true);
+  {
+    auto taken = buffers.get();
+    EXPECT_NE(taken.get(), nullptr);
+    taken->refers = spare;
+  }  // comes back, and is dropped
+  EXPECT_EQ(made, 3);
+  lull::pages::span_fault_for_testing().set_for_testing(-1, false);
+  const Hidden first = use(buffers);
+  EXPECT_EQ(use(buffers).address(), first.address());
 }
 
 TEST_F(Pool, MorePoolsThanHaveNumbersWorkWithoutReuse) {

@@ -256,7 +256,8 @@ TEST(Spawn, VforkUnderLoad) {
 pthread_key_t early_key, late_key;
 __attribute__((constructor)) void make_early_key() {
   pthread_key_create(&early_key, [](void* block) {
-    std::free(std::malloc(77));
+    void* volatile another = std::malloc(77);  // volatile: or clang leaves out both
+    std::free(another);
     std::free(block);
   });
 }

@@ -1,16 +1,22 @@
-// Memory runs out at every place in turn. A program that uses everything is run in a process of its own for each k: the k-th mapping is
-// refused, or the k-th and all that follow for a while. Wherever that is, a call reports std::bad_alloc or does without; what was
+// Memory runs out at every place in turn. A program that uses everything is run in a process of its own for each k: the k-th mapping, record or
+// span is refused, or the k-th and all that follow for a while. Wherever that is, a call reports std::bad_alloc or does without; what was
 // made before is whole; and when there is memory again the same program finds everything working.
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <memory>
 #include <vector>
 
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "alloc/os/injected_fault.h"
+#include "alloc/os/meta_arena.h"
 #include "alloc/os/vm.h"
+#include "alloc/pages/span_table.h"
+#include "lull/heap.h"
+#include "lull/object_profile.h"
 #include "tests/support/hidden.h"
 #include "tests/support/node.h"
 
@@ -28,6 +34,11 @@ struct Doomed {
   void trace(lull::tracer& t) const { t(held); }
   static inline std::atomic<int> intact{0};
 };
+struct Pooled {
+  ptr<Node> held;
+  void reset() { held = nullptr; }
+  void trace(lull::tracer& t) const { t(held); }
+};
 struct Untraced {
   ptr<Node> held;
   std::uint64_t padding[5] = {};
@@ -44,7 +55,11 @@ class Program {
     attempt([&] { make_doomed_ones(); });
     attempt([&] { register_callbacks(); });
     attempt([&] { make_wide_arrays(); });
+    attempt([&] { use_a_pool(); });
+    attempt([&] { use_a_heap_of_malloc(); });
+    attempt([&] { register_a_stack(); });
     attempt([&] { start_a_thread(); });
+    attempt([&] { look_at_it(); });
     attempt([&] { hold_much_on_the_stack(); });
     lull::collect_young();
     lull::collect();
@@ -128,6 +143,46 @@ class Program {
     other.join();
     if (refused) throw std::bad_alloc();
   }
+  void use_a_pool() {
+    lull::pool<Pooled> pool;
+    for (int i = 0; i < 100; ++i) pool.get()->held = make<Node>();
+    for (int i = 0; i < 3; ++i) {
+      auto one = pool.get(), other = pool.get();
+      one->held = make<Node>();
+      if (one->held->value != kIntact || one.get() == other.get()) std::abort();
+    }
+  }
+  // Null is an answer.
+  void use_a_heap_of_malloc() {
+    lull_heap* heap = lull_heap_create(0);
+    if (heap == nullptr) throw std::bad_alloc();
+    bool refused = false;
+    for (std::size_t i = 0; i < 100; ++i) {
+      const std::size_t bytes = 1 + i * i * 4;
+      auto* block = static_cast<char*>(lull_heap_malloc(heap, bytes));
+      if (block == nullptr) refused = true;
+      else block[0] = block[bytes - 1] = 1;
+      if (i % 3 == 0) lull_heap_free(heap, block);
+    }
+    lull_heap_destroy(heap);
+    if (refused) throw std::bad_alloc();
+  }
+  void register_a_stack() {
+    alignas(16) static char memory[64 * 1024];
+    const lull::fiber_stack stack(memory, sizeof memory);
+    if (stack.get() == nullptr) throw std::bad_alloc();
+  }
+  // What looks on does without, or says that it could not.
+  void look_at_it() {
+    lull::object_profile::start(256);
+    const bool watches = lull::leak_watch::start();
+    for (int i = 0; i < 300; ++i) make<Untraced>()->held = list_;
+    lull::collect();
+    const bool written = lull::object_profile::write_folded({[](void*, const char*, std::size_t) {}, nullptr});
+    lull::leak_watch::stop();
+    lull::object_profile::stop();
+    if (!watches || !written) throw std::bad_alloc();
+  }
   // More words than the buffer of a handshake has room for at first.
   [[gnu::noinline]] void hold_much_on_the_stack() {
     Node* volatile many[12'000];
@@ -146,20 +201,30 @@ class Program {
   int refused_ = 0;
 };
 
+// Where memory runs out: the system refuses a mapping, there is none for a record of lull's own, or none for a span.
+struct Fault {
+  const char* name;
+  void (*set)(std::int64_t k, bool sticky);
+  bool (*is_still_to_come)();
+};
+void fail_record(std::int64_t k, bool sticky) { lull::os::meta_fault_for_testing().set_for_testing(k, sticky); }
+void fail_span(std::int64_t k, bool sticky) { lull::pages::span_fault_for_testing().set_for_testing(k, sticky); }
+
+const Fault kFaults[] = {
+    {"Mapping", fail_mapping_for_testing, [] { return lull::os::map(4096) == nullptr; }},  // then it is this one that fails
+    {"Record", fail_record, [] { return lull::os::meta_fault_for_testing().remaining_for_testing() >= 0; }},
+    {"Span", fail_span, [] { return lull::pages::span_fault_for_testing().remaining_for_testing() >= 0; }},
+};
+
 enum Outcome : int { all_right, never_reached, damaged, does_not_recover };
 
-bool is_still_to_come() {  // the fault: then it is this mapping that fails
-  void* probe = lull::os::map(4096);
-  return probe == nullptr;
-}
-
-Outcome outcome_with_fault(std::int64_t k, bool sticky) {
+Outcome outcome_with_fault(const Fault& fault, std::int64_t k, bool sticky) {
   lull::attach_thread();
   auto first = std::make_unique<Program>();
-  fail_mapping_for_testing(k, sticky);
+  fault.set(k, sticky);
   first->run();
-  const bool reached = sticky || !is_still_to_come();
-  fail_mapping_for_testing(-1);
+  const bool reached = sticky || !fault.is_still_to_come();
+  fault.set(-1, false);
   if (!first->is_whole()) return damaged;
   Program second;
   if (second.run() != 0 || !second.is_whole() || !first->is_whole()) return does_not_recover;
@@ -169,15 +234,15 @@ Outcome outcome_with_fault(std::int64_t k, bool sticky) {
   return Doomed::intact == 0 ? reached ? all_right : never_reached : damaged;
 }
 
-int status_of_child(std::int64_t k, bool sticky) {
+int status_of_child(const Fault& fault, std::int64_t k, bool sticky) {
   const pid_t child = ::fork();
-  if (child == 0) ::_exit(outcome_with_fault(k, sticky));
+  if (child == 0) ::_exit(outcome_with_fault(fault, k, sticky));
   int status = -1;
   EXPECT_EQ(::waitpid(child, &status, 0), child);
   return status;
 }
 
-class FaultSweep : public testing::Test {
+class FaultSweep : public testing::TestWithParam<Fault> {
  protected:
   void SetUp() override {
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
@@ -186,25 +251,30 @@ class FaultSweep : public testing::Test {
   }
 };
 
-TEST_F(FaultSweep, EveryMappingMayFailInTurn) {
+// Every place, or with LULL_FULL_TESTS unset in the environment every few.
+std::int64_t stride() { return std::getenv("LULL_FULL_TESTS") != nullptr ? 1 : 7; }
+
+TEST_P(FaultSweep, EveryOneMayBeRefusedInTurn) {
   int faults = 0;
-  for (std::int64_t k = 0; k < 500; ++k) {
-    const int status = status_of_child(k, false);
-    ASSERT_TRUE(WIFEXITED(status)) << "mapping " << k << ": signal " << WTERMSIG(status);
+  for (std::int64_t k = 0; k < 5000; k += stride()) {
+    const int status = status_of_child(GetParam(), k, false);
+    ASSERT_TRUE(WIFEXITED(status)) << GetParam().name << ' ' << k << ": signal " << WTERMSIG(status);
     if (WEXITSTATUS(status) == never_reached) break;
-    ASSERT_EQ(WEXITSTATUS(status), all_right) << "mapping " << k;
+    ASSERT_EQ(WEXITSTATUS(status), all_right) << GetParam().name << ' ' << k;
     ++faults;
   }
-  std::printf("%d mappings\n", faults);
-  EXPECT_GT(faults, 20);
+  std::printf("%d places\n", faults);
+  EXPECT_GT(faults, 3);
 }
 
-TEST_F(FaultSweep, EveryMappingAndAllThatFollowMayFail) {
-  for (std::int64_t k = 0; k < 60; k += 3) {
-    const int status = status_of_child(k, true);
-    ASSERT_TRUE(WIFEXITED(status)) << "from mapping " << k << " on: signal " << WTERMSIG(status);
-    ASSERT_EQ(WEXITSTATUS(status), all_right) << "from mapping " << k << " on";
+TEST_P(FaultSweep, OneAndAllThatFollowMayBeRefused) {
+  for (std::int64_t k = 0; k < 60; k += 3 * stride()) {
+    const int status = status_of_child(GetParam(), k, true);
+    ASSERT_TRUE(WIFEXITED(status)) << "from " << GetParam().name << ' ' << k << " on: signal " << WTERMSIG(status);
+    ASSERT_EQ(WEXITSTATUS(status), all_right) << "from " << GetParam().name << ' ' << k << " on";
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Of, FaultSweep, testing::ValuesIn(kFaults), [](const auto& fault) { return std::string(fault.param.name); });
 
 }  // namespace
