@@ -118,6 +118,12 @@ static Op with_small(Op op, bool sense, bool on_the_left) {
   }
 }
 
+/* (null? (car x)) and the like */
+static Op test_of_part(Op test, bool of_car, bool sense) {
+  if (test == IF_NULL) return of_car ? (sense ? IF_CAR_NULL : IF_CAR_NOT_NULL) : (sense ? IF_CDR_NULL : IF_CDR_NOT_NULL);
+  return of_car ? (sense ? IF_CAR_PAIR : IF_CAR_NOT_PAIR) : (sense ? IF_CDR_PAIR : IF_CDR_NOT_PAIR);
+}
+
 void branch(Generator* g, Node* n, int free, bool sense, Patches** taken) {
   const Inlined* p = inlined_of(n);
   if (is_not(n)) return branch(g, n->child[1], free, !sense, taken);
@@ -136,6 +142,12 @@ void branch(Generator* g, Node* n, int free, bool sense, Patches** taken) {
     const int which = n->child[2]->type == CONSTANT ? 2 : 1, x = operand(g, n->child[3 - which], free);
     add_patch(g, taken, emit(g, sense ? IF_EQ_CONST : IF_NOT_EQ_CONST, larger(free, x + 1), x, constant_index(g, n->child[which]->value), 0));
     return operand_used(g, n->child[3 - which]);
+  }
+  if (p != NULL && (p->op == IF_NULL || p->op == IF_PAIR) && is_part(n->child[1])) {
+    Node* pair = n->child[1]->child[1];
+    const int x = operand(g, pair, free);
+    add_patch(g, taken, emit(g, test_of_part(p->op, inlined_of(n->child[1])->op == CAR, sense), larger(free, x + 1), x, 0, 0));
+    return operand_used(g, pair);
   }
   if (p != NULL && p->op == IF_EQ && is_part(n->child[1])) { /* (eq? (car x) y) */
     Node* pair = n->child[1]->child[1];

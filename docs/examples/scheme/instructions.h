@@ -37,6 +37,8 @@
   X(LOOP_MOVE) X(LOOP_CDR) /* a = op b, then LOOP c */                                                                                  \
   X(IF_TRUE) X(IF_FALSE) X(IF_NULL) X(IF_NOT_NULL) X(IF_PAIR) X(IF_NOT_PAIR) X(IF_ZERO) X(IF_NOT_ZERO) /* a, +c */                      \
   X(IF_EQ) X(IF_NOT_EQ) X(IF_LESS) X(IF_NOT_LESS) X(IF_AT_MOST) X(IF_NOT_AT_MOST) X(IF_SAME) X(IF_NOT_SAME) /* a, b, +c */              \
+  X(IF_CAR_NULL) X(IF_CAR_NOT_NULL) X(IF_CAR_PAIR) X(IF_CAR_NOT_PAIR) /* part of a, +c */                                               \
+  X(IF_CDR_NULL) X(IF_CDR_NOT_NULL) X(IF_CDR_PAIR) X(IF_CDR_NOT_PAIR)                                                                   \
   X(IF_CAR_EQ) X(IF_CAR_NOT_EQ) X(IF_CDR_EQ) X(IF_CDR_NOT_EQ) /* part of a, b, +c */                                                    \
   X(IF_STILL) X(IF_NOT_STILL) /* value of symbol k(b) is k(b+1), +c */                                                                  \
   X(IF_EQ_CONST) X(IF_NOT_EQ_CONST) /* a, k(b), +c */                                                                                   \

@@ -207,6 +207,12 @@ typedef Value __attribute__((__may_alias__)) Constant; /* among the words behind
   v = base[I.a];                                                \
   if (__builtin_expect(!is_pair(v), 0)) FAIL("not a pair", v);  \
   JUMP_IF(step(v) operator base[I.b])
+#define TEST_PART(label, step, test)                            \
+  label:                                                        \
+  v = base[I.a];                                                \
+  if (__builtin_expect(!is_pair(v), 0)) FAIL("not a pair", v);  \
+  v = step(v);                                                  \
+  JUMP_IF(test)
 #define COMPARE(label, fast, slow)                                                                                     \
   label:                                                                                                               \
   if (__builtin_expect(BOTH_FIXNUMS(base[I.a], base[I.b]), 1)) JUMP_IF((intptr_t)base[I.a] fast (intptr_t)base[I.b]);  \
