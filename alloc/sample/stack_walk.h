@@ -46,8 +46,8 @@ class WalkRecord {
   bool depends_on_bp_ = false;  // that it began with
   std::uintptr_t bp_address_ = kInRegister, bp_value_ = 0;  // of the word that is the frame pointer now
   std::uint32_t words_ = 0;
-  std::uint32_t offsets_[kMostWords];  // from the first stack pointer, in the order in which they were read
-  std::uintptr_t values_[kMostWords];
+  std::uint32_t offsets_[kMostWords] = {};  // from the first stack pointer, in the order in which they were read
+  std::uintptr_t values_[kMostWords] = {};
 };
 void walk_stack(StackTrace& trace, const Registers& from, WalkRecord& record);
 // Of the caller of the function whose __builtin_frame_address(0) this is: reading it makes the compiler keep a frame pointer there.
