@@ -89,35 +89,88 @@ void Marker::mark_places(const Place* places, std::size_t count) {
   if (awaited) [[unlikely]] wake_all(places, count);
 }
 
-// The same where many share a word of marks with the next one, as the children of a node do in a tree that was built in order: one
-// locked instruction for all that do. What is pushed waits for it, so this is slower where few do.
-template <class Place>
-void Marker::mark_neighbours(const Place* places, std::size_t count) {
-  bool awaited = false;
-  for (std::size_t i = 0; i < count;) {
-    Span& span = *places[i].span;
-    BitWord* const marks = places[i].marks;
-    const std::uint32_t word = places[i].slot / 64;
-    std::uint64_t wanted = 0;
-    do wanted |= bit_of(places[i].slot);
-    while (++i < count && places[i].marks == marks);
-    wanted &= candidates_of(span, word, cycle_);
-    if (wanted == 0) continue;
-    std::uint64_t fresh = 0;
-    if (!set_marks(span, *marks, wanted, fresh)) [[unlikely]] {
-      for (; wanted != 0; wanted &= wanted - 1) try_again({&span, word * 64 + static_cast<std::uint32_t>(std::countr_zero(wanted))});
+// Marks objects of one word of the span's marks: one locked instruction for all of them.
+inline void Marker::mark_group(Span& span, std::uint32_t word, std::uint64_t wanted) {
+  BitWord& marks = span.mark_bits()[word];
+  // acquire: as in is_marked
+  if (span.mark_cycle.load(std::memory_order_acquire) == epoch_) wanted &= ~marks.load(std::memory_order_relaxed);
+  if (wanted == 0) return;
+  wanted &= candidates_of(span, word, cycle_);
+  if (wanted == 0) return;
+  std::uint64_t fresh = 0;
+  if (!set_marks(span, marks, wanted, fresh)) [[unlikely]] {
+    for (; wanted != 0; wanted &= wanted - 1) try_again({&span, word * 64 + static_cast<std::uint32_t>(std::countr_zero(wanted))});
+    return;
+  }
+  push_group(span, word, fresh);
+  if (is_awaited(kind_of(span), cycle_)) [[unlikely]]
+    for (; fresh != 0; fresh &= fresh - 1) wake_ephemerons({&span, word * 64 + static_cast<std::uint32_t>(std::countr_zero(fresh))});
+}
+
+// Objects that have just been marked.
+inline void Marker::push_group(const Span& span, std::uint32_t word, std::uint64_t fresh) {
+  const std::size_t bytes = span.slot_bytes;
+  const std::uintptr_t first = span.base + std::size_t{word} * 64 * bytes;
+  const bool scanned = is_scanned(span), has_room = limit_ - top_ >= 64;
+  std::uintptr_t* top = top_;
+  std::uint64_t objects = 0;
+  for (; fresh != 0; fresh &= fresh - 1, ++objects) {
+    const std::uintptr_t object = first + static_cast<std::size_t>(std::countr_zero(fresh)) * bytes;
+    if (!has_room) [[unlikely]] {
+      push(object, scanned);
+      top = top_;
       continue;
     }
-    const bool scanned = is_scanned(span);
-    for (; fresh != 0; fresh &= fresh - 1) {
-      ++marked_objects_;
-      marked_bytes_ += span.slot_bytes;
-      *top_ = span.slot_address(word * 64 + static_cast<std::uint32_t>(std::countr_zero(fresh)));
-      top_ += scanned;
-    }
-    awaited |= is_awaited(kind_of(span), cycle_);
+    *top = object;
+    top += scanned;
   }
-  if (awaited) [[unlikely]] wake_all(places, count);
+  top_ = top;
+  marked_objects_ += objects;
+  marked_bytes_ += objects * bytes;
+}
+
+// The same as mark_places() where many share a word of marks with the next one, as the children of a node do in a tree that was built in
+// order. What is pushed waits for the locked instruction, so this is slower where few do.
+template <class Place>
+void Marker::mark_neighbours(const Place* places, std::size_t count) {
+  for (std::size_t i = 0; i < count;) {
+    const Place& first = places[i];
+    std::uint64_t wanted = 0;
+    do wanted |= bit_of(places[i].slot);
+    while (++i < count && places[i].marks == first.marks);
+    mark_group(*first.span, first.slot / 64, wanted);
+  }
+}
+
+// mark_batch() where nearly all words share a word of marks with the one before: what one of them loads is there for the others, so
+// there is nothing to wait for, and instructions are what counts.
+void Marker::mark_dense_batch(const std::uintptr_t* words, std::size_t count) {
+  const pages::Reservation heap = pages::reservation;
+  Span* span = nullptr;
+  const BitWord* marks = nullptr;  // of the group
+  std::uint64_t wanted = 0;
+  std::uint32_t group = 0;
+  std::size_t groups = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t page = (words[i] - heap.base) >> kPageShift;
+    // acquire: as in mark_batch
+    if (heap.classes[page].load(std::memory_order_acquire) != pages::PageClass::managed) continue;
+    Span* const its = reinterpret_cast<Span*>(heap.span_cells) + heap.owners[page].load(std::memory_order_relaxed);
+    const std::uint32_t slot = its->slot_of(words[i]);
+    if (slot >= its->slots) continue;
+    const BitWord* const its_marks = its->mark_bits() + slot / 64;
+    if (its_marks != marks) {
+      if (marks != nullptr) mark_group(*span, group, wanted);
+      span = its;
+      marks = its_marks;
+      group = slot / 64;
+      wanted = 0;
+      ++groups;
+    }
+    wanted |= bit_of(slot);
+  }
+  if (marks != nullptr) mark_group(*span, group, wanted);
+  is_dense_ = groups * kGroupsPart <= count;  // also of marked objects
 }
 
 // Those that were not newly marked have nobody waiting, or he is deferred again.
@@ -129,6 +182,7 @@ void Marker::wake_all(const Place* places, std::size_t count) {
 
 // All words lie in the heap's range.
 void Marker::mark_batch(const std::uintptr_t* words, std::size_t count) {
+  if (is_dense_) return mark_dense_batch(words, count);
   struct {
     Span* span;
     std::uintptr_t word;
@@ -170,6 +224,7 @@ void Marker::mark_batch(const std::uintptr_t* words, std::size_t count) {
     neighbours += is_white & (place.marks == last);
     last = is_white ? place.marks : last;
   }
+  is_dense_ = neighbours * kGroupsPart >= white && white * kTellingPart >= count;
   if (limit_ - top_ >= static_cast<std::ptrdiff_t>(white)) [[likely]]
     return neighbours * kNeighboursPart > white ? mark_neighbours(places, white) : mark_places(places, white);
   for (std::size_t i = 0; i < white; ++i) mark_white({places[i].span, places[i].slot});

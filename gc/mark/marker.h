@@ -5,7 +5,8 @@
 // Words found in objects are marked first and pushed after (mark on push: every object is pushed at most once, objects
 // without pointers never). Marking waits for memory, so all of it is done in batches, each step asking for the lines of the
 // next: entries go through two blocks, one being scanned, one being prefetched (the FIFO of Cher, Hosking, Vitek 2004, but
-// what it yields is scanned as a whole); the words of a block are resolved, tested and marked in stages (mark_words.cc).
+// what it yields is scanned as a whole); the words of a block are resolved, tested and marked in stages, or in one pass where the graph
+// lies so densely that there is nothing to wait for (mark_words.cc).
 // Compared with other orders in bench/gc/marking.cc and docs/design/decisions.md.
 //
 // Objects of more than kSliceBytes are scanned in slices that are entries of their own, so that neither a budget nor another
@@ -62,6 +63,9 @@ class Marker : private tracer {
   static constexpr std::uint32_t kFewWords = 4;   // marked one by one: a list yields one word at a time
   static constexpr std::uint32_t kBatch = 64;     // words a batch: more leave the first cache, fewer wait for memory
   static constexpr std::uint32_t kNeighboursPart = 4;  // of a batch: where fewer share a word of marks with the one before, all are marked one by one
+  // Of a batch. With so many groups that share a word of marks or fewer, the next one is taken for dense: larger, fewer graphs gain; smaller,
+  // others wait for memory. Of so few white objects nothing is concluded: late in a random graph they share a word by chance.
+  static constexpr std::uint32_t kGroupsPart = 2, kTellingPart = 4;
   static constexpr std::uint32_t kBlock = 16;     // entries: 8 wait for memory, 32 come back to a line that has gone
   static constexpr std::uint32_t kShareEvery = 64;   // objects between two looks at the pool
   static constexpr std::uint32_t kShareAtLeast = 4;  // entries: fewer are scanned before anybody could take them
@@ -76,6 +80,7 @@ class Marker : private tracer {
   static void words_full(tracer& t);
   void process_words();
   void mark_batch(const std::uintptr_t* words, std::size_t count);
+  void mark_dense_batch(const std::uintptr_t* words, std::size_t count);
   MarkResult set_mark(const ObjectRef& object);
   bool set_marks(Span& span, BitWord& marks, std::uint64_t wanted, std::uint64_t& fresh);
   void mark_white(const ObjectRef& object);
@@ -83,6 +88,8 @@ class Marker : private tracer {
   void mark_places(const Place* places, std::size_t count);
   template <class Place>
   void mark_neighbours(const Place* places, std::size_t count);
+  void mark_group(Span& span, std::uint32_t word, std::uint64_t wanted);
+  void push_group(const Span& span, std::uint32_t word, std::uint64_t fresh);
   template <class Place>
   [[gnu::cold]] void wake_all(const Place* places, std::size_t count);
   void try_again(const ObjectRef& object);
@@ -126,6 +133,7 @@ class Marker : private tracer {
   std::uint32_t cycle_, epoch_, until_share_ = kShareEvery;
   // Objects up to here have nothing special about them; 0 in checking mode check_trace.
   std::size_t plain_bytes_ = options.check_trace == 0 ? kSliceBytes : 0;
+  bool is_dense_ = false;  // the last batch was: the next one probably is (mark_dense_batch)
   std::uint64_t marked_objects_ = 0, marked_bytes_ = 0, scanned_bytes_ = 0;
   Block blocks_[2];
   Block* now_ = &blocks_[0];    // being scanned

@@ -169,6 +169,24 @@ TEST_F(MarkerTest, NeighboursAreMarkedOnceEach) {
   EXPECT_LE(marker.scanned_bytes() - scanned_before, array_bytes + (2000 - before) * leaf_bytes);
 }
 
+// Only a new mark says that marking is not over (rule 7). The marker goes on with what it has taken for dense.
+TEST_F(MarkerTest, MarkedNeighboursDoNotCancelTermination) {
+  const root<ptr<Leaf>[]> array = make_array<ptr<Leaf>>(3000);
+  for (ptr<Leaf>& leaf : array) leaf = make<Leaf>();
+  const MarkPhase phase;
+  Marker marker;
+  marker.mark_word(word_of(array));
+  while (!marker.drain(~std::uint64_t{0} / 2)) {
+  }
+  EXPECT_EQ(marker.marked_objects(), array.size() + 1);
+  set_mark_state(MarkState::terminating);
+  const ObjectRef object = resolve(word_of(array));
+  marker.scan_part(object, object.address(), object.address() + object.span->slot_bytes);
+  EXPECT_TRUE(marker.drain(~std::uint64_t{0} / 2));
+  EXPECT_EQ(mark_state.load(), MarkState::terminating);
+  EXPECT_TRUE(cancel_termination());
+}
+
 TEST_F(MarkerTest, WorkIsSharedBetweenMarkers) {
   constexpr std::size_t kLists = 100, kLength = 500;
   root<ptr<Leaf>[]> lists = make_array<ptr<Leaf>>(kLists);
