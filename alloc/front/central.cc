@@ -46,7 +46,7 @@ bool are_enough_spares(std::uint32_t bin, std::int32_t counted) {
 struct FirstBlocks {
   Span* span = nullptr;
   std::uint32_t count = 0;
-  bool held = false;
+  bool held = false, fresh = false;  // fresh: the blocks are the span's first, and have no bits
 };
 
 FirstBlocks create_small_span(BinIndex bin, std::uint32_t most) {
@@ -55,13 +55,13 @@ FirstBlocks create_small_span(BinIndex bin, std::uint32_t most) {
                                                    .bitmaps = secure ? 2u : 1u, .secure = secure});
   if (span == nullptr) return {};
   if (secure && span->needs_zero) std::memset(reinterpret_cast<void*>(span->base), 0, span->end() - span->base);
-  for_words_in_range(0, span->slots, [&](std::uint32_t w, std::uint64_t mask) {
+  const std::uint32_t count = span->slots < most ? span->slots : most, rest = span->slots - count;
+  for_words_in_range(count, span->slots, [&](std::uint32_t w, std::uint64_t mask) {
     span->free_bits()[w].store(mask, std::memory_order_relaxed);
   });
-  const std::uint32_t count = span->slots < most ? span->slots : most, rest = span->slots - count;
   if (count == 0) count_spare(bin, 1);
   span->free_state().store(rest == 0 ? 0 : kLinked | kHeld | rest, std::memory_order_release);  // pairs with reserve_blocks()
-  return {span, count, rest != 0};
+  return {span, count, rest != 0, true};
 }
 
 BinIndex bin_of_span(const Span& span) { return bin_of(span.slot_bytes); }
@@ -93,6 +93,7 @@ void count_free(Span& span, std::uint32_t n) {
 struct Gathered {
   Span* span;
   std::uint32_t word;
+  std::uint32_t count;  // of blocks; of the mask's bits, too, unless one of them comes twice
   std::uint64_t mask;
 };
 
@@ -104,41 +105,37 @@ void* block_at(const Span& span, std::uint32_t word, std::uint64_t bits) {
 // that come one after the other mostly share a word; those that do not meet in a small table.
 class Gatherer {
  public:
+  Gatherer(Block* const* blocks, std::uint32_t n) : blocks_(blocks), n_(n) {}
   ~Gatherer() {
     for (; used_ != 0; used_ &= used_ - 1) give(places_[std::countr_zero(used_)]);
   }
-  // Adds the first blocks, as many as lie in one span; returns their number.
-  std::uint32_t add(Block* const* blocks, std::uint32_t n) {
-    Span* span = small_span_of(reinterpret_cast<std::uintptr_t>(blocks[0]));
-    if (span == nullptr) report_bad_free(blocks[0]);
+  // Adds the blocks from the `at`th on, as many as lie in one span; returns the next one's number.
+  std::uint32_t add(std::uint32_t at) {
+    Span* span = small_span_of(reinterpret_cast<std::uintptr_t>(blocks_[at]));
+    if (span == nullptr) report_bad_free(blocks_[at]);
     // In registers, like all of the loops.
+    Block* const* const blocks = blocks_;
+    const std::uint32_t n = n_;
     const std::uintptr_t base = span->base, bytes = span->end() - base, slot_bytes = span->slot_bytes;
     const std::uint64_t reciprocal = span->reciprocal;
     const std::uint32_t slots = span->slots;
-    std::uint32_t i = 0;
-    std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(blocks[0]) - base;
+    std::uint32_t i = at;
+    std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(blocks[i]) - base;
     while (offset < bytes) {
       const auto slot = static_cast<std::uint32_t>((offset * reciprocal) >> 32);
       if (slot >= slots) report_bad_free(blocks[i]);  // free() knew that it is a multiple of the size
-      const std::uint32_t word = slot / 64, first = word * 64;
+      const std::uint32_t word = slot / 64, first = word * 64, before = i;
       const std::uintptr_t word_base = base + first * slot_bytes;
       const std::uintptr_t word_bytes = (slots - first < 64 ? slots - first : 64) * slot_bytes;
+      std::uint64_t mask = bit_of(slot);
+      std::uintptr_t in_word = word_bytes;
+      // One comparison tells that a block is of this span and word. Whether it came before is left to give().
+      while (++i != n && (in_word = reinterpret_cast<std::uintptr_t>(blocks[i]) - word_base) < word_bytes)
+        add_bit(mask, (in_word * reciprocal) >> 32);
       Gathered& g = place_of(span, word);
-      std::uint64_t mask = g.mask;
-      std::uint64_t bit = bit_of(slot);
-      std::uintptr_t in_word;
-      for (;;) {
-        if (mask & bit) report_double_free(blocks[i]);
-        mask |= bit;
-        if (++i == n) {
-          g.mask = mask;
-          return n;
-        }
-        in_word = reinterpret_cast<std::uintptr_t>(blocks[i]) - word_base;
-        if (in_word >= word_bytes) break;  // one comparison tells that it is of this span and word
-        bit = bit_of(static_cast<std::uint32_t>((in_word * reciprocal) >> 32));
-      }
-      g.mask = mask;
+      g.mask |= mask;
+      g.count += i - before;
+      if (i == n) return n;
       offset = in_word + word_base - base;
     }
     return i;
@@ -147,7 +144,10 @@ class Gatherer {
  private:
   static constexpr std::uint32_t kPlaces = 16;
 
-  static void give(const Gathered& g) { give_bits(*g.span, g.word, g.mask); }
+  void give(const Gathered& g) const {
+    if (count_bits(g.mask) != g.count) report_twice(g);
+    give_bits(*g.span, g.word, g.mask);
+  }
   Gathered& place_of(Span* span, std::uint32_t word) {
     const std::uint32_t place = (static_cast<std::uint32_t>(span->id()) * 3 + word) % kPlaces;
     Gathered& g = places_[place];
@@ -155,9 +155,24 @@ class Gatherer {
     if (is_used && g.span == span && g.word == word) return g;
     if (is_used) give(g);
     used_ |= 1u << place;
-    return g = {span, word, 0};
+    return g = {span, word, 0, 0};
+  }
+  // One of the blocks that came so far lies in this word twice.
+  [[noreturn, gnu::cold, gnu::noinline]] void report_twice(const Gathered& g) const {
+    std::uint64_t seen = 0;
+    for (std::uint32_t i = 0; i < n_; ++i) {
+      const std::uintptr_t address = reinterpret_cast<std::uintptr_t>(blocks_[i]);
+      if (small_span_of(address) != g.span) continue;
+      const std::uint32_t slot = g.span->slot_of(address);
+      if (slot / 64 != g.word) continue;
+      if (seen & bit_of(slot)) report_double_free(blocks_[i]);
+      seen |= bit_of(slot);
+    }
+    report_double_free(block_at(*g.span, g.word, g.mask));
   }
 
+  Block* const* blocks_;
+  std::uint32_t n_;
   std::uint32_t used_ = 0;  // places, a bit each; the others are not initialised
   Gathered places_[kPlaces];
 };
@@ -187,7 +202,7 @@ FirstBlocks hold_and_reserve(BinIndex bin, std::uint32_t most) {
       // acquire: pairs with the release in give_bits(), as in reserve_blocks()
       if (!span->free_state().compare_exchange_weak(state, wanted, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
       if (count != 0 && free == span->slots) count_spare(bin, -1);
-      if (free != 0) return {span, count, wanted != 0};
+      if (free != 0) return {span, count, wanted != 0, false};
       span = nullptr;  // others took everything: unlinked
       break;
     }
@@ -232,6 +247,11 @@ Reserved reserve(Span& span, std::uint32_t most) {
 
 namespace {
 
+// Neighbours, the one at `address` last, before `end`.
+void write_run(std::uintptr_t address, std::size_t bytes, std::uint32_t n, Block** end) {
+  for (; n > 0; --n, address += bytes) *--end = reinterpret_cast<Block*>(address);
+}
+
 // `n` reserved blocks, the lowest address last.
 void collect_into(Span& span, std::uint32_t n, Block** into) {
   if (span.purged_pages().load(std::memory_order_relaxed) != 0) span.purged_pages().store(0, std::memory_order_relaxed);
@@ -260,7 +280,8 @@ std::uint32_t take_first_blocks(BinIndex bin, std::uint32_t most, Block** into, 
   held = first.held ? first.span : nullptr;
   if (first.span == nullptr) return 0;
   if (mark != 0 || is_sparse(*first.span)) mark_pages(*first.span, mark);
-  collect_into(*first.span, first.count, into);
+  if (first.fresh) write_run(first.span->base, first.span->slot_bytes, first.count, into + first.count);
+  else collect_into(*first.span, first.count, into);
   return first.count;
 }
 
@@ -283,8 +304,8 @@ void give_bits(Span& span, std::uint32_t word, std::uint64_t bits) {
 }
 
 void give_blocks(Block* const* blocks, std::uint32_t n) {
-  Gatherer gatherer;
-  for (std::uint32_t done = 0; done < n;) done += gatherer.add(blocks + done, n - done);
+  Gatherer gatherer(blocks, n);
+  for (std::uint32_t done = 0; done < n;) done = gatherer.add(done);
 }
 
 void after_giving() {

@@ -111,10 +111,26 @@ bool refill(ThreadBins& t, BinIndex b) {
   return have != 0;
 }
 
+namespace {
+
+// A thread that frees much of one size and then of the next would leave two magazines in each. Spans miss these blocks, so they cannot serve
+// the next size, and when the thread comes back to the size they have left its cache.
+void leave_last_given(ThreadBins& t, BinIndex b) {
+  if (t.last_given == b) return;
+  const std::uint32_t last = std::exchange(t.last_given, b);
+  BinReserve& r = t.reserve[last];
+  if (r.last_visit != Visit::gave || r.capacity == 0) return;
+  give_blocks(r.blocks, count_of(t, last));
+  set_count(t, last, 0);
+}
+
+}  // namespace
+
 bool make_room(ThreadBins& t, BinIndex b) {
   BinReserve& r = t.reserve[b];
   grow_magazine(t, b, r.capacity == 0 ? Visit::none : Visit::gave);
   if (has_room(t.bins[b]) || r.capacity == 0) return false;
+  leave_last_given(t, b);
   // A thread that frees does not keep a span to itself either: it may become wholly free, for another size.
   if (r.held != nullptr && !is_marked(b)) release_held_span(b, std::exchange(r.held, nullptr));
   const std::uint32_t count = count_of(t, b), older = count / 2;

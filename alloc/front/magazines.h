@@ -19,7 +19,8 @@ void count_capacity(ThreadBins& t, std::uint32_t b, std::uint32_t capacity);
 
 // Fills the empty bin from the central store. False: no memory.
 bool refill(ThreadBins& t, BinIndex b);
-// The older half of a full bin goes back, unless it may grow. True: blocks were given.
+// The older half of a full bin goes back, unless it may grow, and all of the bin that ran full before it, if the thread has not taken of that
+// size since. True: blocks were given.
 bool make_room(ThreadBins& t, BinIndex b);
 
 }  // namespace lull::front

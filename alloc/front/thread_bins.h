@@ -63,6 +63,7 @@ struct ThreadBins {
   EntryMark foreign = 0;           // marks whose blocks are strangers; only kSparseMark while the thread looks away
   EntryMark mark = 0;              // of its own spans
   BinReserve reserve[kBins];
+  std::uint32_t last_given = kFirstBin;  // the bin that ran full last
   std::size_t capacity_bytes = 0, capacity_large = 0;  // all arrays, full; those of them that magazines.cc calls large
   std::atomic<bool> visiting{false};  // the central store (fork_gate.h); written by the thread
   Sleeper sleeper;

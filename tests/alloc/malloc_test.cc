@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <set>
 
 #include "alloc/front/heap.h"
+#include "alloc/front/magazines.h"
 #include "alloc/front/span_purge.h"
 #include "alloc/front/statistics.h"
 #include "alloc/front/thread_bins.h"
@@ -537,6 +539,20 @@ TEST(Bins, OfAThreadThatFreesHoldNoSpan) {
     EXPECT_EQ(nullptr, lull::front::own_bins_or_null()->reserve[lull::front::bin_of(512)].held);
   }).join();
 }
+// A thread that frees one size after the other left two magazines of each behind.
+TEST(Bins, OfASizeThatAThreadTurnedAwayFromAreEmpty) {
+  std::thread([] {
+    std::vector<void*> first(4000), second(4000);
+    for (void*& block : first) block = lull_malloc(96);
+    for (void*& block : second) block = lull_malloc(160);
+    const lull::front::ThreadBins& own = *lull::front::own_bins_or_null();
+    for (void* block : first) lull_free(block);
+    EXPECT_GT(lull::front::count_of(own, lull::front::bin_of(96)), 0u);
+    for (void* block : second) lull_free(block);
+    EXPECT_EQ(0u, lull::front::count_of(own, lull::front::bin_of(96)));
+    EXPECT_GT(lull::front::count_of(own, lull::front::bin_of(160)), 0u);
+  }).join();
+}
 // A long bin gives whole spans back at once. These were linked as wholly free ones, and stayed their size's for ever.
 TEST(Memory, ThatCameBackAllAtOnceServesOtherSizes) {
   std::thread([] { turn(256, std::size_t{8} << 20); }).join();
@@ -666,6 +682,21 @@ TEST_F(MallocDeathTest, DoubleFreeInOneBatchIsFoundThoughTheKeyWasOverwritten) {
     lull_free(p);
     flush_thread_bins();
   }, "lull: (double free of|free of) 0x");
+}
+TEST_F(MallocDeathTest, DoubleFreeInOneBatchNamesTheBlock) {
+  GTEST_FLAG_SET(death_test_style, "fast");  // in a copy of this process, with its blocks
+  void* blocks[4];
+  for (void*& block : blocks) block = lull_malloc(40);
+  char message[64];
+  std::snprintf(message, sizeof message, "lull: double free of %p", blocks[2]);
+  EXPECT_DEATH({
+    for (void* block : blocks) lull_free(block);
+    std::memset(static_cast<char*>(blocks[2]) + 8, 1, 8);
+    lull_free(blocks[2]);
+    flush_thread_bins();
+  }, message);
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  for (void* block : blocks) lull_free(block);
 }
 TEST_F(MallocDeathTest, FreeOfAnInteriorAddress) {
   EXPECT_DEATH({ auto* p = static_cast<char*>(lull_malloc(100)); lull_free(p + 16); }, "free of 0x.*inside a block of 112 bytes at 0x");
