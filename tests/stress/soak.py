@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Runs the oracle stress (oracle.cc) for a time: all modes in turn, each run with a fresh seed, threads and length at random.
 
-    soak.py PROGRAM --minutes M [--log FILE] [--modes a,b] [--jobs N]   status 1 after the first failure, shrunk
+    soak.py PROGRAM --minutes M [--log FILE] [--modes a,b] [--seed N]   status 1 after the first failure, shrunk
     soak.py PROGRAM --shrink "--mode rage --seed 7 ..."                 only looks for a smaller run that fails
     soak.py --self-test
 
+All runs follow from one seed, which the first line of the log names: with it and the same modes they are the same, in the same order.
 A failure is a fault that the program reports, any other death, or a run that does not end. Threads interleave as the machine
 likes, so a failing run is tried several times at each smaller size, with its seed and with others.
 """
@@ -119,6 +120,7 @@ def main():
     parser.add_argument('--minutes', type=float, default=1)
     parser.add_argument('--log')
     parser.add_argument('--modes', default='')
+    parser.add_argument('--seed', type=int, default=random.getrandbits(32))
     parser.add_argument('--shrink')
     parser.add_argument('--self-test', action='store_true')
     options = parser.parse_args()
@@ -137,6 +139,8 @@ def main():
             print(line, file=file, flush=True)
 
     names = subprocess.run([*program, '--modes'], stdout=subprocess.PIPE, check=True).stdout.decode().split()
+    random.seed(options.seed)
+    log(f'seed {options.seed}')
     chosen = [m for m in names if not options.modes or m in options.modes.split(',')]
     return soak(program, chosen, options.minutes, log)
 
