@@ -306,7 +306,7 @@ MUTANTS = [
      'malloc_test', '*DoubleFreeInOneBatch*'),
     ('malloc: the blocks that a new span is asked for have bits, too', 'alloc/front/central.cc', 'for_words_in_range(count, span->slots,',
      'for_words_in_range(0, span->slots,', 'malloc_test', 'Malloc.GivesUsable*:Threads.*'),
-    ('malloc: a size that a thread has turned away from keeps its magazines', 'alloc/front/magazines.cc', '  leave_last_given(t, b);\n', '',
+    ('malloc: a size that a thread has turned away from keeps its magazines', 'alloc/front/magazines.cc', '  leave_last_given(t, b);\n', '  if (b == ~0u) leave_last_given(t, b);\n',
      'malloc_test', 'Bins.*TurnedAway*'),
     ('malloc: every size keeps a wholly free span', 'alloc/front/central.cc', ' * pages > kMostSparePages', ' * pages > 1000 * kMostSparePages',
      'malloc_test', 'Memory.OfManySizes*'),
