@@ -3,6 +3,8 @@
 #include <cmath>
 
 #include "alloc/trace/timeline.h"
+#include "gc/model/colour.h"
+#include "gc/model/kinds.h"
 #include "gc/report/debug_lines.h"
 #include "gc/report/gctrace.h"
 #include "gc/report/text_writer.h"
@@ -122,22 +124,25 @@ void check_json_strings(Input& in) {
   for (std::size_t i = 0; i < strings.size(); ++i) FUZZ_CHECK(array.items[i].text == strings[i]);
 }
 
-// A kind of the C interface with an object that lives; its name is changed in place from input to input.
+// A kind of the C interface with objects that live. Its name is changed in place from input to input, in the copy of the kind that the
+// collector has.
 constexpr std::size_t kNameLength = 24;
-char kind_name[kNameLength + 1];
+char* kind_name;
 void make_kind_once() {
   static bool made = false;
   if (made) return;
   made = true;
-  std::memset(kind_name, 'k', kNameLength);
   static lull_kind kind;
   lull_kind_info info{};
-  info.name = kind_name;
+  const std::string name(kNameLength, 'k');
+  info.name = name.c_str();
   info.bytes = 4096;
   FUZZ_CHECK(lull_kind_init(&kind, &info) == 0);
   static void* kept[200];  // so that it is among the types with the most bytes
   for (void*& object : kept) object = lull_new(&kind);
   FUZZ_CHECK(kept[0] != nullptr);
+  const auto object = lull::gc::resolve(reinterpret_cast<std::uintptr_t>(kept[0]));
+  kind_name = const_cast<char*>(lull::gc::kind_of(*object.span).name.data());
 }
 
 // Undoes the escapes of a label.
