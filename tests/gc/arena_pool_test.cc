@@ -189,4 +189,21 @@ TEST(ArenaPool, HandlesComeBackFromOtherThreads) {
   EXPECT_LE(requests.size(), 512u);
 }
 
+// What bound objects refer to is found by every one of these cycles.
+TEST(ArenaPool, CollectingAtEveryAllocation) {
+  lull::gc::options.stress = 1;
+  arena_pool<Request> requests("requests", 4);
+  int wrong = 0;
+  for (int i = 0; i < scaled(100) + 1; ++i) {
+    auto first = requests.get(), second = requests.get();
+    wrong += first->result != nullptr || second->result != nullptr;
+    first->result = lull::make<long>(i);
+    second->result = lull::make<long>(-i);
+    lull::make<long>(7);
+    wrong += *first->result != i || *second->result != -i;
+  }
+  lull::gc::options.stress = 0;
+  EXPECT_EQ(wrong, 0);
+}
+
 }  // namespace

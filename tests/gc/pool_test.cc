@@ -62,6 +62,25 @@ TEST_F(Pool, HandsTheSameObjectOutAgainResetted) {
   EXPECT_EQ(made, 1);
 }
 
+// A pooled object goes after two cycles, one that is held, or that a held one refers to, never.
+TEST_F(Pool, CollectingAtEveryAllocation) {
+  lull::gc::options.stress = 1;
+  pool<Buffer> buffers;
+  int wrong = 0;
+  for (int i = 0; i < scaled(100) + 1; ++i) {
+    auto held = buffers.get();
+    wrong += held->length != 0 || held->refers != nullptr;
+    held->refers = lull::make<Buffer>();
+    held->refers->length = i;
+    auto other = buffers.get();
+    other->length = -i;
+    lull::make<long>(7);
+    wrong += held->refers->length != i || other->length != -i;
+  }
+  lull::gc::options.stress = 0;
+  EXPECT_EQ(wrong, 0);
+}
+
 // Handles on the stack, as many as calls are deep.
 void hold_many(pool<Buffer>& buffers, int depth) {
   auto held = buffers.get();
