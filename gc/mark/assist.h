@@ -22,7 +22,7 @@ extern AssistControl assists;
 
 // In a runtime section of `m`, in which the state was seen to be `marking`.
 void assist(Mutator& m);
-// A quantum of scan work whatever is owed, which is paid off by it. False: there was none. Likewise.
+// A quantum of scan work whatever is owed, which is paid off by it. False: there was none. In such a section, too.
 bool assist_for_a_quantum(Mutator& m);
 
 }  // namespace lull::gc
