@@ -32,7 +32,7 @@ static bool fuse(Generator* g, Instruction next) {
     *last = (Instruction){(uint8_t)call_with[first], next.live, next.a, (uint16_t)(next.b), last->b};
   } else if (next.op == LOOP && (last->op == MOVE || last->op == CDR)) {
     last->op = last->op == MOVE ? LOOP_MOVE : LOOP_CDR;
-    last->c = (uint16_t)(next.c - 1);
+    last->c = (uint16_t)(next.c + 1);
   } else if (next.op == JUMP && last->op == CONST) {
     last->op = CONST_JUMP;
   } else if (next.op == RETURN && last->op == CONS && last->a == next.a) {
@@ -96,7 +96,7 @@ int known_index(Generator* g, Value symbol, Value procedure) {
 void jump_to_here(Generator* g, Patches* patches) {
   if (patches != NULL) set_label(g);
   for (; patches != NULL; patches = patches->next) {
-    const size_t offset = g->count - patches->at - 1;
+    const size_t offset = g->count - patches->at;
     if (offset > MOST_OFFSET) syntax_error(g->c, "a procedure is too large", g->lambda->name);
     g->code[patches->at].c = (uint16_t)offset;
   }
@@ -107,9 +107,9 @@ void add_patch(Generator* g, Patches** list, size_t at) {
   *list = p;
 }
 void jump_back(Generator* g, size_t label, int live) {
-  const size_t offset = g->count + 1 - label;
+  const size_t offset = g->count - label;
   if (offset > MOST_OFFSET) syntax_error(g->c, "a loop is too large", g->lambda->name);
-  emit(g, LOOP, live, 0, 0, (int)offset);
+  emit(g, LOOP, live, 0, 0, -(int)offset & 0xffff);
 }
 
 /* ---- Dead slots ----
@@ -156,14 +156,14 @@ static void follow_constants(Generator* g) {
   for (size_t i = 0; i + 1 < g->count; ++i) {
     Instruction* at = &g->code[i];
     if (at->op != CONST && at->op != CONST_JUMP) continue;
-    size_t to = i + 1 + (at->op == CONST_JUMP ? at->c : 0);
-    while (g->code[to].op == JUMP) to += 1 + (size_t)g->code[to].c;
+    size_t to = i + (at->op == CONST_JUMP ? at->c : 1);
+    while (g->code[to].op == JUMP) to += g->code[to].c;
     const Instruction* test = &g->code[to];
-    if ((test->op == IF_TRUE || test->op == IF_FALSE) && test->a == at->a) to += 1 + ((g->constants[at->b] != FALSE) == (test->op == IF_TRUE) ? (size_t)test->c : 0);
+    if ((test->op == IF_TRUE || test->op == IF_FALSE) && test->a == at->a) to += (g->constants[at->b] != FALSE) == (test->op == IF_TRUE) ? test->c : 1;
     else if (at->op == CONST) continue;
-    if (to - i - 1 > MOST_OFFSET) continue;
+    if (to - i > MOST_OFFSET) continue;
     at->op = CONST_JUMP;
-    at->c = (uint16_t)(to - i - 1);
+    at->c = (uint16_t)(to - i);
   }
 }
 

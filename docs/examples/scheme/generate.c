@@ -240,15 +240,28 @@ static void assignment(Generator* g, Node* n, int free) {
   if (n->type == SET_LOCAL && is_own(g, v)) --n->variable->pending;
 }
 
+/* Somewhere at its end it jumps back. */
+static bool goes_round(const Generator* g, const Node* n, bool tail) {
+  switch (n->type) {
+    case CALL: return n->child[0]->type == LOCAL && (n->child[0]->variable->is_loop || (tail && is_self_call(g, n)));
+    case IF: return goes_round(g, n->child[1], tail) || goes_round(g, n->child[2], tail);
+    case SEQUENCE: case LET: case LETREC: return goes_round(g, n->child[n->count - 1], tail);
+    default: return false;
+  }
+}
+
+/* The arm that goes on with a loop comes first: it runs oftener, and a jump makes what follows wait for the next instruction's address. */
 static void conditional(Generator* g, Node* n, int to, int free, bool tail) {
   Patches *otherwise = NULL, *end = NULL;
-  branch(g, n->child[0], free, false, &otherwise);
-  count_references(n->child[2], g->lambda, -1, ALL_VARIABLES); /* nobody gets there from here */
-  value(g, n->child[1], to, free, tail);
-  count_references(n->child[2], g->lambda, +1, ALL_VARIABLES);
+  const bool swapped = goes_round(g, n->child[2], tail) && !goes_round(g, n->child[1], tail);
+  Node *const first = n->child[swapped ? 2 : 1], *const second = n->child[swapped ? 1 : 2];
+  branch(g, n->child[0], free, swapped, &otherwise);
+  count_references(second, g->lambda, -1, ALL_VARIABLES); /* nobody gets there from here */
+  value(g, first, to, free, tail);
+  count_references(second, g->lambda, +1, ALL_VARIABLES);
   if (!tail) add_patch(g, &end, emit(g, JUMP, free, 0, 0, 0));
   jump_to_here(g, otherwise);
-  value(g, n->child[2], to, free, tail);
+  value(g, second, to, free, tail);
   jump_to_here(g, end);
 }
 

@@ -33,7 +33,7 @@
   X(RETURN_CONS) /* b . c */                                                                                                            \
   X(JUMP)        /* +c */                                                                                                               \
   X(CONST_JUMP)  /* a = k(b), +c */                                                                                                     \
-  X(LOOP)        /* -c, with a poll */                                                                                                  \
+  X(LOOP)        /* +c, back, with a poll */                                                                                            \
   X(LOOP_MOVE) X(LOOP_CDR) /* a = op b, then LOOP c */                                                                                  \
   X(IF_TRUE) X(IF_FALSE) X(IF_NULL) X(IF_NOT_NULL) X(IF_PAIR) X(IF_NOT_PAIR) X(IF_ZERO) X(IF_NOT_ZERO) /* a, +c */                      \
   X(IF_EQ) X(IF_NOT_EQ) X(IF_LESS) X(IF_NOT_LESS) X(IF_AT_MOST) X(IF_NOT_AT_MOST) X(IF_SAME) X(IF_NOT_SAME) /* a, b, +c */              \

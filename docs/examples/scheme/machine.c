@@ -183,8 +183,8 @@ L_RETURN_CONST:
   RETURN_TO_LINK(v);
   NEXT;
 
-L_JUMP: pc += I.c; NEXT;
-L_CONST_JUMP: base[I.a] = CONSTANT_OF(I.b); pc += I.c; NEXT;
+L_JUMP: JUMP;
+L_CONST_JUMP: base[I.a] = CONSTANT_OF(I.b); JUMP;
 L_LOOP: LOOP_BACK;
 L_LOOP_MOVE: base[I.a] = base[I.b]; LOOP_BACK;
 L_LOOP_CDR:

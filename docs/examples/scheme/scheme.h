@@ -26,7 +26,7 @@ enum { TAG_PAIR = 1, TAG_PROC = 3, TAG_OBJECT = 5, TAG_FLONUM = 7, TAG_SYMBOL = 
 enum { NO_ENTRY = 256 }; /* IMMEDIATE(NO_ENTRY + arguments): see callee_index() in generator.h */
 
 static inline unsigned tag_of(Value v) { return (unsigned)(v & 15); }
-static inline bool has_tag(Value v, unsigned tag) { return ((v - tag) & 15) == 0; } /* v - tag is the address, which is wanted next */
+static inline bool has_tag(Value v, unsigned tag) { return (((unsigned)v - tag) & 15) == 0; }
 static inline bool is_fixnum(Value v) { return (v & 1) == 0; }
 static inline Value fixnum(intptr_t n) { return (Value)n << 1; }
 static inline intptr_t integer_of(Value v) { return (intptr_t)v >> 1; }

@@ -69,12 +69,15 @@ typedef Value __attribute__((__may_alias__)) Constant; /* among the words behind
   } while (0)
 
 #define POLL_WANTED (__atomic_load_n(&lull_this_thread_.poll_requested, __ATOMIC_RELAXED) != 0) /* lull_poll() orders it */
+/* The next address is what everything waits for: an offset counts from the instruction itself, so that adding it is all there is to do. */
+#define JUMP              \
+  do {                    \
+    pc += (int16_t)I.c;   \
+    goto* labels[I.op];   \
+  } while (0)
 #define JUMP_IF(condition)  \
   do {                      \
-    if (condition) {        \
-      pc += I.c;            \
-      NEXT;                 \
-    }                       \
+    if (condition) JUMP;    \
     NEXT;                   \
   } while (0)
 
@@ -83,8 +86,7 @@ typedef Value __attribute__((__may_alias__)) Constant; /* among the words behind
     m->top = base + I.live;                \
     lull_poll();                           \
   }                                        \
-  pc -= I.c;                               \
-  NEXT
+  JUMP
 
 /* ---- Calls ---- */
 
