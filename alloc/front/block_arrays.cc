@@ -2,6 +2,7 @@
 
 #include <bit>
 
+#include "alloc/os/lock.h"
 #include "alloc/os/meta_arena.h"
 
 namespace lull::front {
@@ -11,13 +12,15 @@ constexpr std::uint32_t number_of(std::uint32_t pointers) {
   return static_cast<std::uint32_t>(std::countr_zero(pointers / kShortestArray));
 }
 
-constinit Block** free_arrays[number_of(kLongestArray) + 1] = {};  // by size; linked through their second pointer
+constinit os::Lock lock{os::LockRank::central};  // taken in visits only: a fork finds it free
+constinit Block** free_arrays[number_of(kLongestArray) + 1] = {};  // lock; by size; linked through their second pointer
 
 }  // namespace
 
-Block** take_block_array_locked(std::uint32_t wanted, std::uint32_t& room) {
+Block** take_block_array(std::uint32_t wanted, std::uint32_t& room) {
   const std::uint32_t pointers = std::bit_ceil(wanted + 1 < kShortestArray ? kShortestArray : wanted + 1);
   room = pointers - 1;
+  const os::Locked locked(lock);
   Block**& first = free_arrays[number_of(pointers)];
   if (Block** array = first) {
     first = reinterpret_cast<Block**>(array[0]);
@@ -27,8 +30,9 @@ Block** take_block_array_locked(std::uint32_t wanted, std::uint32_t& room) {
   return fresh == nullptr ? nullptr : fresh + 1;
 }
 
-void give_block_array_locked(Block** array, std::uint32_t room) {
+void give_block_array(Block** array, std::uint32_t room) {
   if (array == nullptr) return;
+  const os::Locked locked(lock);
   Block**& first = free_arrays[number_of(room + 1)];
   array[0] = reinterpret_cast<Block*>(first);
   first = array;

@@ -50,6 +50,7 @@ void after_fork() {
 }
 
 void after_fork_in_child() {
+  os::forget_ranks_after_fork();
   after_fork();
   Visiting::forget_other_visitors();
   pages::forget_purger_after_fork();
@@ -74,6 +75,7 @@ bool is_asked_for(const ThreadBins* own) {
 }  // namespace
 
 void Visiting::enter() {
+  os::note_rank(os::LockRank::visit);
   for (;;) {
     if (own_ != nullptr) own_->visiting.store(true, std::memory_order_relaxed);
     else {

@@ -10,10 +10,16 @@
 //   fork      close the gate; a barrier for all threads; wait until nobody is inside; take the locks; fork; open
 // Of visitor and fork one sees the other (Dekker); the barrier on the fork's side makes the visitor's fence unnecessary.
 // Visits nest: a thread that is inside is never kept waiting.
+//
+// Who visits must not wait for a fork in any other way: not for bins_lock(), which the forking thread has while it waits for
+// visitors; nor start a thread, which takes locks of libc under which others call free() and so stand at the gate. A visit
+// has a rank among the locks, so that debug builds find both.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+
+#include "alloc/os/lock.h"
 
 namespace lull::front {
 
@@ -25,7 +31,9 @@ class Visiting {
     if (depth_++ == 0) enter();
   }
   ~Visiting() {
-    if (--depth_ == 0) leave();
+    if (--depth_ != 0) return;
+    leave();
+    os::forget_rank(os::LockRank::visit);
   }
   Visiting(const Visiting&) = delete;
   Visiting& operator=(const Visiting&) = delete;

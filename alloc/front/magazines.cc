@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "alloc/front/block_arrays.h"
-#include "alloc/os/lock.h"
 #include "alloc/pages/memory_limit.h"
 
 namespace lull::front {
@@ -52,12 +51,11 @@ void lengthen(ThreadBins& t, BinIndex b, std::uint32_t capacity) {
   BinReserve& r = t.reserve[b];
   const std::uint32_t count = r.capacity == 0 ? 0 : count_of(t, b);
   if (capacity > r.room) {
-    os::Locked locked(bins_lock());
     std::uint32_t room;
-    Block** longer = take_block_array_locked(capacity, room);
+    Block** longer = take_block_array(capacity, room);
     if (longer == nullptr) return;
     std::copy_n(r.blocks, count, longer);
-    give_block_array_locked(std::exchange(r.blocks, longer), r.room);
+    give_block_array(std::exchange(r.blocks, longer), r.room);
     r.room = static_cast<std::uint16_t>(room);
   }
   count_capacity(t, b, capacity);

@@ -28,7 +28,7 @@ constexpr std::size_t kMostWaitingBytes = 64 * 1024;
 constexpr std::uint32_t kFewestWaiting = 4;
 
 struct SecureBin {
-  os::Lock lock{os::LockRank::caches};
+  os::Lock lock{os::LockRank::central};
   Span* open[kMostOpen] = {};  // this and below: lock
   void* waiting[kMostWaiting] = {};
   os::RandomNumbers random;
@@ -38,7 +38,7 @@ struct SecureBins {
 };
 
 // All locks here are taken inside visits (fork_gate.h), so that a fork finds them free.
-constinit os::Lock bins_lock{os::LockRank::caches};
+constinit os::Lock bins_lock{os::LockRank::central};
 constinit std::atomic<SecureBins*> secure_bins{nullptr};  // written once, under bins_lock
 
 SecureBins* make_bins() {
@@ -180,7 +180,7 @@ constexpr std::uint32_t kLargeWaiting = 64;
 constexpr std::size_t kMostLargeBytes = std::size_t{256} << 20;  // of address space, without memory
 
 struct LargeQuarantine {
-  os::Lock lock{os::LockRank::caches};
+  os::Lock lock{os::LockRank::central};
   Span* waiting[kLargeWaiting] = {};  // this and below: lock
   os::RandomNumbers random;
   std::size_t bytes = 0;
@@ -227,7 +227,9 @@ void* allocate_secure(BinIndex bin) {
   return block;
 }
 
-void free_secure(void* address) {
+namespace {
+
+void free_in_visit(void* address) {
   const auto word = reinterpret_cast<std::uintptr_t>(address);
   const Visiting visiting(nullptr);
   Span* span = small_span_of(word);
@@ -247,6 +249,12 @@ void free_secure(void* address) {
     pushed_out = std::exchange(s.waiting[s.random.below(waiting_of(bin))], address);
   }
   give_one(pushed_out);
+}
+
+}  // namespace
+
+void free_secure(void* address) {
+  free_in_visit(address);
   after_giving();
 }
 

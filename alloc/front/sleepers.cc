@@ -1,6 +1,7 @@
 #include "alloc/front/sleepers.h"
 
 #include "alloc/base/sanitizers.h"
+#include "alloc/front/central.h"
 #include "alloc/front/fork_gate.h"
 #include "alloc/front/thread_bins.h"
 #include "alloc/os/futex.h"
@@ -133,7 +134,7 @@ namespace {
 
 // The caller's own bins are none of a sleeper.
 bool empty_sleepers_but(const ThreadBins* own, When when) {
-  bool asked = false, more = false;
+  bool asked = false, emptied = false, more = false;
   ThreadBins* const all = first_bins();
   for (ThreadBins* t = all; t != nullptr; t = t->next) {
     if (t == own || t->sleeper.state.load(std::memory_order_relaxed) != Sleep::awake) continue;
@@ -151,8 +152,10 @@ bool empty_sleepers_but(const ThreadBins* own, When when) {
     const Sleeper& s = t->sleeper;
     if (t == own || s.state.load(std::memory_order_relaxed) != Sleep::asleep || s.emptied || s.tries >= kMostTries) continue;
     try_to_empty(memory, *t);
+    emptied |= s.emptied;
     more |= !s.emptied && s.tries < kMostTries;
   }
+  if (emptied) after_giving();
   return more;
 }
 

@@ -69,6 +69,7 @@ std::uintptr_t random_word() {
 
 void release_bins(ThreadBins& t) {
   give_back(t);
+  after_giving();
   os::Locked locked(lock);
   t.used = false;
 }
@@ -164,21 +165,24 @@ bool falls_on_sample(ThreadBins& t, BinIndex b) {
   return false;
 }
 
+// From the bins, if any, filled again if need be, which `took` says, or from the central store.
+void* take_in_visit(ThreadBins* t, BinIndex b, bool& took) {
+  const Visiting visiting(t);
+  if (t != nullptr && (!is_empty(t->bins[b]) || (took = refill(*t, b)))) return pop(t->bins[b]);
+  auto* block = static_cast<Block*>(take_one(b));
+  if (block != nullptr) block->key = 0;
+  return block;
+}
+
 [[gnu::noinline]] void* allocate_small_slow(std::size_t bytes) {
   const BinIndex b = bin_of(bytes);
   ThreadBins* t = own_bins();
   if (sample::is_sampling() && (t != nullptr ? falls_on_sample(*t, b) : sample::falls_on_sample(bytes_of_bin(b))))
     if (void* block = allocate_sampled(bytes, bytes_of_bin(b))) return block;  // without memory it goes unseen
   if (t == nullptr && is_secure()) return allocate_secure(b);
-  const Visiting visiting(t);
-  if (t != nullptr && !is_empty(t->bins[b])) return pop(t->bins[b]);
-  if (t != nullptr && refill(*t, b)) {
-    void* filled = pop(t->bins[b]);
-    if (may_become_sleeper(*t)) note_blocks_taken();
-    return filled;
-  }
-  auto* block = static_cast<Block*>(take_one(b));
-  if (block != nullptr) block->key = 0;
+  bool took = false;
+  void* block = take_in_visit(t, b, took);
+  if (took && may_become_sleeper(*t)) note_blocks_taken();
   return block;
 }
 
@@ -188,9 +192,24 @@ void keep_stranger(ThreadBins& t, Block* block) {
   t.strangers.blocks[t.strangers.count++] = block;
   if (t.strangers.count < kManyStrangers) return;
   t.foreign = kForeignToAll;
-  const Visiting visiting(&t);
-  give_blocks(t.strangers.blocks, std::exchange(t.strangers.count, 0));
+  {
+    const Visiting visiting(&t);
+    give_blocks(t.strangers.blocks, std::exchange(t.strangers.count, 0));
+  }
   after_giving();
+}
+
+// To the bins, if any and there is room or can be made, or to the central store. True: that got some.
+bool put_in_visit(ThreadBins* t, BinIndex b, Block* block) {
+  const Visiting visiting(t);
+  const bool gave = t != nullptr && !has_room(t->bins[b]) && make_room(*t, b);
+  if (t != nullptr && has_room(t->bins[b])) {
+    push(t->bins[b], block);
+    return gave;
+  }
+  block->key = key_of(block);
+  give_blocks(&block, 1);
+  return true;
 }
 
 }  // namespace
@@ -221,16 +240,7 @@ void free_slow(void* address) {
   if (block->key == key_of(block)) report_double_free(address);
   ThreadBins* t = own_bins();
   if (t != nullptr && (entry & t->foreign)) return keep_stranger(*t, block);
-  const Visiting visiting(t);
-  bool gave = t != nullptr && !has_room(t->bins[b]) && make_room(*t, static_cast<BinIndex>(b));
-  if (t != nullptr && has_room(t->bins[b])) {
-    push(t->bins[b], address);
-  } else {
-    block->key = key_of(block);
-    give_blocks(&block, 1);
-    gave = true;
-  }
-  if (gave) after_giving();
+  if (put_in_visit(t, static_cast<BinIndex>(b), block)) after_giving();
 }
 
 void give_back(ThreadBins& t) {
@@ -244,11 +254,13 @@ void give_back(ThreadBins& t) {
     if (Span* held = std::exchange(r.held, nullptr)) release_held_span(static_cast<BinIndex>(b), held);
   }
   give_blocks(t.strangers.blocks, std::exchange(t.strangers.count, 0));
-  after_giving();
 }
 
 void flush_thread_bins() {
-  if (ThreadBins* own = own_bins_or_null()) give_back(*own);
+  ThreadBins* own = own_bins_or_null();
+  if (own == nullptr) return;
+  give_back(*own);
+  after_giving();
 }
 
 std::size_t thread_bins_in_use() {
@@ -296,6 +308,7 @@ void reclaim_bins_after_fork() {
     give_back(*t);
     t->used = false;
   }
+  after_giving();
 }
 
 }  // namespace lull::front

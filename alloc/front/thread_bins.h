@@ -204,9 +204,9 @@ std::size_t thread_bins_in_use();  // threads that have bins
 bool has_bins();                     // the calling thread
 ThreadBins* own_bins_or_null();      // its bins, taken back from the purger
 ThreadBins* first_bins();            // all there are, linked by `next`
-void give_back(ThreadBins& t);       // empties them: the calling thread's, or a sleeper's that the caller has busy
+void give_back(ThreadBins& t);       // empties them: the calling thread's, or a sleeper's that the caller has busy; after_giving() follows
 
-os::Lock& bins_lock();  // of the list of all, and of the arrays
+os::Lock& bins_lock();  // of the list of all; not for who visits
 bool others_visit_locked();  // threads other than the caller that have bins; for fork_gate.cc
 // In a forked child: what the other threads, which are gone, had cached goes back to the central store.
 void reclaim_bins_after_fork();

@@ -25,17 +25,16 @@ void Lock::lock_slow() {
   while (word_.exchange(2, std::memory_order_acquire) != 0) futex_wait(word_, std::uint32_t{2});
 }
 
-void Lock::note_rank() {
 #if LULL_DEBUG_CHECKS
-  LULL_CHECK(held_ranks >> static_cast<unsigned>(rank_) == 0, "lock taken out of rank order");
-  held_ranks |= 1u << static_cast<unsigned>(rank_);
-#endif
+void note_rank(LockRank rank) {
+  check_ranks_below(rank);
+  held_ranks |= 1u << static_cast<unsigned>(rank);
 }
-
-void Lock::forget_rank() {
-#if LULL_DEBUG_CHECKS
-  held_ranks &= ~(1u << static_cast<unsigned>(rank_));
-#endif
+void forget_rank(LockRank rank) { held_ranks &= ~(1u << static_cast<unsigned>(rank)); }
+void check_ranks_below(LockRank rank) {
+  LULL_CHECK(held_ranks >> static_cast<unsigned>(rank) == 0, "lock taken out of rank order");
 }
+void forget_ranks_after_fork() { held_ranks = 0; }
+#endif
 
 }  // namespace lull::os

@@ -1,6 +1,7 @@
 // A three-state futex mutex (Drepper, "Futexes are tricky"): 0 free, 1 held, 2 held and somebody sleeps.
 //
-// Locks have ranks; a thread takes them in rising rank only, checked in debug builds. A mutator takes locks only
+// Locks have ranks; a thread takes them in rising rank only, checked in debug builds. What waits like a lock has a rank, too: a visit
+// to the central store waits while a fork has its gate closed (front/fork_gate.h). A mutator takes locks only
 // inside a runtime section (gc/mutator/runtime_section.h); malloc, which knows of no sections, counts them in locks_taken.
 // So the handshake signal never stops a holder.
 #pragma once
@@ -13,7 +14,19 @@
 
 namespace lull::os {
 
-enum class LockRank : std::uint8_t { driver = 1, registry, roots, kinds, reports, ephemerons, worklist, heaps, heap, caches, guarded, pages, metadata };
+enum class LockRank : std::uint8_t { driver = 1, registry, heap_visit, roots, kinds, reports, ephemerons, worklist, caches, visit, heaps, heap, central, guarded, pages, metadata };
+
+#if LULL_DEBUG_CHECKS
+void note_rank(LockRank rank);          // the calling thread is about to wait for something of this rank; it has nothing of this or above
+void forget_rank(LockRank rank);        // it has it no more
+void check_ranks_below(LockRank rank);  // it has nothing of this rank or above
+void forget_ranks_after_fork();         // in the child, for which no order matters until fork() returns
+#else
+inline void note_rank(LockRank) {}
+inline void forget_rank(LockRank) {}
+inline void check_ranks_below(LockRank) {}
+inline void forget_ranks_after_fork() {}
+#endif
 
 // Locks that the calling thread holds or is about to hold; its signal handlers may look. The collector's leaves such a
 // thread alone: parked, it would keep the lock while the driver, which alone can resume it, waits for it.
@@ -26,7 +39,7 @@ class Lock {
   Lock& operator=(const Lock&) = delete;
 
   void lock() {
-    note_rank();
+    note_rank(rank_);
     count_up();
     std::uint32_t expected = 0;
     // acquire: pairs with the release in unlock()
@@ -39,11 +52,11 @@ class Lock {
       count_down();
       return false;
     }
-    note_rank();
+    note_rank(rank_);
     return true;
   }
   void unlock() {
-    forget_rank();
+    forget_rank(rank_);
     // release: pairs with the acquire in lock()
     if (word_.exchange(0, std::memory_order_release) == 2) futex_wake_one(word_);
     count_down();
@@ -60,8 +73,6 @@ class Lock {
 
  private:
   void lock_slow();
-  void note_rank();
-  void forget_rank();
   // Around the exchange in program order, which is all that a handler on this thread sees.
   static void count_up() {
     locks_taken = locks_taken + 1;

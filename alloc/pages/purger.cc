@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "alloc/os/futex.h"
+#include "alloc/os/lock.h"
 #include "alloc/os/thread.h"
 #include "alloc/pages/huge_pages.h"
 #include "alloc/pages/memory_limit.h"
@@ -62,8 +63,9 @@ void* run(void*) {
   return nullptr;
 }
 
-// free() gets here, which keeps errno.
+// free() gets here, which keeps errno. Not in a visit, nor with a lock of malloc's (front/fork_gate.h).
 void start() {
+  os::check_ranks_below(os::LockRank::caches);
   const int saved = errno;
   if (!os::start_thread(thread, run, nullptr, "lull-purge")) state.store(kNone, std::memory_order_seq_cst);
   errno = saved;

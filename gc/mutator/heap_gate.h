@@ -3,7 +3,7 @@
 // visits, and a fork waits until none is under way and lets none begin. Why single atomic steps are not enough, and how the gate works:
 // alloc/front/fork_gate.h, which is the same for malloc. This one needs no locked instruction: the flag is the thread's own.
 //
-// A visitor holds no lock when it begins, and takes none of those that a fork takes before it closes the gate (gc/cycle/fork.cc).
+// A visitor holds no lock when it begins, and takes none of those that a fork takes before it closes the gate (gc/cycle/fork.cc): it has a rank among the locks, which debug builds check.
 #pragma once
 
 #include "gc/mutator/mutator.h"
@@ -20,6 +20,7 @@ class [[nodiscard]] HeapVisit {
  private:
   void enter();
   void leave();
+  void take_back();
   Mutator& m_;
 };
 

@@ -9,6 +9,10 @@
 #include <unistd.h>
 
 #include "alloc/front/fork_gate.h"
+#include "alloc/front/thread_bins.h"
+#include "alloc/os/lock.h"
+#include "alloc/pages/purger.h"
+#include "lull/malloc.h"
 #include "tests/support/single_step.h"
 
 namespace {
@@ -99,5 +103,45 @@ TEST(ForkGate, AVisitorThatForksDoesNotWaitForItself) {
   EXPECT_EQ(waitpid(program, &status, 0), program);
   EXPECT_EQ(status, 0);
 }
+
+#if LULL_DEBUG_CHECKS
+constexpr char kOutOfOrder[] = "lull: lock taken out of rank order";
+
+// A forking thread has the lock and waits for the visitor.
+TEST(ForkGateDeathTest, AVisitorThatTakesTheLockOfTheBinsStopsTheProcess) {
+  EXPECT_DEATH({
+    const Visiting visit(nullptr);
+    lull::os::Locked locked(lull::front::bins_lock());
+  }, kOutOfOrder);
+}
+
+// The visitor waits at the gate with a lock that the forking thread wants.
+TEST(ForkGateDeathTest, AVisitUnderALockThatAForkTakesLaterStopsTheProcess) {
+  EXPECT_DEATH({
+    lull::os::Lock lock(lull::os::LockRank::pages);
+    lull::os::Locked locked(lock);
+    const Visiting visit(nullptr);
+  }, kOutOfOrder);
+}
+
+// pthread_create waits for locks of libc, under which others call free(), and those wait at the gate.
+TEST(ForkGateDeathTest, AVisitorThatStartsThePurgerStopsTheProcess) {
+  EXPECT_DEATH({
+    lull_free(lull_malloc(std::size_t{64} << 20));
+    lull::pages::forget_purger_after_fork();
+    const Visiting visit(nullptr);
+    lull::pages::nudge_purger();
+  }, kOutOfOrder);
+}
+
+TEST(ForkGate, VisitsAndLocksInOrderAreFine) {
+  lull::os::Lock low(lull::os::LockRank::caches), high(lull::os::LockRank::pages);
+  for (int i = 0; i < 2; ++i) {  // nothing is left behind
+    lull::os::Locked locked(low);
+    const Visiting visit(nullptr), nested(nullptr);
+    lull::os::Locked another(high);
+  }
+}
+#endif
 
 }  // namespace

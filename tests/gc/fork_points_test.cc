@@ -12,6 +12,8 @@
 
 #include "gc/model/delay.h"
 #include "gc/model/options.h"
+#include "gc/mutator/handshake.h"
+#include "gc/mutator/heap_gate.h"
 #include "gc/weak/destructors.h"
 #include "lull/lull.h"
 #include "tests/support/hidden.h"
@@ -191,5 +193,16 @@ TEST_F(ForkPoints, ADestructorThatForksIsWaitedForInTheChild) {
   lull::wait_for_finalizers();
   EXPECT_EQ(destroyed, 1);
 }
+
+#if LULL_DEBUG_CHECKS
+// A forking thread has the lock and waits for the visitor.
+TEST(ForkPointsDeathTest, AVisitorOfTheHeapThatTakesTheMutatorsLockStopsTheProcess) {
+  EXPECT_DEATH({
+    lull::attach_thread();
+    const lull::gc::HeapVisit visit(*lull::gc::self_or_null());
+    lull::os::Locked locked(lull::gc::mutators.lock);
+  }, "lull: lock taken out of rank order");
+}
+#endif
 
 }  // namespace

@@ -26,6 +26,8 @@ enum class Mutant {
   not_blocked,       // the forking thread is not blocked while it waits
   no_registry_lock, no_index_lock, no_pages_lock,  // not held over the fork
   index_lock_first,  // taken before the heap's gate is closed
+  bins_in_visit,     // a visit of malloc takes the lock that a fork has when it waits for visitors
+  registry_in_visit, // likewise of the heap
   gate_last,         // the cycle gate is taken after the other locks of the collector
   no_heap_gate, no_malloc_gate,
   no_barrier,        // the gates empty no store buffers
@@ -277,10 +279,10 @@ class ForkModel {
       case hv_set1:
         flip(set1, "T%d begins to change a set of spans", hv_lock), s = before;
         return flip(set1, "T%d begins to change a set of spans, and makes none", hv_set2);
-      case hv_lock: return take(idx, "T%d takes the index' lock", hv_index1);
+      case hv_lock: return take(is(Mutant::registry_in_visit) ? reg : idx, "T%d takes the index' lock", hv_index1);
       case hv_index1: return flip(index1, "T%d begins to change the index", hv_index2);
       case hv_index2: return flip(index2, "T%d ends to change the index", hv_unlock);
-      case hv_unlock: m[idx] = 0; return done("T%d gives the index' lock up", hv_set2);
+      case hv_unlock: m[is(Mutant::registry_in_visit) ? reg : idx] = 0; return done("T%d gives the index' lock up", hv_set2);
       case hv_set2: m[cached] ^= t; return flip(set2, "T%d ends to change a set of spans", hv_leave);
       case hv_leave: m[heap_visit(t)] = 0; return rest("T%d leaves the heap");
 
@@ -294,10 +296,10 @@ class ForkModel {
       case mv_central1:
         flip(central1, "T%d begins to change the central store", mv_lock), s = before;
         return flip(central1, "T%d begins to change the central store, without pages", mv_central2);
-      case mv_lock: return take(pages, "T%d takes the page heap's lock", mv_heap1);
+      case mv_lock: return take(is(Mutant::bins_in_visit) ? bins : pages, "T%d takes the page heap's lock", mv_heap1);
       case mv_heap1: return flip(heap1, "T%d begins to change the page heap", mv_heap2);
       case mv_heap2: return flip(heap2, "T%d ends to change the page heap", mv_unlock);
-      case mv_unlock: m[pages] = 0; return done("T%d gives the page heap's lock up", mv_central2);
+      case mv_unlock: m[is(Mutant::bins_in_visit) ? bins : pages] = 0; return done("T%d gives the page heap's lock up", mv_central2);
       case mv_central2: return flip(central2, "T%d ends to change the central store", mv_leave);
       case mv_leave: if (flushed) leave_malloc(s, t), rest("T%d leaves malloc"); return;
 

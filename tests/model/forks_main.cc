@@ -20,6 +20,8 @@ static const std::map<std::string, Mutant> kMutants = {
     {"no_index_lock", Mutant::no_index_lock},
     {"no_pages_lock", Mutant::no_pages_lock},
     {"index_lock_first", Mutant::index_lock_first},
+    {"bins_in_visit", Mutant::bins_in_visit},
+    {"registry_in_visit", Mutant::registry_in_visit},
     {"gate_last", Mutant::gate_last},
     {"no_heap_gate", Mutant::no_heap_gate},
     {"no_malloc_gate", Mutant::no_malloc_gate},

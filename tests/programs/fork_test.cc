@@ -203,6 +203,40 @@ TEST(Fork, FromManyThreadsAtOnce) {
   EXPECT_EQ(0, bad);
 }
 
+// Threads whose bins are new take arrays for their magazines, more and longer ones, while others fork.
+int fork_beside_new_bins() {
+  alarm(20);
+  std::atomic<int> bad{0};
+  const int forks = 40;
+  lull::testing::run_together(9, [&](unsigned t) {
+    if (t == 0) {
+      for (int i = 0; i < forks; ++i) {
+        const pid_t child = fork();
+        if (child == 0) _exit(0);
+        int status = 1;
+        waitpid(child, &status, 0);
+        if (status != 0) bad.fetch_add(1);
+      }
+      return;
+    }
+    std::vector<void*> blocks;
+    for (std::size_t size = 16; size <= 8192; size += size / 8 / 16 * 16 + 16)
+      for (unsigned turn = 0; turn < 4; ++turn) {
+        for (unsigned n = 0; n < 100; ++n) blocks.push_back(std::malloc(size));
+        for (void* block : std::exchange(blocks, {})) std::free(block);
+      }
+  });
+  return bad.load();
+}
+TEST(Fork, WhileMagazinesGrow) {
+  for (int round = 0; round < 8; ++round) {
+    const pid_t child = fork();
+    if (child == 0) _exit(fork_beside_new_bins());
+    expect_good_end(child, round);
+    if (HasFatalFailure()) return;
+  }
+}
+
 // The handlers of others may allocate: they run before malloc's own get the locks, and after they were released.
 [[gnu::noinline]] void allocate_some() {
   std::vector<std::unique_ptr<char[]>> held;
