@@ -32,11 +32,15 @@ class Hidden {
   for (auto& byte : dirt) byte = 0;
 }
 
-// Runs `body` on a thread of its own, so that this thread's stack and registers never see what it handles.
+// Runs `body` on a thread of its own, so that this thread's stack and registers never see what it handles; nor does the stack of the next
+// such thread, which the C library lays where this one was.
 template <class Body>
 void elsewhere(Body&& body) {
   blocking_region joining;
-  std::thread([&] { body(); }).join();
+  std::thread([&] {
+    [&]() __attribute__((noinline)) { body(); }();
+    clear_stack_below();
+  }).join();
 }
 
 // Is there an object at the hidden address? Gives this thread's cached spans back, so that their alloc bits are complete;
