@@ -9,7 +9,9 @@
 //
 // The figures are the collector's own (lull::mem_stats), from the moment the graph is complete; each maximum is that of
 // the whole run. control_* is what the machine does to anybody: the same threads, now and then, read 2,000 words with no handshake in sight,
-// which takes about as long as a handshake, and take the time as it does. machine_gap_max_us is for comparison: the longest time between two looks at the clock in a loop that does
+// which takes about as long as a handshake, and take the time as it does; control_cpu_* is the processor time of it. deep_control_cpu_* is that of the thread with the deep
+// stack, which copies 8,000 words, as its handshakes do. An interrupt of the timer is in all of these: on a virtual machine it may take 20 us and more, and
+// every operation has the same chance for each microsecond it takes. machine_gap_max_us is for comparison: the longest time between two looks at the clock in a loop that does
 // nothing else, for a second, with all other threads gone.
 
 #include <algorithm>
@@ -102,30 +104,56 @@ bool is_whole(const Patch& patch) {
   return count(patch.tree.get()) == kTreeNodes && links == kListLength && array;
 }
 
+std::uint64_t now_ns(clockid_t clock) {
+  timespec time{};
+  clock_gettime(clock, &time);
+  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(time.tv_nsec);
+}
+
+void record(lull::histogram& h, std::uint64_t ns) {
+  ++h.buckets[lull::histogram::bucket_of(ns)];
+  ++h.count;
+  h.sum_ns += ns;
+  h.max_ns = std::max(h.max_ns, ns);
+}
+
+struct Times {
+  void merge(const Times& other) {
+    clock.merge(other.clock);
+    cpu.merge(other.cpu);
+  }
+  lull::histogram clock, cpu;
+};
+
 // The control: about the work of a handshake operation, timed like one.
 class Control {
  public:
-  void run() {
-    const std::uint64_t start = now_ns();
-    std::uintptr_t sum = 0;
-    for (const volatile std::uintptr_t& word : words_) sum += word < 4096;
-    asm volatile("" ::"r"(sum));
-    const std::uint64_t ns = now_ns() - start;
-    ++seen_.buckets[lull::histogram::bucket_of(ns)];
-    ++seen_.count;
-    seen_.sum_ns += ns;
-    seen_.max_ns = std::max(seen_.max_ns, ns);
+  void read() {
+    time([&] {
+      std::uintptr_t sum = 0;
+      for (std::size_t i = 0; i < 2000; ++i) sum += static_cast<const volatile std::uintptr_t*>(words_)[i] < 4096;
+      asm volatile("" ::"r"(sum));
+    });
   }
-  const lull::histogram& seen() const { return seen_; }
+  void copy() {
+    time([&] {
+      std::copy(words_, words_ + kWords, copies_);
+      asm volatile("" ::"r"(copies_) : "memory");
+    });
+  }
+  const Times& seen() const { return seen_; }
 
  private:
-  static std::uint64_t now_ns() {
-    timespec time{};
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(time.tv_nsec);
+  template <class Work>
+  void time(Work&& work) {
+    const std::uint64_t start = now_ns(CLOCK_MONOTONIC), cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
+    work();
+    record(seen_.cpu, now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu);
+    record(seen_.clock, now_ns(CLOCK_MONOTONIC) - start);
   }
-  std::uintptr_t words_[2000] = {};
-  lull::histogram seen_;
+  static constexpr std::size_t kWords = 8000;
+  std::uintptr_t words_[kWords] = {}, copies_[kWords] = {};
+  Times seen_;
 };
 
 // One thread's work on its part of the table.
@@ -140,11 +168,11 @@ class Mutator {
       make_tree(5);
       exchange_parts(*any_patch(), *any_patch());
       if (round % 32 == 0) any_patch() = make_patch();
-      if (round % 8 == 1) control_.run();
+      if (round % 8 == 1) control_.read();
     }
   }
 
-  const lull::histogram& control() const { return control_.seen(); }
+  const Times& control() const { return control_.seen(); }
 
  private:
   lull::ptr<Patch>& any_patch() { return table_[first_ + random_() % patches_]; }
@@ -177,14 +205,15 @@ void block(const std::atomic<bool>& stop) {
 }
 
 // Fills about 64 KiB of stack with references, then makes something small five thousand times a second.
-void sit_deep(const std::atomic<bool>& stop, int frames) {
+void sit_deep(const std::atomic<bool>& stop, int frames, Control& control) {
   Tree* volatile references[64];  // 512 bytes
   for (auto& reference : references) reference = make_tree(1);
   if (frames > 0) {
-    sit_deep(stop, frames - 1);
+    sit_deep(stop, frames - 1, control);
   } else {
     while (!stop.load(std::memory_order_relaxed)) {
       make_list(4);
+      control.copy();
       std::this_thread::sleep_for(std::chrono::microseconds(200));
     }
   }
@@ -235,36 +264,55 @@ void add_difference(bench::Report& report, const lull::mem_stats& before, const 
   add_histogram(report, "alloc_slow", since(before.alloc_slow, after.alloc_slow));
 }
 
-lull::histogram work(const Table& table, double seconds, std::size_t threads, bool bystanders) {
+// What the controls saw. Not on the stack, as nothing of this size that nobody has touched yet should be: the first answer would fetch its pages.
+struct Controls {
+  Times usual, deep;
+};
+
+std::unique_ptr<Controls> work(const Table& table, double seconds, std::size_t threads, bool bystanders) {
   std::atomic<bool> stop{false};
   std::vector<std::thread> all;
   std::mutex mutex;
-  lull::histogram control;
+  auto controls = std::make_unique<Controls>();
   for (std::size_t part = 0; part < threads; ++part) {
     all.emplace_back([&, part] {
       const auto mutator = std::make_unique<Mutator>(table, part, threads);  // not on the stack: its histogram is no reference
       mutator->run(stop);
       const std::lock_guard lock(mutex);
-      control.merge(mutator->control());
+      controls->usual.merge(mutator->control());
     });
   }
   if (bystanders) {
     all.emplace_back([&] { spin(stop); });
     all.emplace_back([&] { block(stop); });
-    all.emplace_back([&] { sit_deep(stop, 64 * 1024 / 560); });  // a frame is about 560 bytes
+    all.emplace_back([&] {
+      const auto control = std::make_unique<Control>();
+      sit_deep(stop, 64 * 1024 / 560, *control);  // a frame is about 560 bytes
+      controls->deep = control->seen();
+    });
   }
   lull::blocking_region region;
   std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
   stop.store(true);
   stop.notify_all();
   for (auto& thread : all) thread.join();
-  return control;
+  return controls;
 }
 
 Table make_table(std::size_t mib) {
   Table table = lull::make_array<lull::ptr<Patch>>((mib << 20) / kPatchBytes);
   for (auto& patch : table) patch = make_patch();
   return table;
+}
+
+[[gnu::noinline]] std::unique_ptr<const lull::mem_stats> read_stats() { return std::make_unique<const lull::mem_stats>(lull::read_mem_stats()); }
+
+[[gnu::noinline]] void add_times(bench::Report& report, const lull::mem_stats& before, const lull::mem_stats& after, double seconds, const Controls& controls) {
+  add_difference(report, before, after, seconds);
+  add_histogram(report, "handshake_cpu", since(before.handshake_cpu, after.handshake_cpu));
+  add_histogram(report, "control", controls.usual.clock);
+  add_histogram(report, "control_cpu", controls.usual.cpu);
+  add_histogram(report, "deep_control_cpu", controls.deep.cpu);
 }
 
 }  // namespace
@@ -276,17 +324,15 @@ int main(int argc, char** argv) {
   const bool bystanders = argc <= 4 || std::string_view(argv[4]) == "bystanders";
   bench::Report report("pause", "lull");
   const Table table = make_table(mib);
-  const lull::mem_stats before = lull::read_mem_stats();
-  const lull::histogram control = work(table, seconds, threads, bystanders);
-  const lull::mem_stats after = lull::read_mem_stats();
+  const auto before = read_stats();
+  const auto controls = work(table, seconds, threads, bystanders);
+  const auto after = read_stats();
   const auto broken = std::ranges::count_if(table, [](const auto& patch) { return !is_whole(*patch); });
   report.add("live_mib", mib);
   report.add("threads", threads);
   report.add("bystanders", bystanders ? "yes" : "no");
   report.add("broken_patches", broken);
-  add_difference(report, before, after, seconds);
-  add_histogram(report, "handshake_cpu", since(before.handshake_cpu, after.handshake_cpu));
-  add_histogram(report, "control", control);
+  add_times(report, *before, *after, seconds, *controls);
   report.add("machine_gap_max_us", longest_gap_us(std::min(seconds, 1.0)));
   report.print();
   return broken == 0 ? 0 : 1;

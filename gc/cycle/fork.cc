@@ -16,6 +16,7 @@
 #include "gc/mutator/fibers.h"
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/heap_gate.h"
+#include "gc/mutator/nap.h"
 #include "gc/mutator/pools.h"
 #include "gc/mutator/roots.h"
 #include "gc/mutator/runtime_section.h"
@@ -82,6 +83,7 @@ void after_fork_in_child() {
   forget_other_mutators(m);
   forget_finalizer_after_fork();
   crew.forget_threads_after_fork();
+  forget_sleepers_after_fork();
   forget_watch_thread_after_fork();
   unlock_all();
   if (m == nullptr) return;

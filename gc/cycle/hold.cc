@@ -1,15 +1,12 @@
 // Holds allocations while the heap is past its goal; how long and why: gc/pace/brake.h.
-#include <algorithm>
-
 #include "alloc/os/clock.h"
-#include "alloc/os/futex.h"
 #include "gc/cycle/driver.h"
 #include "gc/cycle/pacing.h"
 #include "gc/mark/assist.h"
 #include "gc/model/options.h"
 #include "gc/model/phase.h"
 #include "gc/mutator/allocation_stats.h"
-#include "gc/mutator/handshake.h"
+#include "gc/mutator/nap.h"
 #include "gc/mutator/runtime_section.h"
 #include "gc/mutator/services.h"
 
@@ -18,8 +15,6 @@ namespace lull::gc {
 constinit HoldCounters holds;
 
 namespace {
-
-constexpr std::uint64_t kNapNs = 200'000;  // longer: work that markers share meanwhile is seen later. Shorter: wakes more
 
 bool has_marking_work(const Mutator& m) {
   return m.block->barrier_on != 0 && mark_state.load(std::memory_order_acquire) == MarkState::marking;
@@ -31,12 +26,9 @@ bool pay_a_quantum(Mutator& m) {
 }
 
 // Until a cycle ends, at most so long.
-void nap(Mutator& m, std::uint32_t relief, std::uint64_t ns) {
+void await_relief(Mutator& m, std::uint32_t relief, std::uint64_t most_ns) {
   const std::uint64_t start = os::monotonic_ns();
-  enter_blocked(m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
-  os::futex_wait_for(pacing.relief(), relief, ns);
-  leave_blocked(m);
-  poll(m);
+  nap(m, pacing.relief(), relief, most_ns);
   holds.napped_ns.fetch_add(os::monotonic_ns() - start, std::memory_order_relaxed);
 }
 
@@ -55,7 +47,7 @@ void hold(Mutator& m, std::size_t more) {
     const std::uint64_t allowed = pacing.hold_ns(heap_counters.live.load(std::memory_order_relaxed) + more);
     const std::uint64_t held = os::monotonic_ns() - start;
     if (held >= allowed || pacing.relief().load(std::memory_order_relaxed) != relief) return note_hold(held);
-    if (!pay_a_quantum(m)) nap(m, relief, std::min(kNapNs, allowed - held));
+    if (!pay_a_quantum(m)) await_relief(m, relief, allowed - held);
   }
 }
 

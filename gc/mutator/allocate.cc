@@ -3,7 +3,6 @@
 
 #include "alloc/base/check.h"
 #include "alloc/os/clock.h"
-#include "alloc/os/futex.h"
 #include "alloc/trace/timeline.h"
 #include "gc/model/colour.h"
 #include "gc/model/kinds.h"
@@ -12,6 +11,7 @@
 #include "gc/mutator/allocation_stats.h"
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/heap_gate.h"
+#include "gc/mutator/nap.h"
 #include "gc/mutator/runtime_section.h"
 #include "gc/mutator/services.h"
 #include "lull/make.h"
@@ -26,16 +26,12 @@ constexpr int kCollectionsBeforeGivingUp = 2;  // the second finds what the firs
 
 std::uint32_t most_objects() { return options.one_at_a_time() ? 1 : ~0u; }
 
-// Lets the markers run. Blocked meanwhile, so that it delays no handshake.
-void nap(Mutator& m) {
+// Lets the markers run.
+void let_markers_run(Mutator& m) {
   constinit static std::atomic<std::uint32_t> never{0};
-  constexpr std::uint64_t kNapNs = 200'000;  // longer hurts latency, shorter lets the heap outgrow its goal
   m.nap_due = false;
   const trace::Span span(trace::What::nap);
-  enter_blocked(m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
-  os::futex_wait_for(never, std::uint32_t{0}, kNapNs);
-  leave_blocked(m);
-  poll(m);
+  nap(m, never, 0, ~std::uint64_t{0});
 }
 
 template <class Change>
@@ -77,7 +73,7 @@ void* allocate_in_cached_span(Mutator& m, FindClass&& find_class) {
 }
 
 void nap_and_stress(Mutator& m) {
-  if (m.nap_due) nap(m);
+  if (m.nap_due) let_markers_run(m);
   if (m.hold_due) hold_allocation(m);
   if (!m.stress_due) return;
   m.stress_due = false;

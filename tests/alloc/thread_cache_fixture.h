@@ -104,10 +104,13 @@ class CacheOwner {
 class ThreadCacheTest : public ::testing::Test {
  protected:
   SpanClass& add_class(std::size_t slot_bytes, bool zero_slots = true) {
+    return add_class_at(static_cast<std::uint32_t>(classes_.size()) + 1, slot_bytes, zero_slots);
+  }
+  SpanClass& add_class_at(std::uint32_t index, std::size_t slot_bytes, bool zero_slots = true) {
     classes_.push_back(std::make_unique<SpanClass>());
     SpanClass& c = *classes_.back();
     c.geometry = pages::geometry_for(slot_bytes);
-    c.index = static_cast<std::uint32_t>(classes_.size());
+    c.index = index;
     c.zero_slots = zero_slots;
     by_index_[c.index] = &c;
     return c;

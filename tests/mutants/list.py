@@ -148,6 +148,11 @@ MUTANTS = [
     # Pacing.
     ('allocations past the goal are not held', 'gc/cycle/driver.cc', 'm.hold_due = pacing.hold_ns(live) != 0', 'm.hold_due = false',
      'hold_test', '*AnAllocationPastTheGoal*'),
+    ('a class\'s count is first touched in an answer', 'alloc/cache/thread_cache.cc', '  *static_cast<volatile std::uint32_t*>(&uncounted_[index]) = uncounted_[index];\n', '',
+     'thread_cache_test', '*TouchesNoFreshPage'),
+    ('an answer has room for frames that are not there', 'gc/mutator/frames.cc', 'return newest == nullptr || trace_some_frames', 'return trace_some_frames',
+     'stack_scan_test', '*NeedsLittleStack'),
+    ('a nap does not get longer where many sleep', 'gc/mutator/nap.h', 'if (sleepers <= processors) return', 'if (processors != 0) return', 'nap_test', 'Nap.*'),
     ('a large object does not wait for a cycle that is due', 'gc/mutator/allocate.cc', 'may_collect) hold_before_large(m, bytes);', 'may_collect) {}',
      'hold_test', '*ALargeObjectWaits*'),
     ('young cycles are blamed for what full ones do not free either', 'gc/pace/generations.cc', 'in_doubt / 100 * kWorthwhilePercent', 'in_doubt / 100',
