@@ -6,8 +6,8 @@
 
 enum { FRAMES_BACK = 256 }; /* words brought back at once: more copy for nothing, fewer underflow more often */
 
-/* Where the lowest frame of the stack returns to. Twice, since the instruction before names the slot of the result: 0. */
-static Instruction underflow_code[2] = {{.op = UNDERFLOW}, {.op = UNDERFLOW}};
+/* Where the lowest frame of the stack returns to: as if the first one had called, which names the slot of the result: 0. */
+static Instruction underflow_code[2 + CALL_WORDS] = {{.op = UNDERFLOW}, [1 + CALL_WORDS] = {.op = UNDERFLOW}};
 Instruction* after_underflow(void) { return &underflow_code[1]; }
 
 static Value make_continuation(Machine* m, Value words, size_t size, Value pc, size_t base) {

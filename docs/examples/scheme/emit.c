@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_OFFSET = 32767 };
-
 static void* grown(Compiler* c, const void* old, size_t bytes, size_t new_bytes) {
   void* p = arena(c, new_bytes);
   if (bytes != 0) memcpy(p, old, bytes);
@@ -35,8 +33,6 @@ static bool fuse(Generator* g, Instruction next) {
     last->c = (uint16_t)(next.c + 1);
   } else if (next.op == JUMP && last->op == CONST) {
     last->op = CONST_JUMP;
-  } else if (next.op == RETURN && last->op == CONS && last->a == next.a) {
-    last->op = RETURN_CONS;
   } else {
     return false;
   }
@@ -74,16 +70,6 @@ int constant_index(Generator* g, Value v) {
     if (g->constants[i] == v) return (int)i;
   return add_constant(g, v);
 }
-/* A mark that no program has, until the first call puts something else there. */
-int entry_index(Generator* g, int arguments) { return add_constant(g, IMMEDIATE(NO_ENTRY + arguments)); }
-int callee_index(Generator* g, Value symbol, int arguments) {
-  for (size_t i = 1; i < g->constant_count; ++i)
-    if (g->constants[i] == IMMEDIATE(NO_ENTRY + arguments) && g->constants[i - 1] == symbol) return (int)i - 1;
-  const int index = add_constant(g, symbol);
-  entry_index(g, arguments);
-  return index;
-}
-
 int known_index(Generator* g, Value symbol, Value procedure) {
   for (size_t i = 1; i < g->constant_count; ++i)
     if (g->constants[i] == procedure && g->constants[i - 1] == symbol) return (int)i - 1;
@@ -100,6 +86,12 @@ void jump_to_here(Generator* g, Patches* patches) {
     if (offset > MOST_OFFSET) syntax_error(g->c, "a procedure is too large", g->lambda->name);
     g->code[patches->at].c = (uint16_t)offset;
   }
+}
+void note_cold(Generator* g, size_t from) {
+  Part* p = arena(g->c, sizeof *p);
+  *p = (Part){from, g->count, g->cold};
+  g->cold = p;
+  set_label(g);
 }
 void add_patch(Generator* g, Patches** list, size_t at) {
   Patches* p = arena(g->c, sizeof *p);
@@ -147,50 +139,4 @@ void note_dead_slots(Generator* g) {
     }
     g->dead[g->dead_count++] = (DeadSlot){(uint32_t)g->count, (uint32_t)g->scope[i]->slot};
   }
-}
-
-/* ---- The end ---- */
-
-/* A constant that goes to where it is tested goes on to where the test leads. */
-static void follow_constants(Generator* g) {
-  for (size_t i = 0; i + 1 < g->count; ++i) {
-    Instruction* at = &g->code[i];
-    if (at->op != CONST && at->op != CONST_JUMP) continue;
-    size_t to = i + (at->op == CONST_JUMP ? at->c : 1);
-    while (g->code[to].op == JUMP) to += g->code[to].c;
-    const Instruction* test = &g->code[to];
-    if ((test->op == IF_TRUE || test->op == IF_FALSE) && test->a == at->a) to += (g->constants[at->b] != FALSE) == (test->op == IF_TRUE) ? test->c : 1;
-    else if (at->op == CONST) continue;
-    if (to - i > MOST_OFFSET) continue;
-    at->op = CONST_JUMP;
-    at->c = (uint16_t)(to - i);
-  }
-}
-
-/* Constants lie behind the last instruction: from numbers to distances. */
-static void place_constants(Generator* g) {
-  for (size_t i = 0; i < g->count; ++i) {
-    const size_t distance = g->count - i - 1;
-    Instruction* at = &g->code[i];
-    if (distance + g->constant_count > UINT16_MAX) syntax_error(g->c, "a procedure is too large", g->lambda->name);
-    switch (at->op) {
-      case CONST: case CONST_JUMP: case RETURN_CONST: case CLOSURE: case GLOBAL_REF: case CALL_GLOBAL: case TAIL_CALL_GLOBAL: case OP_CALL: case TAIL_CALL:
-      case CALL_MOVE: case CALL_CAR: case CALL_CDR: case IF_EQ_CONST: case IF_NOT_EQ_CONST: case IF_STILL: case IF_NOT_STILL:
-      case FIELD: case PRIMITIVE_CALL: case MAKE_RECORD:
-        at->b = (uint16_t)(at->b + distance);
-        break;
-      case GLOBAL_SET: case GLOBAL_DEF: case GLOBAL_ADD:
-        at->a = (uint16_t)(at->a + distance);
-        break;
-      default: break;
-    }
-  }
-}
-
-Code* finish(Generator* g) {
-  follow_constants(g);
-  place_constants(g);
-  const Lambda* l = g->lambda;
-  const CodeParts parts = {g->code, g->count, g->constants, g->constant_count, g->dead, g->dead_count};
-  return make_code(g->c->m, &parts, is_identifier(l->name) ? symbol_of(l->name) : FALSE, l->substitute);
 }

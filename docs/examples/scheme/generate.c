@@ -99,8 +99,8 @@ static void call(Generator* g, Node* n, int to, int free, bool tail) {
     else if (moved < k && waiting[moved] == i) emit(g, MOVE, live, free + CALLEE + i, free + moved, 0), ++moved;
   }
   g->most_live = most;
-  if (by_name) emit(g, tail ? TAIL_CALL_GLOBAL : CALL_GLOBAL, live, tail ? 0 : to, callee_index(g, n->child[0]->value, n->count - 1), n->count - 1);
-  else emit(g, tail ? TAIL_CALL : OP_CALL, live, tail ? 0 : to, entry_index(g, n->count - 1), n->count - 1);
+  if (by_name) emit(g, tail ? TAIL_CALL_GLOBAL : CALL_GLOBAL, live, tail ? 0 : to, constant_index(g, n->child[0]->value), n->count - 1);
+  else emit(g, tail ? TAIL_CALL : OP_CALL, live, tail ? 0 : to, 0, n->count - 1);
   if (!tail) note_dead_slots(g);
 }
 
@@ -261,7 +261,9 @@ static void conditional(Generator* g, Node* n, int to, int free, bool tail) {
   count_references(second, g->lambda, +1, ALL_VARIABLES);
   if (!tail) add_patch(g, &end, emit(g, JUMP, free, 0, 0, 0));
   jump_to_here(g, otherwise);
+  const size_t from = g->count;
   value(g, second, to, free, tail);
+  if (n->child[0]->type == IS_STILL) note_cold(g, from);
   jump_to_here(g, end);
 }
 
@@ -297,7 +299,9 @@ static void effect(Generator* g, Node* n, int free) {
       effect(g, n->child[1], free);
       if (n->child[2]->type != CONSTANT) add_patch(g, &end, emit(g, JUMP, free, 0, 0, 0));
       jump_to_here(g, otherwise);
+      const size_t from = g->count;
       effect(g, n->child[2], free);
+      if (n->child[0]->type == IS_STILL) note_cold(g, from);
       return jump_to_here(g, end);
     }
     case CALL:

@@ -1,11 +1,13 @@
-/* Between generate.c and inline.c, which walk trees, and emit.c, which makes the instructions of one procedure. */
+/* Between generate.c and inline.c, which walk trees, emit.c, which makes the instructions of one procedure, and layout.c, which puts them in order. */
 #ifndef SCHEME_GENERATOR_H
 #define SCHEME_GENERATOR_H
 
 #include "compiler.h"
 #include "instructions.h"
 
-enum { MOST_SLOTS = 250 };
+enum { MOST_SLOTS = 250, MOST_OFFSET = 32767 /* of a jump */ };
+
+typedef struct Part { size_t from, to; struct Part* next; } Part; /* of the instructions */
 
 typedef struct Generator {
   Compiler* c;
@@ -18,6 +20,7 @@ typedef struct Generator {
   size_t constant_count, constant_room;
   DeadSlot* dead;    /* arena */
   size_t dead_count, dead_room;
+  Part* cold;        /* parts that hardly ever run */
   Variable* scope[MOST_SLOTS]; /* variables whose slots hold them */
   int scope_count;
   int frame;         /* slots */
@@ -31,14 +34,11 @@ static inline int larger(int a, int b) { return a > b ? a : b; }
 /* `live`: slots that hold values. The result is the instruction's index. */
 size_t emit(Generator* g, Op op, int live, int a, int b, int c);
 int constant_index(Generator* g, Value v);
-/* Where a call finds what it called last (LAST_ENTRY in steps.h), and the same behind a global's symbol. */
-int entry_index(Generator* g, int arguments);
-int callee_index(Generator* g, Value symbol, int arguments);
 int known_index(Generator* g, Value symbol, Value procedure); /* both, next to each other */
-Code* finish(Generator* g);
 
 static inline size_t set_label(Generator* g) { return g->label = g->count; }
 void jump_to_here(Generator* g, Patches* patches);
+void note_cold(Generator* g, size_t from); /* up to here */
 void add_patch(Generator* g, Patches** list, size_t at);
 void jump_back(Generator* g, size_t label, int live);
 
@@ -49,6 +49,8 @@ void used(Generator* g, const Node* n); /* if it is a variable of this frame: be
 void enter_scope(Generator* g, Variable** variables, int count);
 void leave_scope(Generator* g, int count);
 void note_dead_slots(Generator* g); /* behind a call: of what nobody looks at after it */
+
+Code* finish(Generator* g); /* layout.c */
 
 /* generate.c */
 static inline bool is_own(const Generator* g, const Variable* v) { return v->owner == g->lambda; }

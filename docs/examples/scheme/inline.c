@@ -180,7 +180,9 @@ void branch(Generator* g, Node* n, int free, bool sense, Patches** taken) {
       branch(g, n->child[1], free, sense, taken);
       if (n->child[1]->type != CONSTANT || (n->child[1]->value != FALSE) != sense) add_patch(g, &end, emit(g, JUMP, free, 0, 0, 0));
       jump_to_here(g, otherwise);
+      const size_t from = g->count;
       branch(g, n->child[2], free, sense, taken);
+      if (n->child[0]->type == IS_STILL) note_cold(g, from);
     } else {
       branch(g, n->child[0], free, true, sense ? taken : &end);
       branch(g, n->child[1]->child[2], free, sense, taken);

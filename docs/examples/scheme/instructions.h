@@ -1,7 +1,9 @@
 /* The machine's instructions. Operands a, b, c are slots of the frame unless it says otherwise; k(x) is the
-   constant x words behind the next instruction, +c an offset. */
+   constant x words behind the next instruction, +c where it jumps, counted from itself. */
 #ifndef SCHEME_INSTRUCTIONS_H
 #define SCHEME_INSTRUCTIONS_H
+
+#include <stddef.h>
 
 #define INSTRUCTIONS(X)                                                                                                                 \
   X(ENTER)       /* a parameters, b slots: of a procedure, first */                                                                     \
@@ -21,12 +23,13 @@
   X(CLOSURE)     /* a = procedure of code k(b); c CAPTUREs follow */                                                                    \
   X(CAPTURE)     /* a: 0 slot b, 1 free variable b */                                                                                   \
   X(PATCH)       /* free variable b of procedure a = c */                                                                               \
-  X(OP_CALL)     /* a = (the slot below c slots below `live`, these); k(b): LAST_ENTRY */                                               \
+  X(OP_CALL)     /* a = (slot b-1, the c slots from b on), in a frame that begins at b */                                               \
   X(TAIL_CALL)   /* the same, for good */                                                                                               \
-  X(CALL_GLOBAL) /* a = (value of symbol k(b), the c slots below `live`); k(b+1): LAST_ENTRY */                                         \
+  X(CALL_GLOBAL) /* a = (CALL_SYMBOL's value, the c slots from b on) */                                                                 \
   X(TAIL_CALL_GLOBAL)                                                                                                                   \
-  X(FIELD)       /* a = field of c; k(b): a symbol, whose value was the accessor k(b+1): if it is that no more, a call */                  \
-  X(PRIMITIVE_CALL) X(MAKE_RECORD) /* the same of a primitive and of a constructor, with the c slots below `live` */                    \
+  X(CALL_MOVE) X(CALL_CAR) X(CALL_CDR) /* CALL_GLOBAL with one argument, op c */                                                        \
+  X(FIELD)       /* a = field of c. CALL_SYMBOL's value was the accessor CALL_PROCEDURE: if it is that no more, a call */               \
+  X(PRIMITIVE_CALL) X(MAKE_RECORD) /* the same of a primitive and of a constructor, with the c slots from b on */                       \
   X(LIST)        /* a = list of the c slots below `live`, which it uses */                                                              \
   X(RETURN)      /* a */                                                                                                                \
   X(RETURN_CONST) /* k(b) */                                                                                                            \
@@ -42,13 +45,12 @@
   X(IF_CAR_EQ) X(IF_CAR_NOT_EQ) X(IF_CDR_EQ) X(IF_CDR_NOT_EQ) /* part of a, b, +c */                                                    \
   X(IF_STILL) X(IF_NOT_STILL) /* value of symbol k(b) is k(b+1), +c */                                                                  \
   X(IF_EQ_CONST) X(IF_NOT_EQ_CONST) /* a, k(b), +c */                                                                                   \
-  X(MOVE_MOVE) X(MOVE_CAR) X(MOVE_CDR) X(CAR_MOVE) X(CAR_CAR) X(CAR_CDR) X(CDR_MOVE) X(CDR_CAR) X(CDR_CDR) /* a = op1 b, a+1 = op2 c */ \
-  X(CALL_MOVE) X(CALL_CAR) X(CALL_CDR) /* CALL_GLOBAL with one argument, op c */                                                        \
-  X(CONS) X(ADD) X(SUBTRACT) X(MULTIPLY) X(VECTOR_REF) /* a = b op c */                                                                 \
-  X(QUOTIENT) X(REMAINDER)                                                                                                              \
   X(IF_LESS_SMALL) X(IF_NOT_LESS_SMALL) X(IF_AT_MOST_SMALL) X(IF_NOT_AT_MOST_SMALL)                                                     \
   X(IF_GREATER_SMALL) X(IF_NOT_GREATER_SMALL) X(IF_AT_LEAST_SMALL) X(IF_NOT_AT_LEAST_SMALL)                                             \
   X(IF_SAME_SMALL) X(IF_NOT_SAME_SMALL) /* a, number b, signed, +c */                                                                   \
+  X(MOVE_MOVE) X(MOVE_CAR) X(MOVE_CDR) X(CAR_MOVE) X(CAR_CAR) X(CAR_CDR) X(CDR_MOVE) X(CDR_CAR) X(CDR_CDR) /* a = op1 b, a+1 = op2 c */ \
+  X(CONS) X(ADD) X(SUBTRACT) X(MULTIPLY) X(VECTOR_REF) /* a = b op c */                                                                 \
+  X(QUOTIENT) X(REMAINDER)                                                                                                              \
   X(ADD_SMALL)   /* a = b + c, signed */                                                                                                \
   X(CAR) X(CDR) X(CADR) X(CDDR) X(CAAR) /* a = op b */                                                                                  \
   X(VECTOR_LENGTH)                                                                                                                      \
@@ -62,5 +64,11 @@ typedef enum {
 #undef NAME
       INSTRUCTION_COUNT
 } Op;
+
+/* Words behind an instruction from which the program may come back, and a tail call: at a fixed place, so that the machine knows where a call goes on
+   two loads after it knows where the call is. Until layout.c puts them there, operand b is the number of the symbol among the constants, behind
+   which is the procedure. */
+typedef enum { CALL_PROCEDURE, CALL_SYMBOL, CALL_WORDS } CallWord;
+static inline size_t words_behind(Op op) { return op >= OP_CALL && op <= MAKE_RECORD ? CALL_WORDS : 0; }
 
 #endif

@@ -50,7 +50,7 @@ entering:
   /* base[-1], which is v, is called with `count` arguments; the link is there */
   if (__builtin_expect(!is_procedure(v), 0)) {
     m->top = base + count;
-    if (v == UNBOUND) fail(m, "unbound variable", CONSTANT_OF(I.b)); /* only a call of a global comes here with it */
+    if (v == UNBOUND) fail(m, "unbound variable", WORD(CALL_SYMBOL)); /* only a call of a global comes here with it */
     else fail(m, "not a procedure", v);
     base[-1] = UNSPECIFIED;
     goto raise_in_callee;
@@ -128,35 +128,35 @@ L_CLOSURE: {
 L_CAPTURE: abort();
 L_PATCH: store(&PROC(base[I.a])->free[I.b], base[I.c]); NEXT;
 
-L_CALL_GLOBAL: CALL(SYMBOL(CONSTANT_OF(I.b))->value, I.b + 1);
+L_CALL_GLOBAL: CALL(CALLED_GLOBAL);
   CALL_WITH(L_CALL_CAR, car);
   CALL_WITH(L_CALL_CDR, cdr);
 L_CALL_MOVE: CALL_WITH_ARGUMENT(base[I.c]);
-L_OP_CALL: CALL(base[I.live - I.c - 1], I.b);
+L_OP_CALL: CALL(base[I.b - 1]);
 L_FIELD: {
-  const Value accessor = CONSTANT_OF(I.b + 1);
+  const Value accessor = WORD(CALL_PROCEDURE);
   v = base[I.c];
-  const bool same = SYMBOL(CONSTANT_OF(I.b))->value == accessor;
+  const bool same = CALLED_GLOBAL == accessor;
   if (__builtin_expect(same && is_object(v, OBJECT_RECORD) && OBJECT(v)->slot[0] == PROC(accessor)->free[0], 1)) {
     base[I.a] = OBJECT(v)->slot[integer_of(PROC(accessor)->free[1])];
-    NEXT;
+    NEXT_BEHIND_CALL;
   }
   CALL_ABOVE(&base[I.c], 1);
 }
 L_PRIMITIVE_CALL: {
-  Value* const arguments = base + I.live - I.c;
-  v = CONSTANT_OF(I.b + 1);
-  if (__builtin_expect(SYMBOL(CONSTANT_OF(I.b))->value != v, 0)) CALL_ABOVE(arguments, I.c);
+  Value* const arguments = base + I.b;
+  v = WORD(CALL_PROCEDURE);
+  if (__builtin_expect(CALLED_GLOBAL != v, 0)) CALL_ABOVE(arguments, I.c);
   SLOW(((Primitive)(PROC(v)->free[P_FUNCTION] >> 1))(m, arguments, I.c));
-  NEXT;
+  NEXT_BEHIND_CALL;
 }
 L_MAKE_RECORD: {
-  const Value* const arguments = base + I.live - I.c;
-  v = CONSTANT_OF(I.b + 1);
-  if (__builtin_expect(SYMBOL(CONSTANT_OF(I.b))->value != v, 0)) CALL_ABOVE(arguments, I.c);
+  const Value* const arguments = base + I.b;
+  v = WORD(CALL_PROCEDURE);
+  if (__builtin_expect(CALLED_GLOBAL != v, 0)) CALL_ABOVE(arguments, I.c);
   m->top = base + I.live;
   base[I.a] = make_record(v, arguments);
-  NEXT;
+  NEXT_BEHIND_CALL;
 }
 L_LIST: { /* from the back; what is there of it takes the place of the item before last that went into it */
   const unsigned items = I.c;
@@ -172,16 +172,14 @@ L_LIST: { /* from the back; what is there of it takes the place of the item befo
   base[I.a] = item[0];
   NEXT;
 }
-L_TAIL_CALL_GLOBAL: TAIL_CALL_OF(SYMBOL(CONSTANT_OF(I.b))->value, I.b + 1);
-L_TAIL_CALL: TAIL_CALL_OF(base[I.live - I.c - 1], I.b);
+L_TAIL_CALL_GLOBAL: TAIL_CALL_OF(CALLED_GLOBAL);
+L_TAIL_CALL: TAIL_CALL_OF(base[I.b - 1]);
 L_RETURN:
   v = base[I.a];
   RETURN_TO_LINK(v);
-  NEXT;
 L_RETURN_CONST:
   v = CONSTANT_OF(I.b);
   RETURN_TO_LINK(v);
-  NEXT;
 
 L_JUMP: JUMP;
 L_CONST_JUMP: base[I.a] = CONSTANT_OF(I.b); JUMP;
@@ -244,7 +242,6 @@ L_CONS: {
 L_RETURN_CONS: {
   NEW_PAIR(p, base[I.b], base[I.c]);
   RETURN_TO_LINK((Value)p + TAG_PAIR);
-  NEXT;
 }
   ARITHMETIC(L_ADD, __builtin_add_overflow, (intptr_t)base[I.c], add)
   ARITHMETIC(L_SUBTRACT, __builtin_sub_overflow, (intptr_t)base[I.c], subtract)
@@ -300,28 +297,23 @@ L_PRIMITIVE: {
   v = ((Primitive)(f[P_FUNCTION] >> 1))(m, base, count);
   if (__builtin_expect(m->error != NULL, 0)) goto raise_in_callee;
   RETURN_TO_LINK(v);
-  NEXT;
 }
 
 L_RECORD_GET:
   WANT_RECORD(1);
   RETURN_TO_LINK(OBJECT(base[0])->slot[integer_of(FREE_OF(1))]);
-  NEXT;
 L_RECORD_PUT:
   WANT_RECORD(2);
   store(&OBJECT(base[0])->slot[integer_of(FREE_OF(1))], base[1]);
   RETURN_TO_LINK(UNSPECIFIED);
-  NEXT;
 L_RECORD_TEST:
   if (count != 1) goto wrong_count;
   RETURN_TO_LINK(boolean(is_object(base[0], OBJECT_RECORD) && OBJECT(base[0])->slot[0] == FREE_OF(0)));
-  NEXT;
 L_RECORD_MAKE:
   if (count != (int)VECTOR(FREE_OF(1))->length) goto wrong_count;
   m->top = base + count;
   v = make_record(base[-1], base);
   RETURN_TO_LINK(v);
-  NEXT;
 
 L_APPLY: {
   if (count < 2) goto wrong_count;
@@ -380,8 +372,8 @@ L_UNDERFLOW: /* the value is where a frame at the bottom would have it */
     if (base == NULL) return m->result;
     pc = next;
   }
-  base[pc[-1].a] = m->result;
-  NEXT;
+  base[I.a] = m->result;
+  NEXT_BEHIND_CALL;
 
 wrong_count:
   m->top = base + count;

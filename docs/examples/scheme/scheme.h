@@ -23,7 +23,6 @@ enum { TAG_PAIR = 1, TAG_PROC = 3, TAG_OBJECT = 5, TAG_FLONUM = 7, TAG_SYMBOL = 
 #define UNSPECIFIED IMMEDIATE(3)
 #define END_OF_FILE IMMEDIATE(4)
 #define UNBOUND IMMEDIATE(5)
-enum { NO_ENTRY = 256 }; /* IMMEDIATE(NO_ENTRY + arguments): see callee_index() in generator.h */
 
 static inline unsigned tag_of(Value v) { return (unsigned)(v & 15); }
 static inline bool has_tag(Value v, unsigned tag) { return (((unsigned)v - tag) & 15) == 0; }

@@ -53,10 +53,13 @@ _Static_assert(ENTER == 0 && offsetof(Instruction, a) == 2 && __BYTE_ORDER__ == 
     pc = (Instruction*)base[-3];              \
     base = (Value*)((char*)base - base[-2]);  \
     base[I.a] = result_;                      \
+    NEXT_BEHIND_CALL;                         \
   } while (0)
 #define FREE_OF(n) (PROC(base[-1])->free[n])
 typedef Value __attribute__((__may_alias__)) Constant; /* among the words behind the instructions, n words from here */
 #define CONSTANT_OF(n) (((const Constant*)pc)[n])
+#define WORD(n) (((const Constant*)pc)[n]) /* behind an instruction that may call: CallWord */
+#define CALLED_GLOBAL (SYMBOL(WORD(CALL_SYMBOL))->value)
 #define BOX_OF(v) (OBJECT(v)->slot[0])
 #define BOTH_FIXNUMS(x, y) ((((x) | (y)) & 1) == 0)
 
@@ -68,12 +71,18 @@ typedef Value __attribute__((__may_alias__)) Constant; /* among the words behind
     goto* labels[I.op];  \
   } while (0)
 
+#define NEXT_BEHIND_CALL   \
+  do {                     \
+    pc += 1 + CALL_WORDS;  \
+    goto* labels[I.op];    \
+  } while (0)
+
 #define POLL_WANTED (__atomic_load_n(&lull_this_thread_.poll_requested, __ATOMIC_RELAXED) != 0) /* lull_poll() orders it */
 /* The next address is what everything waits for: an offset counts from the instruction itself, so that adding it is all there is to do. */
-#define JUMP              \
-  do {                    \
-    pc += (int16_t)I.c;   \
-    goto* labels[I.op];   \
+#define JUMP             \
+  do {                   \
+    pc += (int16_t)I.c;  \
+    goto* labels[I.op];  \
   } while (0)
 #define JUMP_IF(condition)  \
   do {                      \
@@ -107,90 +116,90 @@ typedef Value __attribute__((__may_alias__)) Constant; /* among the words behind
   } while (0)
 /* Where the last call here went, if it was to byte code that takes so many arguments. It says where to go on before the procedure says so, and the
    procedure is compared later: what computes next does not wait for its loads. One word, so threads may share it; not traced: what it is
-   compared with is alive, but may lie where another code was, so the parameters are compared too. `n`: where among the constants. */
-#define LAST_ENTRY(n) ((Instruction*)__atomic_load_n((Constant*)pc + (n), __ATOMIC_RELAXED))
+   compared with is alive, but may lie where another code was, so the parameters are compared too. */
+#define LAST_ENTRY ((Instruction*)__atomic_load_n((const Constant*)pc + CALL_PROCEDURE, __ATOMIC_RELAXED))
 #define IS_ENTRY_OF(v, last, arguments)                                                                   \
   (__builtin_expect(is_procedure(v), 1) && __builtin_expect(PROC(v)->code->instructions == (last), 1) &&  \
    __builtin_expect(enters_with(last, arguments), 1))
-#define NOTE_ENTRY(n, v, arguments)                                                               \
-  do {                                                                                            \
-    if (is_procedure(v) && enters_with(PROC(v)->code->instructions, (arguments)))                 \
-      __atomic_store_n((Constant*)pc + (n), raw(PROC(v)->code->instructions), __ATOMIC_RELAXED);  \
+#define NOTE_ENTRY(v, arguments)                                                                             \
+  do {                                                                                                       \
+    if (is_procedure(v) && enters_with(PROC(v)->code->instructions, (arguments)))                            \
+      __atomic_store_n((Constant*)pc + CALL_PROCEDURE, raw(PROC(v)->code->instructions), __ATOMIC_RELAXED);  \
   } while (0)
 /* A call with what lies on top of the frame. The procedure gets its slot only now: what computes the arguments reaches no safepoint. */
-#define CALL(procedure, n)                          \
-  do {                                              \
-    Instruction* const last_ = LAST_ENTRY(n);       \
-    v = (procedure);                                \
-    count = I.c;                                    \
-    if (IS_ENTRY_OF(v, last_, count)) {             \
-      LEAVE_FRAME((size_t)I.live - (size_t)count);  \
-      base[-1] = v;                                 \
-      ENTER_AT(last_);                              \
-    }                                               \
-    NOTE_ENTRY(n, v, count);                        \
-    LEAVE_FRAME((size_t)I.live - (size_t)count);    \
-    base[-1] = v;                                   \
-    goto entering;                                  \
+#define CALL(procedure)                     \
+  do {                                      \
+    Instruction* const last_ = LAST_ENTRY;  \
+    v = (procedure);                        \
+    count = I.c;                            \
+    if (IS_ENTRY_OF(v, last_, count)) {     \
+      LEAVE_FRAME((size_t)I.b);             \
+      base[-1] = v;                         \
+      ENTER_AT(last_);                      \
+    }                                       \
+    NOTE_ENTRY(v, count);                   \
+    LEAVE_FRAME((size_t)I.b);               \
+    base[-1] = v;                           \
+    goto entering;                          \
   } while (0)
 /* Arguments to the bottom of the frame; without a loop as a rule: words behind them do no harm. */
-#define MOVE_DOWN(from, number)                                                   \
-  do {                                                                            \
-    const Value *from_ = (from), x0_ = from_[0], x1_ = from_[1], x2_ = from_[2];  \
-    base[0] = x0_, base[1] = x1_, base[2] = x2_;                                  \
-    for (int n = 3; n < (number); ++n) base[n] = from_[n];                        \
+#define MOVE_DOWN(first, number)                                             \
+  do {                                                                       \
+    const Value *const x_ = (first), x0_ = x_[0], x1_ = x_[1], x2_ = x_[2];  \
+    base[0] = x0_, base[1] = x1_, base[2] = x2_;                             \
+    for (int n = 3; n < (number); ++n) base[n] = x_[n];                      \
   } while (0)
-#define TAIL_CALL_OF(procedure, n)             \
-  do {                                         \
-    Instruction* const last_ = LAST_ENTRY(n);  \
-    v = (procedure);                           \
-    count = I.c;                               \
-    const Value* const top_ = base + I.live;   \
-    if (IS_ENTRY_OF(v, last_, count)) {        \
-      base[-1] = v;                            \
-      MOVE_DOWN(top_ - count, count);          \
-      ENTER_AT(last_);                         \
-    }                                          \
-    NOTE_ENTRY(n, v, count);                   \
-    base[-1] = v;                              \
-    MOVE_DOWN(top_ - count, count);            \
-    goto entering;                             \
+#define TAIL_CALL_OF(procedure)             \
+  do {                                      \
+    Instruction* const last_ = LAST_ENTRY;  \
+    v = (procedure);                        \
+    count = I.c;                            \
+    const Value* const from_ = base + I.b;  \
+    if (IS_ENTRY_OF(v, last_, count)) {     \
+      base[-1] = v;                         \
+      MOVE_DOWN(from_, count);              \
+      ENTER_AT(last_);                      \
+    }                                       \
+    NOTE_ENTRY(v, count);                   \
+    base[-1] = v;                           \
+    MOVE_DOWN(from_, count);                \
+    goto entering;                          \
   } while (0)
 /* A call with one argument, which may be what a field of a record is asked of: no frame then. */
 #define CALL_WITH_ARGUMENT(argument)                                                                         \
   do {                                                                                                       \
     const Value x_ = (argument);                                                                             \
-    Instruction* const last_ = LAST_ENTRY(I.b + 1);                                                          \
-    v = SYMBOL(CONSTANT_OF(I.b))->value;                                                                     \
-    Value* const callee = base + I.live - 1;                                                                 \
+    Instruction* const last_ = LAST_ENTRY;                                                                   \
+    v = CALLED_GLOBAL;                                                                                       \
+    Value* const callee = base + I.b;                                                                        \
     count = 1;                                                                                               \
     if (IS_ENTRY_OF(v, last_, 1)) {                                                                          \
       callee[-1] = v;                                                                                        \
       callee[0] = x_;                                                                                        \
-      LEAVE_FRAME((size_t)I.live - 1);                                                                       \
+      LEAVE_FRAME((size_t)I.b);                                                                              \
       ENTER_AT(last_);                                                                                       \
     }                                                                                                        \
     if (is_procedure(v) && PROC(v)->code->instructions->op == RECORD_GET && is_object(x_, OBJECT_RECORD) &&  \
         OBJECT(x_)->slot[0] == PROC(v)->free[0]) {                                                           \
       base[I.a] = OBJECT(x_)->slot[integer_of(PROC(v)->free[1])];                                            \
-      NEXT;                                                                                                  \
+      NEXT_BEHIND_CALL;                                                                                      \
     }                                                                                                        \
-    NOTE_ENTRY(I.b + 1, v, 1);                                                                               \
+    NOTE_ENTRY(v, 1);                                                                                        \
     callee[-1] = v;                                                                                          \
     callee[0] = x_;                                                                                          \
-    LEAVE_FRAME((size_t)I.live - 1);                                                                         \
+    LEAVE_FRAME((size_t)I.b);                                                                                \
     goto entering;                                                                                           \
   } while (0)
 /* A call of the global k(b) after all, in a frame above all that is live. */
-#define CALL_ABOVE(arguments, number)             \
-  do {                                            \
-    const Value* const from_ = (arguments);       \
-    count = (number);                             \
-    v = SYMBOL(CONSTANT_OF(I.b))->value;          \
-    LEAVE_FRAME((size_t)I.live + FRAME_HEAD);     \
-    for (int n = 0; n < count; ++n) base[n] = from_[n]; \
-    base[-1] = v;                                 \
-    goto entering;                                \
+#define CALL_ABOVE(arguments, number)                    \
+  do {                                                   \
+    const Value* const from_ = (arguments);              \
+    count = (number);                                    \
+    v = CALLED_GLOBAL;                                   \
+    LEAVE_FRAME((size_t)I.live + FRAME_HEAD);            \
+    for (int n = 0; n < count; ++n) base[n] = from_[n];  \
+    base[-1] = v;                                        \
+    goto entering;                                       \
   } while (0)
 /* What is passed on is a part of a pair. */
 #define CALL_WITH(label, step)                                                                       \
