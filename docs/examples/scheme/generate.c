@@ -250,10 +250,14 @@ static bool goes_round(const Generator* g, const Node* n, bool tail) {
   }
 }
 
-/* The arm that goes on with a loop comes first: it runs oftener, and a jump makes what follows wait for the next instruction's address. */
+static bool is_name(const Node* n) { return n->type == CONSTANT || n->type == LOCAL || n->type == GLOBAL; }
+
+/* The arm that runs oftener comes first, since a jump makes what follows wait for the next instruction's address: that goes on with a loop, or, where a
+   value is returned, that does more than name it. */
 static void conditional(Generator* g, Node* n, int to, int free, bool tail) {
   Patches *otherwise = NULL, *end = NULL;
-  const bool swapped = goes_round(g, n->child[2], tail) && !goes_round(g, n->child[1], tail);
+  const bool goes_on = goes_round(g, n->child[1], tail), otherwise_goes_on = goes_round(g, n->child[2], tail);
+  const bool swapped = goes_on != otherwise_goes_on ? otherwise_goes_on : tail && is_name(n->child[1]) && !is_name(n->child[2]);
   Node *const first = n->child[swapped ? 2 : 1], *const second = n->child[swapped ? 1 : 2];
   branch(g, n->child[0], free, swapped, &otherwise);
   count_references(second, g->lambda, -1, ALL_VARIABLES); /* nobody gets there from here */
