@@ -191,7 +191,9 @@ void answer_self(Mutator& m, const Stopped& at) {
     if (op == HandshakeOp::park) {
       park(m, at);
     } else {
+      m.answering.store(true, std::memory_order_relaxed);
       perform(m, op, at);
+      m.answering.store(false, std::memory_order_relaxed);  // before the answer: it says nothing about the next request
       note_answer(m);
     }
     handshake_stats.pause_cpu.record(os::thread_cpu_ns() - cpu);
@@ -238,10 +240,16 @@ void help_blocked(HandshakeOp op) {
     if (m->pending.load(std::memory_order_acquire) != HandshakeOp::none) answer_for(*m, op);
 }
 
+// One that answers is left alone: where an interrupt has made its answer long, a signal made it longer by 20 to 40 us. It may have lost its
+// processor meanwhile, which no signal gives back. relaxed: what is seen late costs a signal, sent or not sent, and the next look is near.
+void signal_unless_answering(Mutator& m) {
+  if (!m.answering.load(std::memory_order_relaxed)) signal_thread(m);
+}
+
 void signal_stragglers(bool all) {  // or those that refused
   for (Mutator* m = mutators.first; m != nullptr; m = m->next)
     if (m->pending.load(std::memory_order_acquire) != HandshakeOp::none && (m->refused_signal.exchange(false, std::memory_order_relaxed) || all))
-      signal_thread(*m);
+      signal_unless_answering(*m);
 }
 
 void request_and_wait_locked(HandshakeOp op) {

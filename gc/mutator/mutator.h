@@ -61,6 +61,7 @@ struct Mutator {
   std::atomic<HandshakeOp> pending{HandshakeOp::none};   // set by the collector; cleared by who performed it
   volatile std::sig_atomic_t runtime_depth = 0;
   volatile std::sig_atomic_t blocked_depth = 0;
+  std::atomic<bool> answering{false};       // it performs what it was asked for: a signal would only interrupt that
   std::atomic<bool> refused_signal{false};  // it came while the thread held a lock of malloc's: the driver sends another
 
   // Where the thread stopped, valid in blocked and claimed.

@@ -18,6 +18,7 @@
 #include "alloc/os/lock.h"
 #include "gc/model/options.h"
 #include "gc/mutator/handshake.h"
+#include "lull/lull_c.h"
 #include "tests/support/collecting.h"
 #include "tests/support/hidden.h"
 #include "tests/support/node.h"
@@ -521,6 +522,49 @@ TEST_F(Thread, KeepsItsSystemCallsWhenInterrupted) {
   join(thread);
   close(ends[0]);
   close(ends[1]);
+}
+
+struct sigaction handshake_action;
+std::atomic<int> interruptions{0};
+volatile std::sig_atomic_t answers = 0, is_answering = 0;
+
+void count_interruption(int signal, siginfo_t* info, void* context) {
+  if (is_answering != 0) ++interruptions;
+  handshake_action.sa_sigaction(signal, info, context);
+}
+
+// Part of an answer, which it makes fifty times as long as the driver waits before it sends signals.
+void trace_slowly(const lull_frame*, lull_tracer*) {
+  using Clock = std::chrono::steady_clock;
+  answers = answers + 1;
+  is_answering = 1;
+  for (const Clock::time_point end = Clock::now() + std::chrono::milliseconds(5); Clock::now() < end && interruptions == 0;) {
+  }
+  is_answering = 0;
+}
+
+// An answer that an interrupt of the machine had made long got a signal on top, which made it 20 to 40 us longer.
+TEST_F(Thread, GetsNoSignalWhileItAnswers) {
+  if (kThreadSanitizer) GTEST_SKIP() << "no signals";
+  make<Node>();
+  struct sigaction counting {};
+  ASSERT_EQ(sigaction(SIGURG, nullptr, &handshake_action), 0);
+  counting = handshake_action;
+  counting.sa_sigaction = count_interruption;
+  ASSERT_EQ(sigaction(SIGURG, &counting, nullptr), 0);
+  std::atomic<bool> done{false};
+  std::thread collector([&] {
+    for (int i = 0; i < 4; ++i) lull::collect();
+    done = true;
+  });
+  lull_frame frame = {nullptr, trace_slowly, 0, nullptr};
+  lull_push_frame(&frame);
+  while (!done) lull::safepoint();
+  lull_pop_frame(&frame);
+  join(collector);
+  ASSERT_EQ(sigaction(SIGURG, &handshake_action, nullptr), 0);
+  EXPECT_GE(answers, 4);
+  EXPECT_EQ(interruptions, 0);
 }
 
 // Programs often block all signals in their workers, so that one thread handles them.

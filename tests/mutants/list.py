@@ -150,6 +150,8 @@ MUTANTS = [
      'hold_test', '*AnAllocationPastTheGoal*'),
     ('a class\'s count is first touched in an answer', 'alloc/cache/thread_cache.cc', '  *static_cast<volatile std::uint32_t*>(&uncounted_[index]) = uncounted_[index];\n', '',
      'thread_cache_test', '*TouchesNoFreshPage'),
+    ('a thread is interrupted while it answers', 'gc/mutator/handshake.cc', 'if (!m.answering.load(std::memory_order_relaxed)) signal_thread', 'signal_thread',
+     'threads_test', '*GetsNoSignalWhileItAnswers'),
     ('an answer has room for frames that are not there', 'gc/mutator/frames.cc', 'return newest == nullptr || trace_some_frames', 'return trace_some_frames',
      'stack_scan_test', '*NeedsLittleStack'),
     ('a nap does not get longer where many sleep', 'gc/mutator/nap.h', 'if (sleepers <= processors) return', 'if (processors != 0) return', 'nap_test', 'Nap.*'),
