@@ -11,6 +11,7 @@
 #include "alloc/os/meta_arena.h"
 #include "alloc/os/process_barrier.h"
 #include "alloc/os/random.h"
+#include "alloc/os/stream_list.h"
 #include "alloc/os/thread.h"
 #include "alloc/pages/page_heap.h"
 #include "alloc/pages/purger.h"
@@ -34,6 +35,7 @@ os::Lock* const kLocks[] = {&bins_lock(), &sample::guard_lock_for_fork(), &pages
                             &os::meta_lock_for_fork(), &pages::reserve_lock_for_fork()};
 
 void before_fork() {
+  os::lock_stream_list();
   kLocks[0]->lock_across_fork();
   Visiting::close_gate();
   lock_heaps_across_fork();  // who holds one neither visits nor takes bins
@@ -41,7 +43,7 @@ void before_fork() {
     if (lock != kLocks[0]) lock->lock_across_fork();
 }
 
-void after_fork() {
+void open_again() {
   for (os::Lock* lock : kLocks)
     if (lock != kLocks[0]) lock->unlock_across_fork();
   unlock_heaps_across_fork();
@@ -49,9 +51,15 @@ void after_fork() {
   kLocks[0]->unlock_across_fork();
 }
 
+void after_fork_in_parent() {
+  open_again();
+  os::unlock_stream_list();
+}
+
 void after_fork_in_child() {
   os::forget_ranks_after_fork();
-  after_fork();
+  open_again();
+  os::reset_stream_list_lock();
   Visiting::forget_other_visitors();
   pages::forget_purger_after_fork();
   pages::page_heap.refuse_huge_after_fork();
@@ -121,7 +129,7 @@ void Visiting::forget_other_visitors() { without_bins.store(counted_ ? 1 : 0, st
 
 void install_fork_handlers() {
   if (installed.load(std::memory_order_relaxed) || installed.exchange(true, std::memory_order_relaxed)) return;
-  LULL_CHECK(pthread_atfork(before_fork, after_fork, after_fork_in_child) == 0, "cannot install the fork handlers");
+  LULL_CHECK(pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0, "cannot install the fork handlers");
 }
 
 }  // namespace lull::front

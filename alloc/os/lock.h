@@ -65,6 +65,10 @@ class Lock {
   void lock_across_fork() {
     while (word_.exchange(2, std::memory_order_acquire) != 0) futex_wait(word_, std::uint32_t{2});
   }
+  bool try_lock_across_fork() {
+    std::uint32_t expected = 0;
+    return word_.compare_exchange_strong(expected, 2, std::memory_order_acquire, std::memory_order_relaxed);
+  }
   void unlock_across_fork() {
     word_.store(0, std::memory_order_release);
     futex_wake_all(word_);

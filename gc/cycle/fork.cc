@@ -4,6 +4,7 @@
 
 #include "alloc/base/check.h"
 #include "alloc/front/fork_gate.h"
+#include "alloc/os/stream_list.h"
 #include "alloc/trace/timeline.h"
 #include "gc/cycle/crew.h"
 #include "gc/cycle/cycle_events.h"
@@ -27,8 +28,8 @@ namespace lull::gc {
 namespace {
 
 // In rank order. Those of alloc/, which are higher, have handlers of their own. tests/check_fork_locks.py: all, or a reason why not.
-os::Lock* const kFirstLocks[] = {&cycle_gate(), &mutators.lock};
-// Taken when nobody visits the heap any more: visitors make spans, which are indexed under a lock.
+// The cycle gate and the mutators' lock come first; these when nobody visits the heap any more: visitors make spans, which are indexed under a
+// lock.
 os::Lock* const kLocks[] = {&root_lock_for_fork(),
                             &fiber_lock_for_fork(),
                             &pool_lock_for_fork(),
@@ -44,11 +45,27 @@ os::Lock* const kLocks[] = {&root_lock_for_fork(),
                             &event_lock_for_fork(),
                             &grey_pool.lock_for_fork()};
 
-// The heap's gate before the first locks: whoever forks next closes it when he has those.
+// The heap's gate before the first two: whoever forks next closes it when he has those.
 void unlock_all() {
   for (os::Lock* lock : kLocks) lock->unlock_across_fork();
   open_heap_gate();
-  for (os::Lock* lock : kFirstLocks) lock->unlock_across_fork();
+  mutators.lock.unlock_across_fork();
+  cycle_gate().unlock_across_fork();
+}
+
+// The list of streams is locked before threads that have a stream are kept from allocating, by the heap's gate or because no cycle may begin;
+// and nobody waits for a cycle with it, whose listeners may open files.
+void lock_streams_and_cycles() {
+  constexpr int kPatience = 100;  // tries before it waits for the list while no cycle begins: allocations may be held up, but not for ever
+  for (int i = 0; i < kPatience; ++i) {
+    os::lock_stream_list();
+    if (cycle_gate().try_lock_across_fork()) return;
+    os::unlock_stream_list();
+    cycle_gate().lock_across_fork();
+    cycle_gate().unlock_across_fork();
+  }
+  cycle_gate().lock_across_fork();
+  os::lock_stream_list();
 }
 
 // Blocked first: the cycle that is waited for may be waiting for this thread's answer.
@@ -56,13 +73,15 @@ void before_fork() {
   constexpr std::uintptr_t kReturnAddressAndFramePointer = 2 * sizeof(void*);
   if (Mutator* m = self_or_null())
     enter_blocked(*m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) + kReturnAddressAndFramePointer);
-  for (os::Lock* lock : kFirstLocks) lock->lock_across_fork();
+  lock_streams_and_cycles();
+  mutators.lock.lock_across_fork();
   close_heap_gate_locked();
   for (os::Lock* lock : kLocks) lock->lock_across_fork();
 }
 
 void after_fork_in_parent() {
   unlock_all();
+  os::unlock_stream_list();
   if (Mutator* m = self_or_null()) {
     leave_blocked(*m);
     poll(*m);
@@ -76,6 +95,7 @@ void forget_other_mutators(Mutator* self) {
   if (self != nullptr) self->next = self->previous = nullptr;
 }
 
+// Malloc's handler has come first and freed the lock of the streams' list.
 void after_fork_in_child() {
   Mutator* m = self_or_null();
   const std::uint32_t attached = mutators.count_now();
