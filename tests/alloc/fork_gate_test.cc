@@ -1,8 +1,10 @@
 // The gate of forks, one instruction at a time.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <csignal>
+#include <cstdio>
 #include <pthread.h>
 #include <sys/wait.h>
 #include <thread>
@@ -111,6 +113,43 @@ TEST(ForkGate, AVisitorThatForksDoesNotWaitForItself) {
     }
     _exit(status == 0 ? child_forks_again() : 1);
   }
+  int status = 1;
+  EXPECT_EQ(waitpid(program, &status, 0), program);
+  EXPECT_EQ(status, 0);
+}
+
+// tests/programs/fork_test.cc has the same with malloc itself.
+int fork_beside_streams() {
+  alarm(20);  // hanging is the defect
+  std::FILE* stream = std::fopen("/dev/null", "w");
+  std::atomic<bool> done{false};
+  std::thread reader([&] {
+    while (!done) {
+      flockfile(stream);
+      std::array<void*, 200> blocks;
+      for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i] = lull_malloc(i * 100);
+      for (void* block : blocks) lull_free(block);
+      funlockfile(stream);
+    }
+  });
+  std::thread flusher([&] {
+    while (!done) std::fflush(nullptr), std::this_thread::yield();
+  });
+  int bad = 0;
+  for (int i = 0; i < 20; ++i) bad += child_forks_again() != 0;
+  done = true;
+  reader.join();
+  flusher.join();
+  std::fclose(stream);
+  return bad;
+}
+
+TEST(ForkGate, ComesAfterTheLockOfTheStreamsList) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "TSan does not support threads after a fork of a threaded process";
+#endif
+  const pid_t program = fork();
+  if (program == 0) _exit(fork_beside_streams());
   int status = 1;
   EXPECT_EQ(waitpid(program, &status, 0), program);
   EXPECT_EQ(status, 0);

@@ -415,7 +415,7 @@ MUTANTS = [
     ('a visit has no rank', 'alloc/front/fork_gate.cc', '  os::note_rank(os::LockRank::visit);\n', '', 'fork_gate_test', 'ForkGateDeathTest.*'),
     ('a visit of the heap has no rank', 'gc/mutator/heap_gate.cc', '  os::note_rank(os::LockRank::heap_visit);\n', '', 'fork_points_test', 'ForkPointsDeathTest.*'),
     ('the purger is started inside a visit', 'alloc/pages/purger.cc', '  os::check_ranks_below(os::LockRank::caches);\n', '', 'fork_gate_test', 'ForkGateDeathTest.*'),
-    ('a fork has no lock of the streams when it closes the gate', 'alloc/front/fork_gate.cc', '  os::lock_stream_list();\n', '', 'fork_linked', 'Fork.WhileStreams*'),
+    ('a fork has no lock of the streams when it closes the gate', 'alloc/front/fork_gate.cc', '  os::lock_stream_list();\n', '', 'fork_gate_test', 'ForkGate.ComesAfter*'),
     ('a fork has no lock of the streams when it closes the gate of the heap', 'gc/cycle/fork.cc', 'void lock_streams_and_cycles() {\n', 'void lock_streams_and_cycles() {\n  if (void* none = nullptr; none == nullptr) {\n    cycle_gate().lock_across_fork();\n    close_heap_gate_locked();\n    os::lock_stream_list();\n    return;\n  }\n', 'fork_test', 'ForkTest.WhileStreams*'),
     ('a fork does not wait for visitors of the heap', 'gc/cycle/fork.cc', '  close_heap_gate_locked();\n', '', 'fork_points_test', 'ForkPoints.AForkWaits*'),
     ('a child waits for destructors of threads that are gone', 'gc/weak/destructors.cc',
