@@ -20,7 +20,7 @@ static_assert(kPagesOfSpan <= 32, "a word has a bit for every system page of a s
 class TakenBlocks {
  public:
   explicit TakenBlocks(Span& span) : span_(span) {
-    const Reserved reserved = reserve(span, span.slots);
+    const Reserved reserved = reserve(span, kMostWords * 64);  // all: until some are taken `slots` may be about to become another span's
     taken_ = reserved.count;
     held_ = (reserved.before & kHeld) != 0;
     collect_blocks(span, taken_, [&](std::uint32_t word, std::uint64_t bits) { free_[word] |= bits; });
