@@ -1,6 +1,6 @@
 /* Between the compiler's passes: syntax.c (data to trees, macros expanded; with rules.c, syntax-rules, and derived.c), loops.c (loops),
-   substitute.c (calls of small procedures), loops.c (captured variables), generate.c (trees to instructions). Trees and scopes live in an arena of
-   malloc memory until compile() returns; the data in them are kept (keep_from), so that no pass has to root anything. */
+   substitute.c (calls of small procedures), loops.c (captured variables), generate.c (trees to instructions), layout.c (their order). Trees and
+   scopes live in an arena of malloc memory until compile() returns; the data in them are kept (keep_from), so that no pass has to root anything. */
 #ifndef SCHEME_COMPILER_H
 #define SCHEME_COMPILER_H
 

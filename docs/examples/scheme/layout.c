@@ -15,6 +15,10 @@ static bool goes_on(const Instruction* i) { /* with the next one, at least somet
   }
 }
 static size_t target_of(const Generator* g, size_t i) { return i + (size_t)(ptrdiff_t)(int16_t)g->code[i].c; }
+static size_t end_of(const Generator* g, size_t i) { /* of the jumps from there on */
+  while (g->code[i].op == JUMP) i = target_of(g, i);
+  return i;
+}
 static bool is_near(ptrdiff_t offset) { return offset <= MOST_OFFSET && offset >= -MOST_OFFSET; }
 static void aim(Generator* g, size_t i, size_t target) {
   const ptrdiff_t offset = (ptrdiff_t)(target - i);
@@ -26,8 +30,7 @@ static void aim(Generator* g, size_t i, size_t target) {
 /* A constant that goes to where it is tested goes on to where the test leads. */
 static void follow_constant(Generator* g, size_t i) {
   Instruction* at = &g->code[i];
-  size_t to = at->op == CONST ? i + 1 : target_of(g, i);
-  while (g->code[to].op == JUMP) to = target_of(g, to);
+  size_t to = end_of(g, at->op == CONST ? i + 1 : target_of(g, i));
   const Instruction* test = &g->code[to];
   if ((test->op == IF_TRUE || test->op == IF_FALSE) && test->a == at->a)
     to = (g->constants[at->b] != FALSE) == (test->op == IF_TRUE) ? target_of(g, to) : to + 1;
@@ -48,23 +51,22 @@ static void return_at_once(Generator* g, size_t i) {
   at->op = at->op == MOVE ? RETURN : at->op == CONS ? RETURN_CONS : RETURN_CONST;
 }
 
+/* A jump to what does not go on becomes that. */
+static void end_at_once(Generator* g, size_t i) {
+  const size_t to = target_of(g, i), further = target_of(g, to);
+  const Instruction* there = &g->code[to];
+  if (goes_on(there) || (is_jump(there) && !is_near((ptrdiff_t)(further - i)))) return;
+  g->code[i] = *there;
+  if (is_jump(there)) aim(g, i, further);
+}
+
 /* From the end: jumps to what comes later, and these are nearly all, lead to what is final. */
 static void follow_jumps(Generator* g) {
   for (size_t i = g->count; i-- > 0;) {
-    Instruction* at = &g->code[i];
+    const Instruction* at = &g->code[i];
     if (at->op == CONST || at->op == CONST_JUMP) follow_constant(g, i);
-    if (is_jump(at)) {
-      size_t to = target_of(g, i);
-      while (g->code[to].op == JUMP) to = target_of(g, to);
-      aim(g, i, to);
-      to = target_of(g, i);
-      const Instruction* there = &g->code[to];
-      if (at->op == JUMP && !goes_on(there) && (!is_jump(there) || is_near((ptrdiff_t)(target_of(g, to) - i)))) {
-        const size_t further = target_of(g, to);
-        *at = *there;
-        if (is_jump(at)) aim(g, i, further);
-      }
-    }
+    if (is_jump(at)) aim(g, i, end_of(g, target_of(g, i)));
+    if (at->op == JUMP) end_at_once(g, i);
     return_at_once(g, i);
   }
 }
