@@ -120,7 +120,7 @@ TEST(ForkGate, AVisitorThatForksDoesNotWaitForItself) {
 
 // tests/programs/fork_test.cc has the same with malloc itself.
 int fork_beside_streams() {
-  alarm(20);  // hanging is the defect
+  alarm(60);  // hanging is the defect
   std::FILE* stream = std::fopen("/dev/null", "w");
   std::atomic<bool> done{false};
   std::thread reader([&] {

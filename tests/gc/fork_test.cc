@@ -121,7 +121,7 @@ TEST_F(ForkTest, TheChildMayMakePoolsThoughOthersWereAtIt) {
 
 // One thread allocates under a stream's lock, another has the list of streams locked and waits for that stream; fork() waits for the list.
 int fork_beside_streams() {
-  alarm(20);  // hanging is the defect
+  alarm(60);  // hanging is the defect
   std::FILE* stream = std::fopen("/dev/null", "w");
   std::atomic<bool> done{false};
   std::thread maker([&] {
