@@ -25,6 +25,7 @@
 #include "gc/model/options.h"
 #include "gc/model/worklist.h"
 #include "gc/mutator/fibers.h"
+#include "gc/mutator/nap.h"
 #include "gc/mutator/word_buffer.h"
 #include "lull/detail/thread_block.h"
 
@@ -89,6 +90,7 @@ struct Mutator {
   std::int64_t assist_debt = 0;            // bytes of scan work owed
   bool nap_due = false;                    // outran the markers: see allocate.cc
   bool hold_due = false;                   // the heap has passed its goal: see gc/cycle/hold.cc
+  ShortWaits short_holds;                  // likewise
   std::uint64_t handed_bytes = 0;          // holes opened since the last assist
   std::uint64_t unpublished_bytes = 0;     // ... since publish_handed() in allocation_stats.h
   std::uint64_t slow_allocations = 0;      // checking mode stress

@@ -25,6 +25,34 @@ TEST(Nap, IsNeverLongerThanFiveMilliseconds) {
   for (const std::uint32_t sleepers : {51u, 64u, 10'000u, ~0u}) EXPECT_EQ(nap_ns(sleepers, 2), 5000 * kUs) << sleepers;
 }
 
+TEST(ShortWaits, AreAddedUpUntilTheyAreWorthANap) {
+  ShortWaits waits;
+  std::uint64_t owed = 1;
+  for (std::uint64_t i = 0; i < 4; ++i) {
+    EXPECT_FALSE(waits.add(100 * kUs, 1, owed));
+    EXPECT_EQ(owed, i * 100 * kUs);
+  }
+  EXPECT_TRUE(waits.add(100 * kUs, 1, owed));
+  EXPECT_EQ(owed, 400 * kUs);
+  EXPECT_FALSE(waits.add(100 * kUs, 1, owed)) << "paid";
+  EXPECT_EQ(owed, 0u);
+}
+
+TEST(ShortWaits, DoNotPutALongOneOff) {
+  ShortWaits waits;
+  std::uint64_t owed = 1;
+  EXPECT_TRUE(waits.add(20'000 * kUs, 1, owed));
+  EXPECT_EQ(owed, 0u);
+}
+
+TEST(ShortWaits, AreForgivenWhenTheCycleEnds) {
+  ShortWaits waits;
+  std::uint64_t owed = 1;
+  EXPECT_FALSE(waits.add(400 * kUs, 1, owed));
+  EXPECT_FALSE(waits.add(400 * kUs, 2, owed));
+  EXPECT_EQ(owed, 0u);
+}
+
 // What it waits for is there already, or the time is short: it comes back at once, and the thread is no longer blocked.
 TEST(Nap, EndsWhenItsWordHasChangedOrItsTimeIsOver) {
   lull::attach_thread();

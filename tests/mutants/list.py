@@ -154,6 +154,7 @@ MUTANTS = [
      'threads_test', '*GetsNoSignalWhileItAnswers'),
     ('an answer has room for frames that are not there', 'gc/mutator/frames.cc', 'return newest == nullptr || trace_some_frames', 'return trace_some_frames',
      'stack_scan_test', '*NeedsLittleStack'),
+    ('short holds are never held', 'gc/mutator/nap.h', '    owed_ns_ += ns;\n', '    owed_ns_ = ns;\n', 'nap_test', 'ShortWaits.*'),
     ('a nap does not get longer where many sleep', 'gc/mutator/nap.h', 'if (sleepers <= processors) return', 'if (processors != 0) return', 'nap_test', 'Nap.*'),
     ('a large object does not wait for a cycle that is due', 'gc/mutator/allocate.cc', 'may_collect) hold_before_large(m, bytes);', 'may_collect) {}',
      'hold_test', '*ALargeObjectWaits*'),
