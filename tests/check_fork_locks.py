@@ -27,6 +27,7 @@ HELD = {
 # file: why a fork need not hold its locks
 EXEMPT = {
     "alloc/front/block_arrays.cc": "taken in visits only, and a fork waits until those are over (alloc/front/fork_gate.h)",
+    "alloc/front/strangers.cc": "taken in visits only, and a fork waits until those are over (alloc/front/fork_gate.h)",
     "alloc/front/secure.cc": "taken in visits only, and a fork waits until those are over (alloc/front/fork_gate.h)",
     "gc/model/ephemerons.h": "taken while a cycle marks, and a fork holds the cycle gate",
     "gc/mark/trace_check.cc": "taken while a cycle marks, and a fork holds the cycle gate",

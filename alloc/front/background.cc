@@ -5,6 +5,7 @@
 
 #include "alloc/front/sleepers.h"
 #include "alloc/front/span_purge.h"
+#include "alloc/front/strangers.h"
 #include "alloc/pages/memory_limit.h"
 #include "alloc/pages/purger.h"
 
@@ -27,6 +28,7 @@ bool on_tick() {
   const bool is_short = pages::memory_is_short();
   if (rounds_left == 0 && !may_find_sleepers && !is_short) return false;
   if (++tick % kRoundTicks != 0) return true;
+  give_unfetched_back();
   may_find_sleepers = empty_sleepers(is_short ? When::at_once : When::when_idle);
   if (is_short) rounds_left = 3;
   if (rounds_left > 0 && purge_idle_spans(kMostPerRound) < kMostPerRound) --rounds_left;

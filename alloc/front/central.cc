@@ -49,7 +49,7 @@ struct FirstBlocks {
   bool held = false, fresh = false;  // fresh: the blocks are the span's first, and have no bits
 };
 
-FirstBlocks create_small_span(BinIndex bin, std::uint32_t most) {
+FirstBlocks create_small_span(BinIndex bin, std::uint32_t most, Home home) {
   const bool secure = is_secure();
   Span* span = pages::create_span(kGeometry[bin], {.page_class = static_cast<pages::PageClass>(bin),
                                                    .bitmaps = secure ? 2u : 1u, .secure = secure});
@@ -60,7 +60,7 @@ FirstBlocks create_small_span(BinIndex bin, std::uint32_t most) {
     span->free_bits()[w].store(mask, std::memory_order_relaxed);
   });
   if (count == 0) count_spare(bin, 1);
-  span->free_state().store(rest == 0 ? 0 : kLinked | kHeld | rest, std::memory_order_release);  // pairs with reserve_blocks()
+  span->free_state().store(rest == 0 ? home : kLinked | kHeld | home | rest, std::memory_order_release);  // pairs with reserve_blocks()
   return {span, count, rest != 0, true};
 }
 
@@ -81,12 +81,12 @@ void count_free(Span& span, std::uint32_t n) {
     if ((before & kDead) || (before & kCountMask) + n > slots) report_double_free(reinterpret_cast<void*>(span.base));
     const bool full = (before & kCountMask) + n == slots;
     dead = full && !(before & kHeld) && are_enough_spares(bin, 0);
-    after = dead ? kLinked | kDead : (before + n) | kLinked;
+    after = dead ? kLinked | kDead | (before & kHomeMask) : (before + n) | kLinked;
     // acq_rel: pairs with reserve_blocks(), and the next user of the pages comes after everybody who freed into them
   } while (!span.free_state().compare_exchange_weak(before, after, std::memory_order_acq_rel, std::memory_order_relaxed));
   if (dead) pages::release_pages(first, count);
   else if ((after & kCountMask) == slots) count_spare(bin, 1);
-  if (!(before & kLinked)) central[bin].spans.push(&span);
+  if (!(before & kLinked)) central[bin].set_of(before).push(&span);
 }
 
 // Blocks that share a word of one span's bitmap.
@@ -189,36 +189,44 @@ Span* small_span_of(std::uintptr_t address) {
 
 namespace {
 
+// Of its own home's spans, or of the next one's that has any.
+Span* pop_span(CentralBin& from, Home home) {
+  const std::uint32_t own = home >> kHomeShift;
+  for (std::uint32_t i = 0; i < kHomes; ++i)
+    if (Span* span = from.homes[(own + i) % kHomes].pop()) return span;
+  return nullptr;
+}
+
 // hold_span(), reserve() and drop_if_exhausted() in one step.
-FirstBlocks hold_and_reserve(BinIndex bin, std::uint32_t most) {
-  while (Span* span = central[bin].spans.pop()) {
+FirstBlocks hold_and_reserve(BinIndex bin, std::uint32_t most, Home home) {
+  while (Span* span = pop_span(central[bin], home)) {
     // acquire, here and when the swap fails: pairs with the swap to kDead in count_free(), so all who freed into the span have done with
     // the descriptor
     std::uint32_t state = span->free_state().load(std::memory_order_acquire);
     for (;;) {
       if (state & kDead) break;  // its pages are gone; the descriptor is this thread's
       const std::uint32_t free = state & kCountMask, count = free < most ? free : most;
-      const std::uint32_t wanted = free == count ? 0 : (state - count) | kHeld;
+      const std::uint32_t wanted = free == count ? home : kLinked | kHeld | home | (free - count);
       // acquire: pairs with the release in give_bits(), as in reserve_blocks()
       if (!span->free_state().compare_exchange_weak(state, wanted, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
       if (count != 0 && free == span->slots) count_spare(bin, -1);
-      if (free != 0) return {span, count, wanted != 0, false};
+      if (free != 0) return {span, count, free != count, false};
       span = nullptr;  // others took everything: unlinked
       break;
     }
     if (span != nullptr) pages::release_descriptor(span);
   }
-  return create_small_span(bin, most);
+  return create_small_span(bin, most, home);
 }
 
 }  // namespace
 
-Span* hold_span(BinIndex bin) { return hold_and_reserve(bin, 0).span; }
+Span* hold_span(BinIndex bin) { return hold_and_reserve(bin, 0, home_number(0)).span; }
 
 bool drop_if_exhausted(Span* span) {
   std::uint32_t state = span->free_state().load(std::memory_order_relaxed);
   while ((state & kCountMask) == 0)
-    if (span->free_state().compare_exchange_weak(state, 0, std::memory_order_acq_rel, std::memory_order_relaxed)) return true;
+    if (span->free_state().compare_exchange_weak(state, state & kHomeMask, std::memory_order_acq_rel, std::memory_order_relaxed)) return true;
   return false;
 }
 
@@ -230,7 +238,7 @@ void release_held_span(BinIndex bin, Span* span) {
     dead = (state & kCountMask) == span->slots && are_enough_spares(bin, 1);
   } while (!span->free_state().compare_exchange_weak(state, dead ? kDead : state & ~kHeld, std::memory_order_acq_rel,
                                                      std::memory_order_relaxed));
-  if (!dead) return central[bin].spans.push(span);
+  if (!dead) return central[bin].set_of(state).push(span);
   count_spare(bin, -1);
   const PageIndex first = span->first_page();
   const PageCount count{span->page_count};
@@ -275,11 +283,11 @@ std::uint32_t take_blocks(Span& span, std::uint32_t most, Block** into) {
   return n;
 }
 
-std::uint32_t take_first_blocks(BinIndex bin, std::uint32_t most, Block** into, EntryMark mark, Span*& held) {
-  const FirstBlocks first = hold_and_reserve(bin, most);
+std::uint32_t take_first_blocks(BinIndex bin, std::uint32_t most, Block** into, Taker taker, Span*& held) {
+  const FirstBlocks first = hold_and_reserve(bin, most, taker.home);
   held = first.held ? first.span : nullptr;
   if (first.span == nullptr) return 0;
-  if (mark != 0 || is_sparse(*first.span)) mark_pages(*first.span, mark);
+  if (taker.mark != 0 || is_sparse(*first.span)) mark_pages(*first.span, taker.mark);
   if (first.fresh) write_run(first.span->base, first.span->slot_bytes, first.count, into + first.count);
   else collect_into(*first.span, first.count, into);
   return first.count;
@@ -313,27 +321,37 @@ void after_giving() {
   pages::nudge_purger();
 }
 
-// Takes every span out of its set once, so that nobody else retires it meanwhile.
+namespace {
+
+// Takes every span out of the set once, so that nobody else retires it meanwhile.
+std::size_t trim_set(std::uint32_t bin, cache::SpanSet& set) {
+  std::size_t bytes = 0;
+  cache::SpanSet keep;
+  while (Span* span = set.pop()) {
+    const Home home = span->free_state().load(std::memory_order_relaxed) & kHomeMask;  // of who had it last: it stays while this thread has it
+    std::uint32_t expected = kLinked | home | span->slots;
+    const PageIndex first = span->first_page();
+    const PageCount count{span->page_count};
+    if (span->free_state().compare_exchange_strong(expected, kLinked | kDead, std::memory_order_acq_rel)) {
+      count_spare(bin, -1);
+      pages::release_pages(first, count);  // the caller purges: no nudge, which may allocate, inside the visit
+      bytes += count.bytes();
+      expected = kDead;
+    }
+    if (expected & kDead) pages::release_descriptor(span);
+    else keep.push(span);
+  }
+  while (Span* span = keep.pop()) set.push(span);
+  return bytes;
+}
+
+}  // namespace
+
 std::size_t trim_central() {
   const Visiting visiting(nullptr);
   std::size_t bytes = 0;
-  for (std::uint32_t bin = kFirstBin; bin < kBins; ++bin) {
-    cache::SpanSet keep;
-    while (Span* span = central[bin].spans.pop()) {
-      std::uint32_t expected = kLinked | span->slots;
-      const PageIndex first = span->first_page();
-      const PageCount count{span->page_count};
-      if (span->free_state().compare_exchange_strong(expected, kLinked | kDead, std::memory_order_acq_rel)) {
-        count_spare(bin, -1);
-        pages::release_pages(first, count);  // the caller purges: no nudge, which may allocate, inside the visit
-        bytes += count.bytes();
-        expected = kDead;
-      }
-      if (expected & kDead) pages::release_descriptor(span);
-      else keep.push(span);
-    }
-    while (Span* span = keep.pop()) central[bin].spans.push(span);
-  }
+  for (std::uint32_t bin = kFirstBin; bin < kBins; ++bin)
+    for (cache::SpanSet& set : central[bin].homes) bytes += trim_set(bin, set);
   return bytes;
 }
 

@@ -17,7 +17,8 @@ struct Block {
 };
 
 struct alignas(64) CentralBin {
-  cache::SpanSet spans;                   // linked and not held
+  cache::SpanSet homes[kHomes];          // spans that are linked and not held
+  cache::SpanSet& set_of(std::uint32_t state) { return homes[(state & kHomeMask) >> kHomeShift]; }
   std::atomic<std::int32_t> empties{0};  // spans all of whose blocks are free; statistics, may lag
 };
 extern CentralBin central[kBins];
@@ -33,9 +34,11 @@ void release_held_span(BinIndex bin, Span* span);
 Reserved reserve(Span& span, std::uint32_t most);
 // At most `most` blocks of the span, the lowest address last; returns their number. Touches none of them.
 std::uint32_t take_blocks(Span& span, std::uint32_t most, Block** into);
-// hold_span(), take_blocks(), and drop_if_exhausted() with two locked instructions less: at most `most` > 0 blocks. `held` is the span, nullptr
-// when it has no more. 0: memory ran out. `mark`: of neighbours.h, 0: none.
-std::uint32_t take_first_blocks(BinIndex bin, std::uint32_t most, Block** into, EntryMark mark, Span*& held);
+// Who takes: the mark of neighbours.h that the span's pages get, 0: none, and its home.
+struct Taker { EntryMark mark; Home home; };
+// hold_span(), take_blocks(), and drop_if_exhausted() with two locked instructions less: at most `most` > 0 blocks, if there are spans of the
+// taker's home from one of these. `held` is the span, nullptr when it has no more. 0: memory ran out.
+std::uint32_t take_first_blocks(BinIndex bin, std::uint32_t most, Block** into, Taker taker, Span*& held);
 // One block without a cache; nullptr when memory runs out.
 void* take_one(BinIndex bin);
 

@@ -9,6 +9,7 @@
 #include "alloc/front/sampling.h"
 #include "alloc/front/secure.h"
 #include "alloc/front/span_purge.h"
+#include "alloc/front/strangers.h"
 #include "alloc/pages/page_heap.h"
 #include "alloc/pages/purger.h"
 #include "alloc/pages/span_table.h"
@@ -116,6 +117,7 @@ void free_sized_slow(void* address, std::size_t bytes) {
 
 bool trim(std::size_t keep) {
   flush_thread_bins();
+  give_unfetched_back();
   trim_secure();
   const std::size_t trimmed = drop_spares() + trim_central() + purge_all_spans();
   return pages::purge_now(keep) + trimmed > 0;

@@ -88,6 +88,8 @@ void count_capacity(ThreadBins& t, std::uint32_t b, std::uint32_t capacity) {
 bool refill(ThreadBins& t, BinIndex b) {
   grow_magazine(t, b, Visit::took);
   if (++t.strangers.magazines % kLookAway == 0) t.foreign = foreign_to(t.mark);
+  if (is_marked(b)) receive_strangers(t);
+  if (!is_empty(t.bins[b])) return true;
   BinReserve& r = t.reserve[b];
   const std::uint32_t wanted = std::min<std::uint32_t>(r.capacity / 2u, kMostFetched * kLimits[b].plain);
   std::uint32_t have = 0;
@@ -98,12 +100,12 @@ bool refill(ThreadBins& t, BinIndex b) {
       if (drop_if_exhausted(r.held)) r.held = nullptr;
       continue;
     }
-    const std::uint32_t taken = take_first_blocks(b, wanted - have, r.blocks + have, is_marked(b) ? t.mark : 0, r.held);
+    const std::uint32_t taken = take_first_blocks(b, wanted - have, r.blocks + have, {is_marked(b) ? t.mark : 0, t.home}, r.held);
     if (taken == 0) break;
     have += taken;
   }
   // A thread that takes no more does not keep a span to itself: others fill its pages, unless neighbours would share lines.
-  if (r.held != nullptr && !is_marked(b) && r.capacity / 2u <= kLimits[b].first)
+  if (r.held != nullptr && !share_lines(b) && r.capacity / 2u <= kLimits[b].first)
     release_held_span(b, std::exchange(r.held, nullptr));
   if (have != 0) set_count(t, b, have);
   return have != 0;
@@ -130,7 +132,7 @@ bool make_room(ThreadBins& t, BinIndex b) {
   if (has_room(t.bins[b]) || r.capacity == 0) return false;
   leave_last_given(t, b);
   // A thread that frees does not keep a span to itself either: it may become wholly free, for another size.
-  if (r.held != nullptr && !is_marked(b)) release_held_span(b, std::exchange(r.held, nullptr));
+  if (r.held != nullptr && !share_lines(b)) release_held_span(b, std::exchange(r.held, nullptr));
   const std::uint32_t count = count_of(t, b), older = count / 2;
   give_blocks(r.blocks, older);
   std::copy(r.blocks + older, r.blocks + count, r.blocks);

@@ -2,7 +2,7 @@
 // back, many at a time.
 //
 //   free bits   a bit a block, set: free. Set before the count says so, cleared after the count is taken.
-//   state       kLinked | kHeld | kDead | number of free blocks (free_state())
+//   state       kLinked | kHeld | kDead | home | number of free blocks (free_state())
 //
 // Protocol:
 //   take   reserve k <= count by compare-and-swap on the state, then clear k set bits: k bits that nobody else reserved
@@ -15,6 +15,9 @@
 //          in the set until it is popped, since a stack has no removal from its middle. Nobody can have reserved from it:
 //          the count was full. A dead span's descriptor is read by its popper only. One that was not linked, since all of its
 //          blocks came back at once, is put into the set dead: who frees such a block a second time finds its bit, not another span's.
+// home   whose the span is: a number that the threads that took from it last have. A linked span that is not held lies in the set of
+//        the home that it had when it was linked or released; who pops it, also from another home's set, makes it its own. So what a thread frees of its own
+//        spans comes back to it, or to the thread that follows it, and blocks of two threads mix only where one runs out of spans.
 // Who pops a span may hold it, reserve from it and, when that is all it has, unlink it in one swap of the state: steps of the above
 // that nobody came between.
 // The bits and the count are never locked, so any thread, also the purger, may take and give at any time.
@@ -28,7 +31,12 @@ namespace lull::front {
 
 using pages::Span;
 
-inline constexpr std::uint32_t kLinked = 1u << 31, kHeld = 1u << 30, kDead = 1u << 29, kCountMask = (1u << 29) - 1;
+inline constexpr std::uint32_t kLinked = 1u << 31, kHeld = 1u << 30, kDead = 1u << 29, kHomeMask = 3u << 27, kCountMask = (1u << 27) - 1;
+
+using Home = std::uint32_t;  // bits of the state
+inline constexpr std::uint32_t kHomes = 4, kHomeShift = std::countr_zero(kHomeMask);  // more: more sets to look into before a span is made
+constexpr Home home_number(std::uint32_t thread) { return thread % kHomes << kHomeShift; }
+static_assert(home_number(kHomes - 1) == kHomeMask);
 
 // Reserves at most `most` blocks; returns their number and the state before.
 struct Reserved { std::uint32_t count, before; };

@@ -103,7 +103,8 @@ ThreadBins* take_bins() {
     if (memory == nullptr) return nullptr;
     t = new (memory) ThreadBins;
     for (std::uint32_t b = kBins; b < 2 * kBins; ++b) t->bins[b].top = end_of_counter(t->bins[b]);
-    t->mark = mark_number(all_bins++);
+    t->mark = mark_number(all_bins);
+    t->home = home_number(all_bins++);
     t->next = all;
     all = t;
   }
@@ -186,19 +187,6 @@ void* take_in_visit(ThreadBins* t, BinIndex b, bool& took) {
   return block;
 }
 
-// See neighbours.h.
-void keep_stranger(ThreadBins& t, Block* block) {
-  block->key = key_of(block);
-  t.strangers.blocks[t.strangers.count++] = block;
-  if (t.strangers.count < kManyStrangers) return;
-  t.foreign = kForeignToAll;
-  {
-    const Visiting visiting(&t);
-    give_blocks(t.strangers.blocks, std::exchange(t.strangers.count, 0));
-  }
-  after_giving();
-}
-
 // To the bins, if any and there is room or can be made, or to the central store. True: that got some.
 bool put_in_visit(ThreadBins* t, BinIndex b, Block* block) {
   const Visiting visiting(t);
@@ -239,7 +227,7 @@ void free_slow(void* address) {
   auto* block = static_cast<Block*>(address);
   if (block->key == key_of(block)) report_double_free(address);
   ThreadBins* t = own_bins();
-  if (t != nullptr && (entry & t->foreign)) return keep_stranger(*t, block);
+  if (t != nullptr && (entry & t->foreign)) return keep_stranger(*t, block, entry & t->foreign);
   if (put_in_visit(t, static_cast<BinIndex>(b), block)) after_giving();
 }
 
@@ -253,7 +241,7 @@ void give_back(ThreadBins& t) {
     r.last_visit = Visit::none;
     if (Span* held = std::exchange(r.held, nullptr)) release_held_span(static_cast<BinIndex>(b), held);
   }
-  give_blocks(t.strangers.blocks, std::exchange(t.strangers.count, 0));
+  give_strangers_back(t);
 }
 
 void flush_thread_bins() {
@@ -303,7 +291,7 @@ void reclaim_bins_after_fork() {
   for (ThreadBins* t = all; t != nullptr; t = t->next) {
     if (!t->used || t == own) continue;
     for (std::uint32_t b = kFirstBin; b < kBins; ++b) set_count(*t, b, 0);
-    t->strangers.count = 0;
+    forget_strangers(*t);
     t->visiting.store(false, std::memory_order_relaxed);
     give_back(*t);
     t->used = false;

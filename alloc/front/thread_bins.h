@@ -21,6 +21,7 @@
 #include "alloc/front/central.h"
 #include "alloc/front/neighbours.h"
 #include "alloc/front/sleepers.h"
+#include "alloc/front/strangers.h"
 #include "alloc/pages/reservation.h"
 
 namespace lull::front {
@@ -51,17 +52,11 @@ struct BinReserve {
   Visit last_visit = Visit::none;
 };
 
-// Blocks from spans of other threads or from sparse ones, on their way back.
-struct Strangers {
-  Block* blocks[kManyStrangers] = {};
-  std::uint32_t count = 0;
-  std::uint32_t magazines = 0;  // fetched, to know when to look again
-};
-
 struct ThreadBins {
   Bin bins[2 * kBins];  // those below kFirstBin are empty and take nothing; behind kBins their counters. First: saves malloc an addition
   EntryMark foreign = 0;           // marks whose blocks are strangers; only kSparseMark while the thread looks away
   EntryMark mark = 0;              // of its own spans
+  Home home = 0;                   // likewise (shared_span.h)
   BinReserve reserve[kBins];
   std::uint32_t last_given = kFirstBin;  // the bin that ran full last
   std::size_t capacity_bytes = 0, capacity_large = 0;  // all arrays, full; those of them that magazines.cc calls large

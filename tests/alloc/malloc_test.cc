@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <set>
+#include <utility>
 
 #include "alloc/front/heap.h"
 #include "alloc/front/magazines.h"
@@ -574,12 +575,101 @@ TEST(Memory, OfManySizesInTurnServesTheNext) {
 TEST(Neighbours, AFewThatAnotherThreadFreesAreNotItsToHandOut) {
   EXPECT_EQ(0u, handed_out_again(small_blocks(kManyStrangers - 1)));
 }
+// 0: no thread looks away, as if strangers came rarely; ~0: every thread does that sends a parcel.
+class HurriedAfter {
+ public:
+  explicit HurriedAfter(std::uint64_t ns) : before_(std::exchange(hurried_ns, ns)) {}
+  ~HurriedAfter() { hurried_ns = before_; }
+  HurriedAfter(const HurriedAfter&) = delete;
+  HurriedAfter& operator=(const HurriedAfter&) = delete;
+
+ private:
+  std::uint64_t before_;
+};
 TEST(Neighbours, ManyAreHandedOutAgainSinceTheyAreInTheCache) {
+  const HurriedAfter at_once(~std::uint64_t{0});
   EXPECT_LT(0u, handed_out_again(small_blocks(10 * kManyStrangers)));
 }
 TEST(Neighbours, GoBackToTheirSpansWhenTheThreadEnds) {
   static_cast<void>(handed_out_again(small_blocks(kManyStrangers - 1)));
   flush_thread_bins();
+  lull_malloc_trim(0);
+  EXPECT_EQ(0u, used_pages());
+}
+
+// What two threads free of each other came to lie beside each other's blocks for ever: with 200 bytes as with 16.
+TEST(Neighbours, ThatAnotherThreadFreesComeBackByTheParcel) {
+  const HurriedAfter never(0);
+  for (const std::size_t bytes : {16u, 200u}) {
+    std::vector<void*> freed(2 * kManyStrangers), drained;
+    for (void*& block : freed) block = lull_malloc(bytes);
+    const ThreadBins& own = *own_bins_or_null();
+    const std::uint32_t bin = bin_of(bytes);
+    while (count_of(own, bin) != 0) drained.push_back(lull_malloc(bytes));
+    std::thread([&] { for (void* block : freed) lull_free(block); }).join();
+    std::vector<void*> received;
+    do received.push_back(lull_malloc(bytes)); while (count_of(own, bin) != 0);
+    std::sort(freed.begin(), freed.end());
+    std::sort(received.begin(), received.end());
+    EXPECT_EQ(freed, received) << bytes;
+    for (void* block : received) lull_free(block);
+    for (void* block : drained) lull_free(block);
+  }
+}
+TEST(Neighbours, ThatNobodyFetchesGoBackToTheirSpans) {
+  const HurriedAfter never(0);
+  static_cast<void>(handed_out_again(small_blocks(20 * kManyStrangers)));  // more than there is room for
+  flush_thread_bins();
+  lull_malloc_trim(0);
+  EXPECT_EQ(0u, used_pages());
+}
+// Every thread frees what all of them have made.
+TEST(Neighbours, TravelBetweenManyThreadsAndNoneIsLost) {
+  const HurriedAfter never(0);
+  std::vector<std::atomic<void*>> exchange(500);
+  run_together(4, [&](unsigned id) {
+    std::uint32_t random = id * 2654435761u + 1;
+    for (int i = 0; i < scaled(20'000); ++i) {
+      random = random * 1664525u + 1013904223u;
+      const std::size_t bytes = 16 + random % 224;
+      auto* made = static_cast<unsigned char*>(lull_malloc(bytes));
+      fill(made, 16, id);
+      void* other = exchange[random / 65536 % exchange.size()].exchange(made, std::memory_order_acq_rel);
+      if (other == nullptr) continue;
+      EXPECT_TRUE(is_filled(other, 16, *static_cast<unsigned char*>(other)));
+      lull_free(other);
+    }
+  });
+  for (auto& left : exchange) lull_free(left.load(std::memory_order_relaxed));
+  flush_thread_bins();
+  lull_malloc_trim(0);
+  EXPECT_EQ(0u, used_pages());
+}
+
+// Threads got each other's spans, in the order in which these had been given back, and their blocks came to lie in the same lines.
+TEST(Homes, OfSpansAreThoseOfWhoTookFromThemLast) {
+  constexpr BinIndex kBin = bin_of(2000);
+  lull_malloc_trim(0);
+  std::vector<Block*> blocks;
+  const auto take = [&](std::uint32_t thread) {  // one block; whose span it is
+    Block* block;
+    Span* held;
+    EXPECT_EQ(1u, take_first_blocks(kBin, 1, &block, {0, home_number(thread)}, held));
+    if (held != nullptr) release_held_span(kBin, held);
+    blocks.push_back(block);
+    return small_span_of(reinterpret_cast<std::uintptr_t>(block));
+  };
+  Span* const first = take(1);
+  for (std::uint32_t n = 1; n < first->slots; ++n) EXPECT_EQ(first, take(2));  // rather than another one is made
+  Span* const second = take(1);
+  EXPECT_NE(first, second);
+  give_blocks(blocks.data(), 4);  // of the first one
+  blocks.erase(blocks.begin(), blocks.begin() + 4);
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_EQ(second, take(1));
+    EXPECT_EQ(first, take(2));
+  }
+  give_blocks(blocks.data(), static_cast<std::uint32_t>(blocks.size()));
   lull_malloc_trim(0);
   EXPECT_EQ(0u, used_pages());
 }

@@ -14,7 +14,7 @@
 
 namespace model::spans {
 
-constexpr int kMostThreads = 3, kMostDescriptors = 3, kMostPlaces = 2;
+constexpr int kMostThreads = 3, kMostDescriptors = 3, kMostPlaces = 2, kMostHomes = 2;
 
 enum class Mutant {
   none,
@@ -45,6 +45,7 @@ struct Config {
   int spares = -1;     // -1: whether a wholly free span is kept is left open; 0 and up: by the counter of such spans
   bool full = false;   // begins with every block in the program's hands
   int doubles = 0;     // blocks that two threads free
+  int homes = 1;       // sets; thread i takes from set i % homes first, then from the other, and a span goes to that of who took from it last
   bool unlinks = true; // false: popping a span without free blocks, which only a purger can bring about, is a fault
   Mutant mutant = Mutant::none;
 };
@@ -82,6 +83,7 @@ enum After : u8 { then_rest, then_hold, then_trim, then_trim_back, then_count };
 
 struct Descriptor {
   u8 linked = 0, held = 0, dead = 0, count = 0;  // the state word
+  u8 home = 0;                                   // the state word, too
   u8 bits = 0, next = 0, place = 0, free = 0;    // free: in the table's list of free descriptors
 };
 struct Place { u8 owner = 0, out = 0; };  // its descriptor; the blocks that the program has
@@ -93,12 +95,13 @@ struct Thread {
   u8 head = 0, head_stale = 0, next = 0;
   u8 keep = 0;                   // trim: those taken out
   u8 place = 0, link = 0;
+  u8 set = 0;                    // that it pops from or pushes to
 };
 struct State {
   Descriptor d[kMostDescriptors];
   Place p[kMostPlaces];
   Thread t[kMostThreads];
-  u8 head, free_list, empties, doubles, stopped;
+  u8 head[kMostHomes], free_list, empties, doubles, stopped;
 };
 
 struct Step {
@@ -167,23 +170,25 @@ class SpanModel {
   int descriptors_;
   u8 all_;
 
-  bool alike(int a, int b) const { return std::strcmp(c_.roles[a], c_.roles[b]) == 0; }
+  bool alike(int a, int b) const { return std::strcmp(c_.roles[a], c_.roles[b]) == 0 && home_of(a) == home_of(b); }
+  u8 home_of(int t) const { return u8(t % c_.homes); }
   u8 word_mask(int w) const { return c_.words == 1 ? all_ : w == 0 ? u8(all_ >> 1) : u8(all_ & ~(all_ >> 1)); }
 
   template <class Io>
   void transfer(Io&& io, State& s) const {
     for (int i = 0; i < descriptors_; ++i) {
       Descriptor& d = s.d[i];
-      io(d.linked, 1), io(d.held, 1), io(d.dead, 1), io(d.count, 2);
+      io(d.linked, 1), io(d.held, 1), io(d.dead, 1), io(d.count, 2), io(d.home, 1);
       io(d.bits, 3), io(d.next, 2), io(d.place, 2), io(d.free, 1);
     }
     for (int i = 0; i < c_.places; ++i) io(s.p[i].owner, 2), io(s.p[i].out, 3);
     for (int i = 0; i < c_.threads; ++i) {
       Thread& t = s.t[i];
       io(t.pc, 6), io(t.after, 3), io(t.d, 2), io(t.stale, 1), io(t.held, 2), io(t.mask, 3), io(t.n, 2), io(t.word, 1);
-      io(t.head, 2), io(t.head_stale, 1), io(t.next, 2), io(t.keep, 2), io(t.place, 2), io(t.link, 1);
+      io(t.head, 2), io(t.head_stale, 1), io(t.next, 2), io(t.keep, 2), io(t.place, 2), io(t.link, 1), io(t.set, 1);
     }
-    io(s.head, 2), io(s.free_list, 2), io(s.empties, 3), io(s.doubles, 1), io(s.stopped, 1);
+    for (u8& head : s.head) io(head, 2);
+    io(s.free_list, 2), io(s.empties, 3), io(s.doubles, 1), io(s.stopped, 1);
   }
 
   bool at_rest(const State& s) const {
@@ -199,6 +204,11 @@ class SpanModel {
       times += at == d;
       if (++length > descriptors_) return 2;
     }
+    return times;
+  }
+  int times_in_sets(const State& s, u8 d) const {
+    int times = 0;
+    for (const u8 head : s.head) times += times_in(s, head, d);
     return times;
   }
   int holders(const State& s, u8 d) const {
@@ -219,7 +229,7 @@ class SpanModel {
     int empties = 0;
     for (u8 d = 1; d <= descriptors_; ++d) {
       const Descriptor& x = s.d[d - 1];
-      const int in_set = times_in(s, s.head, d), held = holders(s, d);
+      const int in_set = times_in_sets(s, d), held = holders(s, d);
       if (x.free) {
         if (in_set || held) return Fault::stale;
       } else if (x.dead || x.place == 0 || s.p[x.place - 1].owner != d) {
@@ -356,6 +366,7 @@ class SpanModel {
     void start_take() {
       self().d = self().held;
       self().after = then_hold;
+      self().set = m.home_of(id);
       go(self().held ? take_reserve : pop_head);
       done("T%d wants blocks");
     }
@@ -394,39 +405,47 @@ class SpanModel {
     // SpanSet.
     void read_head() {
       Thread& t = self();
-      t.head = s.head;
+      t.head = head();
       t.head_stale = 0;
       if (t.head != 0) go(pop_next); else found_none();
-      done("T%d reads the head: %d", t.head);
+      done("T%d reads the head of set %d: %d", before.t[id].set, t.head);
     }
-    void found_none() { go(self().after == then_hold ? create_descriptor : trim_back); }
-    bool head_is_as_read() { return s.head == self().head && (!self().head_stale || is(Mutant::no_tag)); }
+    u8& head() { return s.head[self().set]; }
+    bool others_follow() { return m.c_.homes > 1 && self().set == m.home_of(id); }
+    void found_none() {
+      if (self().after == then_trim) return go(trim_back);
+      if (!others_follow()) return go(create_descriptor);
+      self().set ^= 1;
+      go(pop_head);
+    }
+    bool head_is_as_read() { return head() == self().head && (!self().head_stale || is(Mutant::no_tag)); }
     void pop() {
       Thread& t = self();
       if (!head_is_as_read()) {
-        t.head = s.head;
+        t.head = head();
         t.head_stale = 0;
         if (t.head != 0) go(pop_next); else found_none();
         return done("T%d fails to pop, the head is %d", t.head);
       }
       t.d = t.head;
       t.stale = 0;
-      s.head = t.next;
+      head() = t.next;
       t.head = t.next = 0;
       if (desc(t.d).free) fail(Fault::stale);
-      if (s.head != 0 && desc(s.head).free) fail(Fault::links);
+      if (head() != 0 && desc(head()).free) fail(Fault::links);
       go(t.after == then_hold ? hold_state : trim_state);
       done("T%d pops %d", t.d);
     }
     void start_push(After after) {
       self().after = after;
+      if (after != then_trim_back) self().set = mine().home;  // linked, so it stays what it is
       go(push_next);
     }
     // Reading the head and writing the link are one step: whatever could happen between them may as well happen after.
     void prepare_push() {
       Thread& t = self();
       check_fresh();
-      t.head = s.head;
+      t.head = head();
       t.head_stale = 0;
       mine().next = t.head;
       go(push_cas);
@@ -440,10 +459,10 @@ class SpanModel {
         return done("T%d fails to push %d", t.d);
       }
       const u8 d = t.d;
-      if (m.times_in(before, before.head, d) || mine().free || m.holders(s, d)) fail(Fault::links);
-      s.head = d;
+      if (m.times_in_sets(before, d) || mine().free || m.holders(s, d)) fail(Fault::links);
+      head() = d;
       for (int u = 0; u < m.c_.threads; ++u)
-        if (u != id && (s.t[u].pc == pop_next || s.t[u].pc == pop_cas || s.t[u].pc == push_cas)) s.t[u].head_stale = 1;
+        if (u != id && s.t[u].set == t.set && (s.t[u].pc == pop_next || s.t[u].pc == pop_cas || s.t[u].pc == push_cas)) s.t[u].head_stale = 1;
       t.head = 0;
       if (t.after == then_trim_back) {
         t.d = 0;
@@ -466,13 +485,16 @@ class SpanModel {
       if (d.dead && !is(Mutant::keep_dead)) {
         free_descriptor(t.d);
         t.d = 0;
+        t.set = m.home_of(id);
         go(pop_head);
         return done("T%d finds %d dead and releases the descriptor", popped);
       }
       if (d.count == 0) {
         if (!m.c_.unlinks) fail(Fault::links);
         set_state(d, 0, 0, 0, 0);
+        d.home = m.home_of(id);
         t.d = 0;
+        t.set = m.home_of(id);
         go(pop_head);
         return done("T%d unlinks %d", popped);
       }
@@ -483,7 +505,9 @@ class SpanModel {
     void hold_only() {
       s = before;
       mine().held = 1;
+      mine().home = m.home_of(id);
       self().held = self().d;
+      self().set = 0;
       go(take_reserve);
       done("T%d holds %d", self().d);
     }
@@ -509,6 +533,8 @@ class SpanModel {
       const int left = had - t.n;
       const bool stays = left > 0 || is(Mutant::keep_linked);
       set_state(mine(), stays, left > 0, 0, left);
+      mine().home = m.home_of(id);
+      t.set = 0;
       t.held = left > 0 ? t.d : 0;
       t.after = then_rest;  // after the bits
       const bool was_empty = m.c_.spares >= 0 && had == blocks() && !is(Mutant::first_uncounted);
@@ -525,7 +551,8 @@ class SpanModel {
       t.d = s.free_list;
       t.stale = 0;
       s.free_list = mine().next;
-      mine() = {.place = p};
+      mine() = {.home = m.home_of(id), .place = p};
+      t.set = 0;
       s.p[p - 1] = {t.d, 0};
       go(create_state);
       done("T%d makes span %d at place %d", t.d, p);
@@ -756,6 +783,12 @@ class SpanModel {
     }
     void put_back() {
       Thread& t = self();
+      if (t.keep == 0 && t.set + 1 < m.c_.homes) {
+        ++t.set;
+        t.after = then_trim;
+        go(pop_head);
+        return done("T%d goes on to set %d", t.set);
+      }
       if (t.keep == 0) {
         rest();
         return done("T%d has trimmed");
@@ -794,7 +827,7 @@ class SpanModel {
     }
     void free_descriptor(u8 number) {
       Descriptor& d = desc(number);
-      if (d.free || m.holders(s, number) || m.times_in(s, s.head, number)) fail(Fault::stale);
+      if (d.free || m.holders(s, number) || m.times_in_sets(s, number)) fail(Fault::stale);
       d = {.next = s.free_list, .free = 1};
       s.free_list = number;
       for (int u = 0; u < m.c_.threads; ++u)

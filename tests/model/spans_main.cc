@@ -12,7 +12,7 @@ using namespace model::spans;
 static const std::map<std::string, int Config::*> kNumbers = {
     {"threads", &Config::threads}, {"places", &Config::places},           {"blocks", &Config::blocks},
     {"words", &Config::words},     {"descriptors", &Config::descriptors}, {"spares", &Config::spares},
-    {"doubles", &Config::doubles}};
+    {"doubles", &Config::doubles}, {"homes", &Config::homes}};
 static const std::map<std::string, bool Config::*> kSwitches = {{"full", &Config::full}, {"unlinks", &Config::unlinks}};
 static const std::map<std::string, Mutant> kMutants = {
     {"none", Mutant::none},           {"count_first", Mutant::count_first}, {"ignore_held", Mutant::ignore_held},
@@ -36,7 +36,8 @@ static void set_roles(Config& c, const char* value) {
 static bool is_possible(const Config& c) {
   return c.threads >= 1 && c.threads <= kMostThreads && c.places >= 1 && c.places <= kMostPlaces && c.blocks >= 1 &&
          c.blocks <= 3 && c.words >= 1 && c.words <= 2 && c.descriptors >= 0 && c.descriptors <= kMostDescriptors &&
-         c.doubles >= 0 && c.doubles <= 1;
+         c.doubles >= 0 && c.doubles <= 1 &&
+         c.homes >= 1 && c.homes <= kMostHomes;
 }
 static bool set_option(Config& c, const std::string& key, const std::string& value) {
   if (auto it = kNumbers.find(key); it != kNumbers.end()) c.*it->second = std::atoi(value.c_str());
