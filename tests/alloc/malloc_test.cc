@@ -659,16 +659,18 @@ TEST(Homes, OfSpansAreThoseOfWhoTookFromThemLast) {
     blocks.push_back(block);
     return small_span_of(reinterpret_cast<std::uintptr_t>(block));
   };
-  Span* const first = take(1);
-  for (std::uint32_t n = 1; n < first->slots; ++n) EXPECT_EQ(first, take(2));  // rather than another one is made
-  Span* const second = take(1);
+  Span* const first = take(2);
+  for (std::uint32_t n = 1; n < first->slots; ++n) EXPECT_EQ(first, take(1));  // rather than another one is made
+  Span* const second = take(2);
   EXPECT_NE(first, second);
-  give_blocks(blocks.data(), 4);  // of the first one
-  blocks.erase(blocks.begin(), blocks.begin() + 4);
+  give_blocks(blocks.data(), 8);  // of the first one
+  blocks.erase(blocks.begin(), blocks.begin() + 8);
   for (int round = 0; round < 3; ++round) {
-    EXPECT_EQ(second, take(1));
-    EXPECT_EQ(first, take(2));
+    EXPECT_EQ(second, take(2));
+    EXPECT_EQ(first, take(1));
   }
+  EXPECT_EQ(first, take(3));  // whose own set is empty, and the first of the others, too
+  EXPECT_EQ(second, take(1));
   give_blocks(blocks.data(), static_cast<std::uint32_t>(blocks.size()));
   lull_malloc_trim(0);
   EXPECT_EQ(0u, used_pages());
