@@ -118,8 +118,14 @@ void keep_stranger(ThreadBins& own, Block* block, EntryMark mark) {
   block->key = key_of(block);
   const std::uint32_t to = number_of(mark);
   Parcel* parcel = own.strangers.parcels[to];
-  if (parcel != nullptr && parcel->count < kManyStrangers - 1) parcel->blocks[parcel->count++] = block;
-  else if (keep_in_visit(own, block, to)) after_giving();
+  if (parcel == nullptr || parcel->count == kManyStrangers - 1) {
+    if (keep_in_visit(own, block, to)) after_giving();
+    return;
+  }
+  parcel->blocks[parcel->count++] = block;
+  // Until here the purger must see by the thread's stack or registers that the bins are in use, should a handler sleep in between: the parcel
+  // lies elsewhere.
+  asm volatile("" : : "r"(&own) : "memory");
 }
 
 void receive_strangers(ThreadBins& own) {

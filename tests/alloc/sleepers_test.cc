@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <condition_variable>
 #include <csignal>
 #include <cstring>
@@ -267,7 +268,47 @@ bool survives_a_stop_after(int n) {
   return s.stopped;
 }
 
-void stop_after_each_instruction() {
+// The same of a free of another thread's block, which goes into a parcel (strangers.h).
+bool survives_a_stop_of_a_stranger_after(int n) {
+  constexpr std::size_t kSmall = 32;  // whose spans are held
+  Stepping s;
+  s.stop_at = n;
+  stepping = &s;
+  std::array<void*, 3> strangers;
+  for (void*& block : strangers) block = lull_malloc(kSmall);
+  std::thread thread([&] {
+    lull_free(lull_malloc(kSmall));
+    lull_free(strangers[0]);
+    lull_free(strangers[1]);
+    const auto& parcels = lull::front::current_bins()->strangers.parcels;
+    EXPECT_TRUE(std::any_of(std::begin(parcels), std::end(parcels), [](auto* parcel) { return parcel != nullptr && parcel->count != 0; }));
+    start_stepping();
+    lull_free(strangers[2]);
+    stop_stepping();
+    s.state = 1;
+    lull::os::futex_wake_all(s.state);
+  });
+  while (s.state == 0) lull::os::futex_wait(s.state, std::uint32_t{0});
+  std::set<void*> others;
+  const auto take_many = [&] {
+    for (int i = 0; i < 4 * kBlocks; ++i) EXPECT_TRUE(others.insert(lull_malloc(kSmall)).second) << "instruction " << n;
+  };
+  if (s.stopped) {
+    for (int i = 0; i < 3; ++i) {
+      empty_sleepers(When::at_once);
+      std::this_thread::sleep_for(std::chrono::microseconds(300));
+    }
+    take_many();
+  }
+  s.state = 2;
+  lull::os::futex_wake_all(s.state);
+  thread.join();
+  take_many();
+  for (void* block : others) lull_free(block);
+  return s.stopped;
+}
+
+void stop_after_each_instruction(bool (*survives_a_stop_after)(int)) {
   struct sigaction action {}, before;
   action.sa_handler = on_trap;
   ASSERT_EQ(sigaction(SIGTRAP, &action, &before), 0);
@@ -279,14 +320,19 @@ void stop_after_each_instruction() {
 
 TEST_F(SleepersTest, AFastPathThatAHandlerInterruptsAndSleepsInFindsItsBinsAsTheyWere) {
   if (lull::testing::kSanitized) GTEST_SKIP() << "looks at machine code of a plain build";
-  stop_after_each_instruction();
+  stop_after_each_instruction(survives_a_stop_after);
 }
 
 TEST_F(SleepersTest, SoDoesOneThatCountsForAProfile) {
   if (lull::testing::kSanitized) GTEST_SKIP() << "looks at machine code of a plain build";
   lull_profile_start(std::size_t{1} << 50);
-  stop_after_each_instruction();
+  stop_after_each_instruction(survives_a_stop_after);
   lull_profile_stop();
+}
+
+TEST_F(SleepersTest, SoDoesOneThatKeepsAStranger) {
+  if (lull::testing::kSanitized) GTEST_SKIP() << "looks at machine code of a plain build";
+  stop_after_each_instruction(survives_a_stop_of_a_stranger_after);
 }
 
 // Threads that work and sleep, asked all the time: no block is handed out twice, none lost.

@@ -407,7 +407,7 @@ MUTANTS = [
      'mappings.fetch_add(1, std::memory_order_relaxed) < ~0u &&', 'secure_test', 'Secure.OnAnOldKernel*'),
     # Sleepers.
     ('sleepers: a handler that has interrupted a fast path is not looked for', 'alloc/front/sleepers.cc',
-     'return !has_context || !has_bins_address;', 'return true;', 'sleepers_test', 'SleepersTest.AFastPath*:*CodeSegment*'),
+     'return !has_context || !has_bins_address;', 'return true;', 'sleepers_test', 'SleepersTest.AFastPath*:*CodeSegment*:*KeepsAStranger'),
     ('sleepers: a visit is no reason to leave a thread alone', 'alloc/front/sleepers.cc',
      '  if (t.visiting.load(std::memory_order_acquire)) return false;\n', '', 'sleepers_test', 'SleepersTest.AVisitor*'),
     # Forks (tests/model/forks.h).
