@@ -4,7 +4,6 @@
 #include <array>
 #include <atomic>
 #include <csignal>
-#include <cstdio>
 #include <pthread.h>
 #include <sys/wait.h>
 #include <thread>
@@ -16,6 +15,7 @@
 #include "alloc/pages/purger.h"
 #include "lull/malloc.h"
 #include "tests/support/single_step.h"
+#include "tests/support/streams.h"
 
 namespace {
 
@@ -119,29 +119,10 @@ TEST(ForkGate, AVisitorThatForksDoesNotWaitForItself) {
 }
 
 // tests/programs/fork_test.cc has the same with malloc itself.
-int fork_beside_streams() {
-  alarm(60);  // hanging is the defect
-  std::FILE* stream = std::fopen("/dev/null", "w");
-  std::atomic<bool> done{false};
-  std::thread reader([&] {
-    while (!done) {
-      flockfile(stream);
-      std::array<void*, 200> blocks;
-      for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i] = lull_malloc(i * 100);
-      for (void* block : blocks) lull_free(block);
-      funlockfile(stream);
-    }
-  });
-  std::thread flusher([&] {
-    while (!done) std::fflush(nullptr), std::this_thread::yield();
-  });
-  int bad = 0;
-  for (int i = 0; i < 20; ++i) bad += child_forks_again() != 0;
-  done = true;
-  reader.join();
-  flusher.join();
-  std::fclose(stream);
-  return bad;
+void allocate_some() {
+  std::array<void*, 200> blocks;
+  for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i] = lull_malloc(i * 100);
+  for (void* block : blocks) lull_free(block);
 }
 
 TEST(ForkGate, ComesAfterTheLockOfTheStreamsList) {
@@ -149,7 +130,8 @@ TEST(ForkGate, ComesAfterTheLockOfTheStreamsList) {
   GTEST_SKIP() << "TSan does not support threads after a fork of a threaded process";
 #endif
   const pid_t program = fork();
-  if (program == 0) _exit(fork_beside_streams());
+  if (program == 0)
+    _exit(lull::testing::fork_beside_streams<lull::testing::WaitingAsEver>(allocate_some, [] { return child_forks_again(); }));
   int status = 1;
   EXPECT_EQ(waitpid(program, &status, 0), program);
   EXPECT_EQ(status, 0);

@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdio>
 #include <string_view>
 #include <sys/wait.h>
 #include <thread>
@@ -13,6 +12,7 @@
 #include "lull/lull.h"
 #include "lull/pool.h"
 #include "tests/support/collecting.h"
+#include "tests/support/streams.h"
 
 namespace {
 
@@ -119,41 +119,12 @@ TEST_F(ForkTest, TheChildMayMakePoolsThoughOthersWereAtIt) {
   other.join();
 }
 
-// One thread allocates under a stream's lock, another has the list of streams locked and waits for that stream; fork() waits for the list.
-int fork_beside_streams() {
-  alarm(60);  // hanging is the defect
-  std::FILE* stream = std::fopen("/dev/null", "w");
-  std::atomic<bool> done{false};
-  std::thread maker([&] {
-    while (!done) {
-      flockfile(stream);
-      for (int i = 0; i < 2000; ++i) lull::make<Node>();
-      funlockfile(stream);
-    }
-  });
-  std::thread flusher([&] {
-    while (!done) std::fflush(nullptr), std::this_thread::yield();
-  });
-  int bad = 0;
-  for (int i = 0; i < 20; ++i) {
-    const pid_t child = fork();
-    if (child == 0) _exit(lull::make<Node>() == nullptr);
-    int status = 1;
-    lull::blocking_region waiting;
-    waitpid(child, &status, 0);
-    bad += status != 0;
-  }
-  done = true;
-  lull::blocking_region joining;
-  maker.join();
-  flusher.join();
-  std::fclose(stream);
-  return bad;
-}
-
 TEST_F(ForkTest, WhileStreamsAreUsed) {
   const pid_t child = fork();
-  if (child == 0) _exit(fork_beside_streams());
+  if (child == 0) {
+    const auto make_some = [] { for (int i = 0; i < 2000; ++i) lull::make<Node>(); };
+    _exit(lull::testing::fork_beside_streams<lull::blocking_region>(make_some, [] { return lull::make<Node>() == nullptr ? 1 : 0; }));
+  }
   int status = -1;
   lull::blocking_region waiting;
   EXPECT_EQ(waitpid(child, &status, 0), child);

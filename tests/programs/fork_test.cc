@@ -18,6 +18,7 @@
 
 #include "tests/alloc/support.h"
 #include "tests/programs/heap_extent.h"
+#include "tests/support/streams.h"
 
 namespace {
 
@@ -237,48 +238,6 @@ TEST(Fork, WhileMagazinesGrow) {
   }
 }
 
-// One thread allocates under a stream's lock, as getline() does; another has the list of streams locked and waits for that stream, as
-// fflush(nullptr) does; and fork() waits for the list.
-int fork_beside_streams() {
-  alarm(100);
-  std::FILE* stream = std::fopen("/dev/null", "w");
-  std::atomic<bool> done{false};
-  std::thread reader([&] {
-    while (!done) {
-      flockfile(stream);
-      std::vector<std::unique_ptr<char[]>> held;
-      for (int i = 0; i < 200; ++i) held.emplace_back(new char[static_cast<std::size_t>(i) * 100 + 1]);
-      held.clear();
-      funlockfile(stream);
-    }
-  });
-  std::thread flusher([&] {
-    while (!done) std::fflush(nullptr), std::this_thread::yield();
-  });
-  int bad = 0;
-  for (int i = 0; i < 20; ++i) {
-    const pid_t child = fork();
-    if (child == 0) {
-      alarm(20);
-      std::fclose(stream);
-      _exit(0);
-    }
-    int status = 1;
-    waitpid(child, &status, 0);
-    bad += status != 0;
-  }
-  done = true;
-  reader.join();
-  flusher.join();
-  std::fclose(stream);
-  return bad;
-}
-TEST(Fork, WhileStreamsAreUsed) {
-  const pid_t child = fork();
-  if (child == 0) _exit(fork_beside_streams());
-  expect_good_end(child, 0);
-}
-
 // The handlers of others may allocate: they run before malloc's own get the locks, and after they were released.
 [[gnu::noinline]] void allocate_some() {
   std::vector<std::unique_ptr<char[]>> held;
@@ -294,6 +253,13 @@ TEST(Fork, OtherHandlersMayAllocate) {
     if (child == 0) _exit(live_on(3));
     expect_good_end(child, round);
   }
+}
+
+TEST(Fork, WhileStreamsAreUsed) {
+  const pid_t child = fork();
+  if (child == 0)
+    _exit(lull::testing::fork_beside_streams<lull::testing::WaitingAsEver>(allocate_some, [] { return 0; }));
+  expect_good_end(child, 0);
 }
 
 TEST(Spawn, ManyProcessesUnderLoad) {
