@@ -202,4 +202,9 @@ void ThreadCache::release_all(SpanSource& source) {
   active_count_ = 0;
 }
 
+void ThreadCache::release_lost(SpanSource& source) {
+  for (std::uint32_t i = 0; i < active_count_; ++i) slots_[active_[i]].cursor = slots_[active_[i]].limit;
+  release_all(source);
+}
+
 }  // namespace lull::cache

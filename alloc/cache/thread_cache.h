@@ -55,6 +55,10 @@ class ThreadCache {
   template <class Push>
   void release_all_async(Push&& push);
 
+  // In a forked child, of a thread that is gone: as release_all_async, for the same reason. What lies in the current holes is zero, or objects that
+  // the thread was making or using, of which the child may see any part.
+  void release_lost(SpanSource& source);
+
   // Calls visit(span, slot index of the first slot of the current hole, index of the first one not allocated).
   template <class Visit>
   void for_each_cached_span(Visit&& visit) const;

@@ -19,17 +19,14 @@ class Count {
  public:
   explicit Count(const LoadedCode& code) : code_(code) {}
 
-  // False: nobody can collect, or count, in this process (a forked child that lost threads).
-  bool run() {
+  void run() {
     collect_and_run_stopped([](void* data) { static_cast<Count*>(data)->see_all(); }, this);
-    return is_done_;
   }
   const library_use& found() const { return found_; }
 
  private:
   void see_all() {
     for_each_object([&](const pages::Span& span, std::uint32_t) { see(kind_of(span)); });
-    is_done_ = true;
   }
   // Objects of a kind lie side by side.
   void see(const Kind& kind) {
@@ -43,12 +40,13 @@ class Count {
   const LoadedCode code_;
   library_use found_;
   const Kind* last_ = nullptr;
-  bool last_is_its_ = false, is_done_ = false;
+  bool last_is_its_ = false;
 };
 
 library_use collect_and_count(const LoadedCode& code) {
   Count count(code);
-  return count.run() ? count.found() : library_use{~std::size_t{0}, {}};
+  count.run();
+  return count.found();
 }
 
 void finish_destructors() {

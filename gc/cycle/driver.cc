@@ -44,10 +44,10 @@ struct DriverState {
 constinit DriverState driver;
 
 constinit os::Lock gate{os::LockRank::driver};  // held while a cycle runs
-constinit std::atomic<bool> no_cycles{false};   // a forked child that lost threads in the middle of what they did
 
 constexpr int kTriesAfterAbort = 3;
 constinit bool last_was_aborted = false;  // driver
+constinit bool threads_were_lost = false;  // driver; in a fork, and no cycle has completed since
 constinit CycleKind last_kind = CycleKind::full;  // driver
 
 // Driver, but for the period.
@@ -81,15 +81,18 @@ NextCycle cycle_to_run(std::uint32_t number) {
 
 void run_cycle(std::uint32_t number) {
   os::Locked running(gate);
+  adopt_lost_caches();
   for (int attempt = 0; attempt < kTriesAfterAbort; ++attempt) {
     // Rule 16: after an aborted cycle a full one.
-    Cycle cycle(attempt > 0 || last_was_aborted ? NextCycle{CycleKind::full, CycleReason::last_was_aborted} : cycle_to_run(number));
+    Cycle cycle(attempt > 0 || last_was_aborted ? NextCycle{CycleKind::full, CycleReason::last_was_aborted}
+                : threads_were_lost             ? NextCycle{CycleKind::full, CycleReason::threads_were_lost}
+                                                : cycle_to_run(number));
     const std::uint64_t cpu = os::thread_cpu_ns() + crew.helper_ns();
     const CycleResult result = cycle.run();
     tell(Event::cycle_ends, cycle.kind());
     last_kind = cycle.kind();
     if (result == CycleResult::completed) {
-      last_was_aborted = false;
+      last_was_aborted = threads_were_lost = false;
       log_cycle(cycle, {was_asked_for(driver.forced, number) || was_asked_for(driver.forced_young, number), os::thread_cpu_ns() + crew.helper_ns() - cpu});
       return;
     }
@@ -158,7 +161,6 @@ void start_driver() {
 }
 
 void request_up_to(std::uint32_t number) {
-  if (no_cycles.load(std::memory_order_relaxed)) return;
   start_driver();
   std::uint32_t requested = driver.requested.load(std::memory_order_relaxed);
   while (static_cast<std::int32_t>(number - requested) > 0)
@@ -204,8 +206,6 @@ void request_cycle() {
   request_up_to(done + 1);
 }
 
-bool can_collect() { return !no_cycles.load(std::memory_order_relaxed); }
-
 void force_kind(ForcedKind kind) { driver.kind.store(kind, std::memory_order_relaxed); }
 
 namespace {
@@ -227,13 +227,11 @@ std::uint32_t ask_for(CycleKind kind) {
 void request_full_cycle() { ask_for(CycleKind::full); }
 
 void collect_and_wait(CycleKind kind) {
-  const std::uint32_t number = ask_for(kind);
-  if (!no_cycles.load(std::memory_order_relaxed)) wait_until(number);
+  wait_until(ask_for(kind));
 }
 
 // A job that an earlier cycle takes along runs after that one; its owner waits for its own cycle all the same.
 void collect_and_run_stopped(void (*run)(void* data), void* data) {
-  if (no_cycles.load(std::memory_order_relaxed)) return;
   StoppedJob job{run, data, stopped_jobs.load(std::memory_order_relaxed)};
   while (!stopped_jobs.compare_exchange_weak(job.next, &job, std::memory_order_release)) {
   }
@@ -251,8 +249,8 @@ CycleCounts cycle_counts() {
 
 os::Lock& cycle_gate() { return gate; }
 
-void forget_driver_after_fork(bool usable) {
-  no_cycles.store(!usable, std::memory_order_relaxed);
+void forget_driver_after_fork(bool others_are_lost) {
+  threads_were_lost |= others_are_lost;
   driver.thread_started.store(false, std::memory_order_relaxed);
   const std::uint32_t done = driver.completed.load(std::memory_order_relaxed);
   driver.requested.store(done, std::memory_order_relaxed);
@@ -272,7 +270,7 @@ void after_slow_allocation(Mutator& m) {
   const std::uint64_t live = heap_counters.live.load(std::memory_order_relaxed);
   if (live < pacing.trigger()) return;
   request_cycle();
-  m.hold_due = pacing.hold_ns(live) != 0 && can_collect() && options.brake != 0;
+  m.hold_due = pacing.hold_ns(live) != 0 && options.brake != 0;
 }
 
 void collect_for_memory() { collect_and_wait(CycleKind::full); }

@@ -13,7 +13,6 @@ namespace lull::gc {
 void request_cycle();
 // Asks for a full cycle that starts after the call; does not wait. Any thread.
 void request_full_cycle();
-bool can_collect();  // false in a forked child that lost threads in the middle of what they did
 // Waits, blocked, until a cycle that starts after the call has ended: a full one, or at least a young one.
 void collect_and_wait(CycleKind kind);
 // The same; run(data) is called on the driver when all threads stand still, before the call returns.
@@ -26,8 +25,8 @@ void wait_until_idle();
 
 // Fork (gc/cycle/fork.cc). Held by the driver while a cycle runs.
 os::Lock& cycle_gate();
-// In a forked child: the driver's thread is gone. `usable`: cycles can run there.
-void forget_driver_after_fork(bool usable);
+// In a forked child: the driver's thread is gone. `others_are_lost`: other mutators, too.
+void forget_driver_after_fork(bool others_are_lost);
 
 struct CycleCounts {
   std::uint32_t completed = 0, aborted = 0;

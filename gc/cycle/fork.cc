@@ -14,6 +14,7 @@
 #include "gc/model/kinds.h"
 #include "gc/model/span_index.h"
 #include "gc/model/worklist.h"
+#include "gc/mutator/allocation_stats.h"
 #include "gc/mutator/fibers.h"
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/heap_gate.h"
@@ -21,6 +22,7 @@
 #include "gc/mutator/pools.h"
 #include "gc/mutator/roots.h"
 #include "gc/mutator/runtime_section.h"
+#include "gc/mutator/services.h"
 #include "gc/weak/cleanups.h"
 #include "gc/weak/destructors.h"
 
@@ -88,8 +90,17 @@ void after_fork_in_parent() {
   }
 }
 
-// The records of the other threads stay where they are, unlinked: what they cached is lost to the child.
+constinit Mutator* lost = nullptr;  // cycle gate, or the child's handler: of threads that are gone, their spans not yet taken back
+
+// The records of the other threads stay where they are, and are not used again: their threads may have been changing them.
 void forget_other_mutators(Mutator* self) {
+  Mutator* next;
+  for (Mutator* m = mutators.first; m != nullptr; m = next) {
+    next = m->next;
+    if (m == self) continue;
+    m->next = lost;
+    lost = m;
+  }
   mutators.first = self;
   mutators.count.store(self != nullptr ? 1 : 0, std::memory_order_relaxed);
   if (self != nullptr) self->next = self->previous = nullptr;
@@ -98,8 +109,7 @@ void forget_other_mutators(Mutator* self) {
 // Malloc's handler has come first and freed the lock of the streams' list.
 void after_fork_in_child() {
   Mutator* m = self_or_null();
-  const std::uint32_t attached = mutators.count_now();
-  forget_driver_after_fork(attached == 0 || (attached == 1 && m != nullptr));
+  forget_driver_after_fork(mutators.count_now() != (m != nullptr ? 1 : 0));
   forget_other_mutators(m);
   forget_finalizer_after_fork();
   crew.forget_threads_after_fork();
@@ -114,6 +124,14 @@ void after_fork_in_child() {
 }
 
 }  // namespace
+
+// Not in the handler: most children call exec at once.
+void adopt_lost_caches() {
+  for (; lost != nullptr; lost = lost->next) {
+    lost->cache.release_lost(span_supply());
+    publish_handed(*lost);
+  }
+}
 
 void install_fork_handlers() {
   front::install_fork_handlers();  // first, so that they run after these before the fork, and before these after it

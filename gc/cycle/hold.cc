@@ -65,7 +65,7 @@ void hold_allocation(Mutator& m) {
 // An object of many spans pays before it is there, if a cycle is due that makes room for it.
 void hold_before_large(Mutator& m, std::size_t bytes) {
   const std::uint64_t live = heap_counters.live.load(std::memory_order_relaxed);
-  if (live >= pacing.trigger() && pacing.hold_ns(live + bytes) != 0 && can_collect() && options.brake != 0) hold(m, bytes, 0);
+  if (live >= pacing.trigger() && pacing.hold_ns(live + bytes) != 0 && options.brake != 0) hold(m, bytes, 0);
 }
 
 }  // namespace lull::gc

@@ -65,7 +65,7 @@ void* allocate_in_cached_span(Mutator& m, FindClass&& find_class) {
   {
     RuntimeSection section(m);
     SpanClass* c = find_class();
-    if (c != nullptr && !c->large && !options.one_at_a_time()) object = m.cache.allocate_in_span(*c, span_supply(), ~0u);
+    if (c != nullptr && !c->large && !options.one_at_a_time()) object = visit_heap(m, [&] { return m.cache.allocate_in_span(*c, span_supply(), ~0u); });
     if (m.cache.take_sample()) [[unlikely]] note_sampled(*c, c->geometry.slot_bytes, object);
   }
   asm volatile("" : "+r"(object)::"memory");  // see below
@@ -204,6 +204,9 @@ void* allocate_array(Kind& kind, std::size_t bytes) {
 
 void note_constructed(Kind&, void* object) {
   const gc::ObjectRef o = gc::resolve(reinterpret_cast<std::uintptr_t>(object));
+  gc::Mutator& m = gc::self();
+  const gc::RuntimeSection section(m);
+  const gc::HeapVisit visit(m);  // a forked child that sees the bit sees the object
   // release: pairs with the acquire in destructors.cc, which must see the constructed object
   o.span->destroy_bits()[o.slot / 64].fetch_or(bit_of(o.slot), std::memory_order_release);
 }

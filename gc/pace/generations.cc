@@ -6,7 +6,7 @@ namespace lull::gc {
 
 const char* name_of(CycleReason reason) {
   constexpr const char* kNames[] = {"generations off", "nothing is old",    "last was aborted",
-                                    "old has grown",   "young did not pay", "young is enough",
+                                    "threads were lost", "old has grown",   "young did not pay", "young is enough",
                                     "asked for",       "by a test",         "idle",
                                     "nothing dies"};
   return kNames[static_cast<unsigned>(reason)];

@@ -24,6 +24,7 @@ enum class CycleReason : std::uint8_t {
   generations_off,    // full
   nothing_is_old,     // full: there has been no full cycle yet
   last_was_aborted,   // full: the dirty cards of the aborted one are gone (rule 16)
+  threads_were_lost,  // full: in a forked child; of what other threads stored their cards may be missing
   old_has_grown,      // full: three quarters of the room that the last full cycle made are taken by what was promoted since
   young_did_not_pay,  // full: the last young cycle freed too little where full ones free more; the oftener so, the more follow it
   young_is_enough,    // young

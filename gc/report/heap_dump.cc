@@ -9,6 +9,7 @@
 #include "alloc/os/copy.h"
 #include "alloc/os/no_cancellation.h"
 #include "gc/cycle/driver.h"
+#include "gc/cycle/fork.h"
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/runtime_section.h"
 #include "gc/report/heap_walk.h"
@@ -74,6 +75,7 @@ Outcome outcome_of_copy(int copy, int report) {
   std::uint64_t stopped_ns = 0;
   {
     os::Locked between_cycles(cycle_gate());
+    adopt_lost_caches();
     const std::uint64_t start = os::monotonic_ns();
     {
       WorldStopped stopped;

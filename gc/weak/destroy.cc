@@ -7,6 +7,7 @@
 #include "alloc/base/check.h"
 #include "gc/model/kinds.h"
 #include "gc/model/options.h"
+#include "gc/mutator/heap_gate.h"
 #include "gc/mutator/runtime_section.h"
 #include "gc/mutator/shade.h"
 #include "gc/model/colour.h"
@@ -18,10 +19,18 @@ using Word = detail::Word;
 constexpr Word kScribble = 0xdbdb'dbdb'dbdb'dbdb;  // as the sweeper's
 constexpr std::size_t kPart = 4096;  // bytes scribbled between two polls
 
-void run_destructor(const ObjectRef& object) {
+// A visit: a forked child that sees something of what the destructor has done sees that it was begun.
+bool claim(const ObjectRef& object) {
+  Mutator& m = self();
+  const RuntimeSection section(m);
+  const HeapVisit visit(m);
   const std::uint64_t bit = bit_of(object.slot);
   // acq_rel: as the driver's in destructors.cc; whoever clears the bit runs the destructor
-  if ((object.span->destroy_bits()[object.slot / 64].fetch_and(~bit, std::memory_order_acq_rel) & bit) == 0)
+  return (object.span->destroy_bits()[object.slot / 64].fetch_and(~bit, std::memory_order_acq_rel) & bit) != 0;
+}
+
+void run_destructor(const ObjectRef& object) {
+  if (!claim(object))
     fatal("lull::destroy: the destructor of the object at %p has run already", reinterpret_cast<void*>(object.address()));
   destructor_of(kind_of(*object.span))(reinterpret_cast<void*>(object.address()));
 }

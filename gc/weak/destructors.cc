@@ -303,7 +303,7 @@ std::size_t run_finalizers() { return gc::run_queue(); }
 
 void wait_for_finalizers() {
   const std::uint64_t due = gc::queued.load(std::memory_order_acquire);
-  gc::start_finalizer_if_needed();  // in a forked child that runs no cycles nobody else does
+  gc::start_finalizer_if_needed();  // in a forked child nobody else does before its first cycle
   gc::waiters.fetch_add(1, std::memory_order_seq_cst);  // seq_cst, and the load of progress too: Dekker with run_one
   for (;;) {
     const std::uint32_t seen = gc::progress.load(std::memory_order_seq_cst);

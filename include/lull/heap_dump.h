@@ -23,7 +23,7 @@ struct heap_dump_info {
 };
 
 // Waits for a running cycle, then dumps; blocks (the calling thread answers handshakes meanwhile). The file is made anew.
-// False: errno says why, and the file is not complete. Not in a forked child of a program with several threads.
+// False: errno says why, and the file is not complete.
 bool dump_heap(const char* path, dump_mode mode = dump_mode::copy, heap_dump_info* info = nullptr);
 // The same into an open file, pipe or socket.
 bool dump_heap_to(int fd, dump_mode mode = dump_mode::copy, heap_dump_info* info = nullptr);

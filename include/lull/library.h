@@ -25,7 +25,7 @@ namespace lull {
 
 // What keeps a library loaded.
 struct library_use {
-  std::size_t objects = 0;  // of types of the library; 0: it has been closed. SIZE_MAX: a forked child that cannot collect
+  std::size_t objects = 0;  // of types of the library; 0: it has been closed
   std::string_view type;    // of one of them; stays valid
 };
 

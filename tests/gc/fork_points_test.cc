@@ -2,6 +2,8 @@
 // reading the code for the model of forks (tests/model/forks.h); none had ever been seen to happen.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <sched.h>
@@ -10,6 +12,7 @@
 #include <thread>
 #include <unistd.h>
 
+#include "gc/cycle/driver.h"
 #include "gc/model/delay.h"
 #include "gc/model/options.h"
 #include "gc/mutator/handshake.h"
@@ -192,6 +195,192 @@ TEST_F(ForkPoints, ADestructorThatForksIsWaitedForInTheChild) {
   while (!is_destroying) lull::collect();
   lull::wait_for_finalizers();
   EXPECT_EQ(destroyed, 1);
+}
+
+// What a lost thread did last, the child may see in part: here the cursor is older than the object and the reference to it.
+lull::root<Node> published;
+std::atomic<lull::detail::AllocSlot*> slots_of_other;
+std::atomic<bool> may_go;
+
+TEST_F(ForkPoints, WhatALostThreadMadeStaysThoughItsCursorIsOlder) {
+  std::thread other([] {
+    lull::make<Node>();
+    published = lull::make<Node>();
+    published->next = lull::make<Node>();
+    slots_of_other = lull::detail::thread_block.slots;
+    wait_for(may_go);
+  });
+  while (slots_of_other == nullptr) std::this_thread::yield();
+  EXPECT_EQ(status_of_child([] {
+              const auto object = reinterpret_cast<std::uintptr_t>(published->next.get());
+              lull::detail::AllocSlot* slot = slots_of_other;
+              while (slot->begin == 0 || object < slot->begin || object >= slot->limit) ++slot;
+              slot->cursor = slot->begin;
+              for (int i = 0; i < 3; ++i) {
+                lull::collect();
+                for (int n = 0; n < 5000; ++n)
+                  if (const Node* node = lull::make<Node>().get(); node == published.get() || node == published->next.get()) return false;
+              }
+              return true;
+            }), 0);
+  may_go = true;
+  lull::blocking_region joining;
+  other.join();
+}
+
+// ... or a reference that an old object was given, and not the card.
+TEST_F(ForkPoints, TheFirstCycleOfTheChildTrustsNoCards) {
+  may_go = false;
+  std::atomic<bool> is_attached{false};
+  std::thread other([&] {
+    lull::attach_thread();
+    is_attached = true;
+    wait_for(may_go);
+  });
+  wait_for(is_attached);
+  published = lull::make<Node>();
+  for (int i = 0; i < 2; ++i) lull::collect();
+  EXPECT_EQ(status_of_child([] {
+              static lull::testing::Hidden young;
+              const std::uint32_t before = lull::read_mem_stats().num_young_gc;
+              elsewhere([] {
+                const lull::ptr<Node> node = lull::make<Node>();
+                young = lull::testing::Hidden(node.get());
+                __atomic_store_n(reinterpret_cast<lull::detail::Word*>(&published->next), young.address(), __ATOMIC_RELEASE);  // no card
+              });
+              elsewhere([] { lull::collect_young(); });
+              if (!lull::testing::is_allocated(young) || lull::read_mem_stats().num_young_gc != before) return false;
+              elsewhere([] { lull::collect_young(); });  // trusts those of the child
+              return lull::read_mem_stats().num_young_gc == before + 1;
+            }), 0);
+  may_go = true;
+  lull::blocking_region joining;
+  other.join();
+}
+
+// A child that saw that an object is to be destroyed and not that it was made, as it may be of two pages, would have destroyed zeros; and one
+// that saw what a destructor did and not that it had begun, destroyed again. Both are begun in visits, which a fork waits for and holds up.
+std::atomic<int> constructed, destructed;
+std::atomic<bool> has_made, has_destroyed;
+struct Counted {
+  Counted() { ++constructed; }
+  ~Counted() { ++destructed; }
+};
+
+// What only lost threads referred to is garbage, also in the span that one had.
+TEST_F(ForkPoints, WhatLostThreadsHadIsGarbageInTheChild) {
+  constructed = destructed = 0;
+  may_go = false;
+  std::thread other([&] {
+    const lull::ptr<Counted> own = lull::make<Counted>();
+    wait_for(may_go);
+    EXPECT_EQ(destructed, 0);
+  });
+  while (constructed == 0) std::this_thread::yield();
+  EXPECT_EQ(status_of_child([] {
+              for (int i = 0; i < 2; ++i) elsewhere([] { lull::collect(); });
+              lull::wait_for_finalizers();
+              return destructed == 1;
+            }), 0);
+  may_go = true;
+  lull::blocking_region joining;
+  other.join();
+}
+
+class HeapGateClosed {
+ public:
+  HeapGateClosed() {
+    lull::gc::cycle_gate().lock();
+    lull::gc::mutators.lock.lock();
+    lull::gc::close_heap_gate_locked();
+  }
+  ~HeapGateClosed() {
+    lull::gc::open_heap_gate();
+    lull::gc::mutators.lock.unlock();
+    lull::gc::cycle_gate().unlock();
+  }
+
+ private:
+  lull::blocking_region blocked_;  // as the forking thread is
+};
+
+TEST_F(ForkPoints, DestructorsAreRegisteredAndTakenInVisits) {
+  std::atomic<bool> is_ready{false}, begin{false};
+  std::thread other([&] {
+    const lull::ptr<Counted> old = lull::make<Counted>();  // and there is room for another one
+    is_ready = true;
+    while (!begin) std::this_thread::yield();
+    lull::make<Counted>();
+    has_made = true;
+    lull::destroy(old);
+    has_destroyed = true;
+  });
+  wait_for(is_ready);
+  const auto wait = [] { std::this_thread::sleep_for(std::chrono::milliseconds(30)); };
+  {
+    const HeapGateClosed closed;
+    begin = true;
+    while (constructed < 2) std::this_thread::yield();
+    wait();
+    EXPECT_FALSE(has_made);
+  }
+  lull::blocking_region joining;
+  other.join();
+  EXPECT_TRUE(has_destroyed);
+  EXPECT_GE(destructed, 1);
+}
+
+TEST_F(ForkPoints, AnObjectIsDestroyedAfterTheFork) {
+  constructed = destructed = 0;
+  std::atomic<bool> is_ready{false}, begin{false};
+  std::thread other([&] {
+    const lull::ptr<Counted> old = lull::make<Counted>();
+    is_ready = true;
+    while (!begin) std::this_thread::yield();
+    lull::destroy(old);
+  });
+  wait_for(is_ready);
+  {
+    const HeapGateClosed closed;
+    begin = true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    EXPECT_EQ(destructed, 0);
+  }
+  lull::blocking_region joining;
+  other.join();
+  EXPECT_EQ(destructed, 1);
+}
+
+// A hole is several words; a child that saw some of them as they were would hand objects out twice.
+TEST_F(ForkPoints, HolesAreOpenedInVisits) {
+  struct Wide {
+    void trace(lull::tracer&) const {}
+    char bytes[128] = {};
+  };
+  constexpr int kInAPiece = 2048 / sizeof(Wide);  // of memory that was used before, as it is handed out
+  std::atomic<int> made{0};
+  std::atomic<bool> stop{false};
+  elsewhere([] {
+    for (int i = 0; i < 20'000; ++i) lull::make<Wide>();
+  });
+  lull::collect();
+  std::thread other([&] {
+    for (; !stop; ++made) lull::make<Wide>();
+  });
+  std::array<int, 21> more{};
+  for (int& n : more) {
+    const int before = made;
+    while (made < before + 10) std::this_thread::yield();
+    const HeapGateClosed closed;
+    const int at_most = made;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    n = made - at_most;
+  }
+  stop = true;
+  std::sort(more.begin(), more.end());
+  EXPECT_LE(more[more.size() / 2], kInAPiece + 1);  // fresh spans are one piece; with holes opened meanwhile, half a span
+  lull::blocking_region joining;
+  other.join();
 }
 
 #if LULL_DEBUG_CHECKS

@@ -38,7 +38,10 @@ enum class Mutant {
   visitors_kept,     // ... or for a visitor
   in_flight_kept,    // ... or for one that still runs a destructor
   driver_alone,      // only the driver wakes the finalizer
-  collects_anyway,   // the child of several mutators collects
+  lost_spans_kept,   // ... or leaves it its span, which no cycle then knows
+  cursor_believed,   // ... or takes what lies beyond the cursor that it sees for free
+  cards_believed,    // ... or its cards for all there are
+  hole_outside, register_outside, claim_outside,  // done outside of visits
 };
 
 struct Config {
@@ -52,7 +55,7 @@ struct Config {
   Mutant mutant = Mutant::none;
 };
 
-enum class Fault { none, torn, half, record, orphan, deadlock };
+enum class Fault { none, torn, half, record, orphan, early, lost, deadlock };
 inline const char* name(Fault f) {
   switch (f) {
     case Fault::none: return "-";
@@ -60,16 +63,22 @@ inline const char* name(Fault f) {
     case Fault::half: return "A CYCLE UNDER WAY IN THE CHILD";
     case Fault::record: return "A LOST THREAD HAS A RECORD";
     case Fault::orphan: return "A LOST THREAD'S SPAN COLLECTED";
+    case Fault::early: return "DESTRUCTOR OF WHAT IS NOT WHOLE";
+    case Fault::lost: return "REACHABLE OBJECT FREED";
     case Fault::deadlock: return "DEADLOCK";
   }
   return "?";
 }
 
+// What a thread with a span does in it (ops 'o'): opens a hole, takes the object in it, makes it, registers its destructor, stores its address into an old
+// object, dirties the card, destroys it. object: 1 made, 2 destroyed.
+//
 // Words of memory. idx: any lock that guards a structure of the collector; bins: the first of malloc's. A bit for each thread of the
 // program in list (and 4: the finalizer's), barrier, pending, blocked. unrun: destructors queued or under way.
 enum Word : u8 {
   cyc, reg, idx, bins, pages, heap_closed, closed, heap_visit0, heap_visit1, visit0, visit1, without_bins,
   central1, central2, set1, set2, index1, index2, heap1, heap2, cached,
+  hole1, hole2, cursor, object, destroy_bit, known, card,
   list, barrier, pending, blocked, stopped,
   driver_started, requested, completed, phase, marking, busy, grey,
   purger_state, dirty, queue, unrun, finalizer_started,
@@ -79,7 +88,7 @@ constexpr int bits_of(u8 word) {
   switch (word) {
     case list: return 3;
     case without_bins: case barrier: case pending: case blocked: case requested: case completed: case phase: case busy:
-    case purger_state: case queue: case unrun: return 2;
+    case purger_state: case queue: case unrun: case object: return 2;
     default: return 1;
   }
 }
@@ -92,9 +101,11 @@ enum Pc : u8 {
   idle, gone, done,
   reg_wait, reg_change, reg_release,                                                                  // attach, detach
   hv_flag, hv_check, hv_back, hv_wait, hv_set1, hv_lock, hv_index1, hv_index2, hv_unlock, hv_set2, hv_leave,  // a visit of the heap
+  hv_do,  // ... for a step in the thread's span
   mv_flag, mv_check, mv_back, mv_wait, mv_central1, mv_lock, mv_heap1, mv_heap2, mv_unlock, mv_central2, mv_leave,  // of malloc
   k_lock, k_index1, k_index2, k_unlock,  // a structure of the collector outside of visits
   nudges, wakes_purger,
+  o_hole1, o_hole2, o_cursor, o_make, o_register, o_know, o_card, o_claim, o_destroy,
   f_block, f_cyc, f_reg, f_heap_close, f_heap_wait, f_idx, f_bins, f_close, f_wait, f_pages, f_copy, f_return,
   u_pages, u_open, u_bins, u_idx, u_heap_open, u_reg, u_cyc, u_run,
   c_locks, c_forks, c_nudge, c_purged, c_finalize, c_finalized, c_collect, c_collected,
@@ -111,7 +122,8 @@ struct State {
   u8 forking = 0;          // thread + 1
   u8 pc[2]{}, buffered[2]{};  // buffered: the flag's word
   u8 without[2]{};             // visits malloc without bins
-  u8 left = 0, has_forked = 0, child = 0, may_collect = 0;  // left: what the threads may still do
+  u8 then[2]{};                // the step in its span that a visit of the heap is for; idle: none
+  u8 left = 0, has_forked = 0, child = 0, lost_others = 0;  // left: what the threads may still do
   u8 driver = 0, helper = 0, purger = 0, finalizer = 0;
 };
 struct Step {
@@ -125,7 +137,7 @@ class ForkModel {
   using State = forks::State;
   using Step = forks::Step;
   using Fault = forks::Fault;
-  using Key = Packed<3>;
+  using Key = Packed<4>;
   static constexpr Fault kDeadlock = Fault::deadlock;
 
   explicit ForkModel(const Config& c) : c_(c) {
@@ -166,13 +178,13 @@ class ForkModel {
   }
   Key pack(const State& from) const {
     State s = from;
-    Bits<3> bits;
+    Bits<4> bits;
     transfer([&](u8& v, int n) { bits.put(v, n); }, s);
     return bits.value();
   }
   State unpack(const Key& key) const {
     State s;
-    Bits<3> bits(key);
+    Bits<4> bits(key);
     transfer([&](u8& v, int n) { v = u8(bits.get(n)); }, s);
     return s;
   }
@@ -201,8 +213,8 @@ class ForkModel {
   template <class Io>
   void transfer(Io&& io, State& s) const {
     for (u8 w = 0; w < kWords; ++w) io(s.m[w], bits_of(w)), io(s.copy[w], bits_of(w));
-    io(s.forking, 2), io(s.left, 2), io(s.has_forked, 2), io(s.child, 1), io(s.may_collect, 1);
-    for (u8 t : {u8{0}, u8{1}}) io(s.pc[t], 6), io(s.buffered[t], 4), io(s.without[t], 1);
+    io(s.forking, 2), io(s.left, 2), io(s.has_forked, 2), io(s.child, 1), io(s.lost_others, 1);
+    for (u8 t : {u8{0}, u8{1}}) io(s.pc[t], 7), io(s.buffered[t], 4), io(s.without[t], 1), io(s.then[t], 7);
     io(s.driver, 5), io(s.helper, 3), io(s.purger, 4), io(s.finalizer, 3);
   }
 
@@ -273,7 +285,8 @@ class ForkModel {
       case reg_release: m[reg] = 0; return rest("T%d gives the mutators' lock up");
 
       case hv_flag: s.buffered[t] = heap_visit(t); return done("T%d says that it visits the heap", hv_check);
-      case hv_check: return done("T%d looks at the heap's gate", m[heap_closed] ? hv_back : hv_set1);
+      case hv_check: return done("T%d looks at the heap's gate", m[heap_closed] ? hv_back : s.then[t] ? hv_do : hv_set1);
+      case hv_do: if (flushed) s.pc[t] = s.then[t], step_in_span(s, t, emit); return;
       case hv_back: if (flushed) m[heap_visit(t)] = 0, done("T%d does not visit the heap yet", hv_wait); return;
       case hv_wait: if (!m[heap_closed]) done("T%d finds the heap's gate open", hv_flag); return;
       case hv_set1:
@@ -284,7 +297,7 @@ class ForkModel {
       case hv_index2: return flip(index2, "T%d ends to change the index", hv_unlock);
       case hv_unlock: m[is(Mutant::registry_in_visit) ? reg : idx] = 0; return done("T%d gives the index' lock up", hv_set2);
       case hv_set2: m[cached] ^= t; return flip(set2, "T%d ends to change a set of spans", hv_leave);
-      case hv_leave: m[heap_visit(t)] = 0; return rest("T%d leaves the heap");
+      case hv_leave: m[heap_visit(t)] = 0; return rest_of_object(s, t, "T%d leaves the heap", emit);
 
       case mv_flag:
         if (s.without[t]) ++m[without_bins];
@@ -308,9 +321,57 @@ class ForkModel {
       case k_index2: return flip(index2, "T%d ends to change that", k_unlock);
       case k_unlock: m[idx] = 0; return rest("T%d gives that lock up");
 
+      case o_hole1: case o_hole2: case o_cursor: case o_make: case o_register: case o_know: case o_card: case o_claim: case o_destroy:
+        return step_in_span(s, t, emit);
+
       case nudges: m[dirty] = 1; return done("T%d has pages that are idle", wakes_purger);
       case wakes_purger: nudge(s); return rest("T%d nudges the purger");
     }
+  }
+  // One after the other; a hole, the registration and the claim in a visit each.
+  template <class Emit>
+  void step_in_span(State s, u8 t, Emit& emit) const {
+    Memory& m = s.m;
+    const u8 now = s.pc[t];
+    const auto done = [&](const char* what, u8 next) { s.pc[t] = next, emit(s, Step{what, t}); };
+    const auto end_visit = [&](const char* what, u8 next, Mutant outside) {
+      s.then[t] = next;
+      if (!is(outside)) return done(what, hv_leave);
+      rest_of_object(s, t, what, emit);
+    };
+    switch (now) {
+      case o_hole1: m[hole1] ^= 1; return done("T%d begins to open a hole", o_hole2);
+      case o_hole2: m[hole2] ^= 1; return end_visit("T%d has opened a hole", o_cursor, Mutant::hole_outside);
+      case o_cursor: m[cursor] = 1; return done("T%d takes an object", o_make);
+      case o_make:
+        m[object] = 1;
+        done("T%d has made it, without a destructor", o_know);
+        s.then[t] = o_register;
+        return visit_for(s, t, "T%d has made it", Mutant::register_outside, emit);
+      case o_register: m[destroy_bit] = 1; return end_visit("T%d registers its destructor", o_know, Mutant::register_outside);
+      case o_know: m[known] = 1; return done("T%d stores its address", o_card);
+      case o_card:
+        m[card] = 1;
+        done("T%d dirties the card", idle);  // and leaves it at that
+        if (!m[destroy_bit]) return;
+        s.then[t] = o_claim;
+        return visit_for(s, t, "T%d dirties the card, and will destroy the object", Mutant::claim_outside, emit);
+      case o_claim: m[destroy_bit] = 0; return end_visit("T%d takes the object to destroy it", o_destroy, Mutant::claim_outside);
+      default: m[object] = 2; return done("T%d has destroyed it", idle);
+    }
+  }
+  // Goes on with `then`, in a visit unless `outside` is the mutant.
+  template <class Emit>
+  void visit_for(State s, u8 t, const char* what, Mutant outside, Emit& emit) const {
+    if (is(outside)) s.pc[t] = s.then[t], s.then[t] = idle;
+    else s.pc[t] = hv_flag;
+    emit(s, Step{what, t});
+  }
+  // After a visit, or what should have been one.
+  template <class Emit>
+  static void rest_of_object(State s, u8 t, const char* what, Emit& emit) {
+    s.pc[t] = s.then[t], s.then[t] = idle;
+    emit(s, Step{what, t});
   }
   static void leave_malloc(State& s, u8 t) {
     if (s.without[t]) --s.m[without_bins];
@@ -345,6 +406,8 @@ class ForkModel {
         spend(s);
         if (is_mutator) s.m[blocked] |= bit(t);
       });
+    if (is_mutator && may('o') && t == 1 && before.m[cached] && !before.m[cursor])
+      visit_for_object(before, t, emit);
     if (is_mutator && may('h')) go(hv_flag, "T%d wants a span", spend);
     if (c_.gc && may('k')) go(k_lock, "T%d calls the collector", spend);
     if (may('m')) go(mv_flag, "T%d goes to malloc", spend);
@@ -352,6 +415,12 @@ class ForkModel {
     if (may('n')) go(nudges, "T%d frees", spend);
     if (is_mutator && may('r') && before.m[requested] == before.m[completed])
       go(idle, "T%d asks for a cycle", [&](State& s) { spend(s), ask_for_cycle(s); });
+  }
+  template <class Emit>
+  void visit_for_object(State s, u8 t, Emit& emit) const {
+    --s.left;
+    s.then[t] = o_hole1;
+    visit_for(s, t, "T%d opens a hole", Mutant::hole_outside, emit);
   }
   static void ask_for_cycle(State& s) {
     s.m[requested] = (s.m[completed] + 1) & 3;
@@ -413,7 +482,7 @@ class ForkModel {
     };
     release(u_pages, pages), release(u_open, closed), release(u_bins, bins), release(u_idx, idx), release(u_heap_open, heap_closed);
     release(u_reg, reg), release(u_cyc, cyc);
-    s.may_collect = is(Mutant::collects_anyway) || (m[list] & ~bit(t)) == 0;
+    s.lost_others = (m[list] & ~bit(t)) != 0;
     if (!is(Mutant::records_kept)) m[list] &= bit(t);
     if (!is(Mutant::driver_kept)) m[driver_started] = 0, m[requested] = m[completed];
     if (!is(Mutant::busy_kept)) m[busy] = 0;
@@ -456,7 +525,7 @@ class ForkModel {
         if (!m[unrun]) done("the child of T%d has waited for destructors", c_collect);
         return;
       case c_collect:
-        if (!c_.gc || !s.may_collect) return done("the child of T%d does not collect", forks::done);
+        if (!c_.gc) return done("the child of T%d does not collect", forks::done);
         m[list] |= bit(t);
         ask_for_cycle(s);
         return done("the child of T%d collects", c_collected);
@@ -485,6 +554,18 @@ class ForkModel {
     return s.m[blocked] & bit(t) || s.pc[t] == done || s.pc[t] >= c_locks;  // a child waits in blocking regions
   }
 
+  // Before a child's cycle: the lost thread's span goes back. The cycle that follows frees what it takes for garbage, and destroys what is registered.
+  Fault adopt(State& s) const {
+    Memory& m = s.m;
+    if (m[cached] && !is(Mutant::lost_spans_kept)) m[cached] = 0, m[set1] ^= 1, m[set2] ^= 1;
+    if (m[cached]) return Fault::orphan;
+    if (m[hole1] != m[hole2]) return Fault::torn;
+    if (m[destroy_bit] && m[object] != 1) return Fault::early;
+    // Known to an old object: found in a full cycle, or by the card; and it has to count as allocated.
+    const bool is_found = !is(Mutant::cards_believed) || m[card], is_allocated = !is(Mutant::cursor_believed) || m[cursor];
+    return m[known] && s.lost_others && !(is_found && is_allocated) ? Fault::lost : Fault::none;
+  }
+
   template <class Emit>
   void step_driver(const State& before, Emit& emit) const {
     State s = before;
@@ -504,7 +585,8 @@ class ForkModel {
       case d_idle: if (m[requested] != m[completed]) done("the driver is asked for a cycle", d_gate); return;
       case d_gate: if (!m[cyc]) m[cyc] = 1, done("the driver takes the cycle gate", d_ask_on); return;
       case d_ask_on:
-        if (s.child && m[cached]) return emit(s, Step{"the driver begins a cycle", 0, 0, 0, Fault::orphan});
+        if (s.child)
+          if (const Fault f = adopt(s); f != Fault::none) return emit(s, Step{"the driver begins a cycle", 0, 0, 0, f});
         return ask(marks, "the driver asks for barriers", d_wait_on);
       case d_wait_on: return wait("the driver begins to mark", d_mark);
       case d_mark:

@@ -36,14 +36,19 @@ static const std::map<std::string, Mutant> kMutants = {
     {"visitors_kept", Mutant::visitors_kept},
     {"in_flight_kept", Mutant::in_flight_kept},
     {"driver_alone", Mutant::driver_alone},
-    {"collects_anyway", Mutant::collects_anyway}};
+    {"lost_spans_kept", Mutant::lost_spans_kept},
+    {"cursor_believed", Mutant::cursor_believed},
+    {"cards_believed", Mutant::cards_believed},
+    {"hole_outside", Mutant::hole_outside},
+    {"register_outside", Mutant::register_outside},
+    {"claim_outside", Mutant::claim_outside}};
 
 static bool set_option(Config& c, const std::string& key, const std::string& value) {
   if (auto it = kNumbers.find(key); it != kNumbers.end()) c.*it->second = std::atoi(value.c_str());
   else if (auto m = kMutants.find(value); key == "mutant" && m != kMutants.end()) c.mutant = m->second;
   else if (key == "ops") c.ops = value;
   else return false;
-  return c.budget >= 0 && c.budget <= 3 && c.dying <= 3 && c.ops.find_first_not_of("ahkmwnrf") == std::string::npos;
+  return c.budget >= 0 && c.budget <= 3 && c.dying <= 3 && c.ops.find_first_not_of("ahkmwnrfo") == std::string::npos;
 }
 
 int main(int argc, char** argv) { return run_model<ForkModel, Config>(argc, argv, set_option); }

@@ -27,6 +27,7 @@ verdict_of() {
     'FAILS '*'| A CYCLE UNDER WAY IN THE CHILD |'*) echo half ;;
     'FAILS '*'| A LOST THREAD HAS A RECORD |'*) echo record ;;
     'FAILS '*'| A LOST THREAD'"'"'S SPAN COLLECTED |'*) echo orphan ;;
+    'FAILS '*'| DESTRUCTOR OF WHAT IS NOT WHOLE |'*) echo unmade ;;
     'FAILS '*'| GARBAGE KEPT BY TWO FULL CYCLES |'*) echo leak ;;
     'FAILS '*'| SNAPSHOT BEFORE HANDSHAKE 1 |'*) echo early ;;
     'FAILS '*'| PERFORMED TWICE |'*) echo performed ;;
