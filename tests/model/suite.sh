@@ -34,6 +34,14 @@ verdict_of() {
     'FAILS '*'| NOT PERFORMED |'*) echo missed ;;
     'FAILS '*'| PERFORMED ON A THREAD THAT RUNS |'*) echo unsafe ;;
     'FAILS '*'| A THREAD RUNS IN A STOPPED WORLD |'*) echo awake ;;
+    'FAILS '*'| REACHABLE OBJECT DESTROYED |'*) echo destroyed ;;
+    'FAILS '*'| DESTRUCTOR RUN TWICE |'*) echo twice ;;
+    'FAILS '*'| DESTRUCTOR NEVER RUN |'*) echo never ;;
+    'FAILS '*'| LOCKED WHAT IS DESTROYED |'*) echo revived ;;
+    'FAILS '*'| CALLBACK BEFORE ITS OBJECT HAS GONE |'*) echo callback ;;
+    'FAILS '*'| TERMINATION WITHOUT END |'*) echo endless ;;
+    'FAILS '*'| WAITED TOO SHORT |'*) echo short ;;
+    'FAILS '*'| MORE RUN THAN QUEUED |'*) echo counted ;;
     'no fault found (bounded)'*) echo bounded ;;
     *) echo nothing ;;
   esac
