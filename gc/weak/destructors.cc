@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <utility>
 
+#include "alloc/base/check.h"
 #include "alloc/os/futex.h"
 #include "alloc/os/meta_arena.h"
 #include "alloc/os/thread.h"
@@ -107,6 +108,16 @@ std::uint64_t first_unfinished() {
   // acquire: pairs with the release in run_next()
   for (const Runner* r = runners; r != nullptr; r = r->next) first = std::min(first, r->at.load(std::memory_order_acquire));
   return first;
+}
+
+// The calling thread runs a destructor or callback.
+bool runs_one() {
+  RuntimeSection refuse(self());
+  os::Locked locked(lock);
+  for (const Runner* r = runners; r != nullptr; r = r->next)
+    // relaxed: its own thread wrote it
+    if (r->thread == &detail::thread_block && r->at.load(std::memory_order_relaxed) != Runner::kNowhere) return true;
+  return false;
 }
 
 void join_runners(Runner& r) {
@@ -302,6 +313,7 @@ namespace lull {
 std::size_t run_finalizers() { return gc::run_queue(); }
 
 void wait_for_finalizers() {
+  if (gc::runs_one()) fatal("lull::wait_for_finalizers: called by a destructor or callback, which would wait for itself");
   const std::uint64_t due = gc::queued.load(std::memory_order_acquire);
   gc::start_finalizer_if_needed();  // in a forked child nobody else does before its first cycle
   gc::waiters.fetch_add(1, std::memory_order_seq_cst);  // seq_cst, and the load of progress too: Dekker with run_one

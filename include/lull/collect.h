@@ -40,7 +40,8 @@ std::uint64_t set_memory_limit(std::uint64_t bytes);
 // With LULL_FINALIZERS=manual they run nowhere else. A destructor that throws ends the process.
 std::size_t run_finalizers();
 
-// Waits until the finalizer thread has run every destructor that was due at the call. Blocks.
+// Waits until the finalizer thread has run every destructor that was due at the call. Blocks. A destructor or callback must not call it:
+// it would wait for itself, and stops the process.
 void wait_for_finalizers();
 
 }  // namespace lull

@@ -249,7 +249,7 @@ typedef struct lull_cleanup lull_cleanup;
 lull_cleanup* lull_on_unreachable(const void* object, void (*run)(void* data), void* data);
 int lull_cancel_cleanup(lull_cleanup* cleanup); /* nonzero: it will not run. Zero: it runs, has run, or was cancelled before */
 size_t lull_run_finalizers(void);   /* what is due, here and now; how many ran. SAFEPOINT */
-void lull_wait_for_finalizers(void); /* until the finalizer thread has run what was due at the call. SAFEPOINT */
+void lull_wait_for_finalizers(void); /* until the finalizer thread has run what was due at the call; a finalizer must not call it. SAFEPOINT */
 
 /* A hash of an address, good enough for power-of-two tables. */
 static inline size_t lull_hash(const void* reference) { return (size_t)(((uintptr_t)reference >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 20); }

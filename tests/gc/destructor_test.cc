@@ -3,6 +3,7 @@
 //
 // Objects that are to die are made on threads that end; see collect_test.cc.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <mutex>
@@ -576,6 +577,19 @@ struct Throws {
 TEST(DestructorDeathTest, ThatThrowsEndsTheProcess) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   EXPECT_DEATH((elsewhere([] { make<Throws>(); }), lull::collect(), lull::wait_for_finalizers()), "on purpose");
+}
+
+// It waited for itself, for ever and without a word, on the finalizer thread and on any other.
+struct Waits {
+  ~Waits() { lull::wait_for_finalizers(); }
+};
+
+TEST(DestructorDeathTest, ThatWaitsForDestructorsStopsTheProcess) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  const auto make_one = [] { elsewhere([] { make<Waits>(); }), lull::collect(); };
+  EXPECT_DEATH((alarm(20), make_one(), lull::wait_for_finalizers()), "wait_for_finalizers: called by a destructor or callback");
+  EXPECT_DEATH((alarm(20), lull::gc::read_options(), lull::gc::options.manual_finalizers = 1, make_one(), lull::run_finalizers()),
+               "wait_for_finalizers: called by a destructor or callback");
 }
 
 TEST_F(Destructor, OfAHundredThousandIsNoBurden) {

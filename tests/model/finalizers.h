@@ -30,7 +30,7 @@ struct Config {
   int entries = 2, batches = 2;  // handed over (1-3), in so many cycles (1-2)
   int by_hand = 1, waits = 1;    // calls of run_finalizers() and wait_for_finalizers() (0-2)
   int thread = 1;                // 0: LULL_FINALIZERS=manual
-  int inside = 0;                // the first entry's destructor waits, too: for itself
+  int inside = 0;                // the first entry's destructor waits, too: for itself, which is why the code stops the process
   Mutant mutant = Mutant::none;
 };
 
