@@ -16,6 +16,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
 
 #include "alloc/base/sanitizers.h"
 #include "alloc/front/central.h"
@@ -95,6 +96,12 @@ void count_allocations();        // from now on, beginning with distances that a
 void stop_counting_allocations();
 
 inline std::uintptr_t key_of(const Block* block) { return reinterpret_cast<std::uintptr_t>(block) ^ free_view.secret; }
+// Half of the key is enough for the fast path, the slow one looks at all of it. A processor's load has to wait for older stores that hold only a
+// part of it, and a program that writes the last bytes of a block of 16, or two fields of 4, did just that.
+inline bool may_be_free(const Block* block) {
+  const std::uintptr_t key = key_of(block);
+  return std::memcmp(&block->key, &key, sizeof key / 2) == 0;
+}
 
 [[gnu::noinline]] void* allocate_slow(std::size_t bytes);
 [[gnu::noinline]] void free_slow(void* address);
@@ -173,7 +180,7 @@ inline Bin* bin_for(void* address) {
   Bin& bin = thread_bins->bins[entry & 0xff];
   const std::uint32_t in_span = (static_cast<std::uint32_t>(offset) & (kPageSize - 1)) | pages::place_of(entry) << kPageShift;
   if (bin.is_full() || in_span * bin.inverse >= bin.inverse || (entry & thread_bins->foreign)) [[unlikely]] return nullptr;
-  if (static_cast<Block*>(address)->key == key_of(static_cast<Block*>(address))) [[unlikely]] return nullptr;
+  if (may_be_free(static_cast<Block*>(address))) [[unlikely]] return nullptr;
   return &bin;
 }
 

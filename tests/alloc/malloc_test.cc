@@ -190,6 +190,23 @@ TEST(AlignedAlloc, RefusesWhatIsNoPowerOfTwo) {
 
 // free_sized() took the block's class for the size that was asked for, but realloc() leaves a block of 112 bytes where it is
 // when 57 are wanted.
+// The fast path compares half of the key, so such a block is one for the slow path, which must see that it is not free.
+TEST(Free, TakesABlockThatHoldsHalfOfItsKey) {
+  for (const std::size_t changed : {8, 12}) {
+    auto* p = static_cast<volatile unsigned char*>(lull_malloc(40));
+    lull_free(const_cast<unsigned char*>(p));
+    unsigned char key[8];
+    for (std::size_t i = 0; i < sizeof key; ++i) key[i] = p[8 + i];
+    ASSERT_EQ(lull_malloc(40), const_cast<unsigned char*>(p));
+    for (std::size_t i = 0; i < sizeof key; ++i) p[8 + i] = key[i];
+    p[changed] = static_cast<unsigned char>(p[changed] + 1);
+    lull_free(const_cast<unsigned char*>(p));
+    void* again = lull_malloc(40);
+    EXPECT_EQ(again, const_cast<unsigned char*>(p)) << "changed at " << changed;
+    lull_free(again);
+  }
+}
+
 TEST(FreeSized, TakesTheSizeOfAReallocThatStayed) {
   for (const std::size_t size : {100u, 1000u, 20'000u, 32'000u, 100'000u})
     for (std::size_t wanted = size; wanted > 0; wanted -= size / 10 < wanted ? size / 10 : wanted)

@@ -300,6 +300,8 @@ MUTANTS = [
     ('malloc: bins let the purger start before their arrays are in order', 'alloc/front/thread_bins.cc',
      'give_blocks(r.blocks, count_of(t, b));\n', '{ give_blocks(r.blocks, count_of(t, b)); after_giving(); }\n',
      'malloc_reentry_test', '*WithinTrim*'),
+    ('malloc: a block that holds half of its key is taken for a free one', 'alloc/front/thread_bins.cc', '  if (block->key == key_of(block)) report',
+     '  if (may_be_free(block)) report', 'malloc_test', 'Free.*'),
     ('malloc: an array that is outgrown keeps its blocks', 'alloc/front/magazines.cc',
      '    std::copy_n(r.blocks, count, longer);\n', '', 'malloc_test', '*'),
     ('malloc: spans do not tell who takes from them', 'alloc/front/central.cc', 'mark_pages(*first.span, taker.mark);', 'mark_pages(*first.span, taker.mark & 0);',
