@@ -89,16 +89,24 @@ void count_free(Span& span, std::uint32_t n) {
   if (!(before & kLinked)) central[bin].set_of(before).push(&span);
 }
 
-// Blocks that share a word of one span's bitmap.
+// Blocks that share a word of one span's bitmap. What there is to know of a block on its way back its page's entry tells, so the descriptor, whose line another
+// processor may have, is not touched until the word is given.
 struct Gathered {
-  Span* span;
+  SpanId span;
   std::uint32_t word;
+  std::uint64_t mask;   // of the word's blocks
   std::uint32_t count;  // of blocks; of the mask's bits, too, unless one of them comes twice
-  std::uint64_t mask;
 };
 
 void* block_at(const Span& span, std::uint32_t word, std::uint64_t bits) {
   return reinterpret_cast<void*>(span.slot_address(word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits))));
+}
+
+// `n` bits; release: pairs with collect_blocks() and, through the count, with reserve_blocks()
+void give_bits(Span& span, std::uint32_t word, std::uint64_t bits, std::uint32_t n) {
+  const std::uint64_t before = span.free_bits()[word].fetch_or(bits, std::memory_order_release);
+  if (before & bits) report_double_free(block_at(span, word, before & bits));
+  count_free(span, n);
 }
 
 // Groups blocks by span and word on their way back (after BatchIt, Li et al., ISMM 2024, which groups by slab). Blocks
@@ -109,71 +117,73 @@ class Gatherer {
   ~Gatherer() {
     for (; used_ != 0; used_ &= used_ - 1) give(places_[std::countr_zero(used_)]);
   }
-  // Adds the blocks from the `at`th on, as many as lie in one span; returns the next one's number.
-  std::uint32_t add(std::uint32_t at) {
-    Span* span = small_span_of(reinterpret_cast<std::uintptr_t>(blocks_[at]));
-    if (span == nullptr) report_bad_free(blocks_[at]);
-    // In registers, like all of the loops.
-    Block* const* const blocks = blocks_;
-    const std::uint32_t n = n_;
-    const std::uintptr_t base = span->base, bytes = span->end() - base, slot_bytes = span->slot_bytes;
-    const std::uint64_t reciprocal = span->reciprocal;
-    const std::uint32_t slots = span->slots;
-    std::uint32_t i = at;
-    std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(blocks[i]) - base;
-    while (offset < bytes) {
-      const auto slot = static_cast<std::uint32_t>((offset * reciprocal) >> 32);
-      if (slot >= slots) report_bad_free(blocks[i]);  // free() knew that it is a multiple of the size
-      const std::uint32_t word = slot / 64, first = word * 64, before = i;
-      const std::uintptr_t word_base = base + first * slot_bytes;
-      const std::uintptr_t word_bytes = (slots - first < 64 ? slots - first : 64) * slot_bytes;
-      std::uint64_t mask = bit_of(slot);
-      std::uintptr_t in_word = word_bytes;
-      // One comparison tells that a block is of this span and word. Whether it came before is left to give().
-      while (++i != n && (in_word = reinterpret_cast<std::uintptr_t>(blocks[i]) - word_base) < word_bytes)
-        add_bit(mask, (in_word * reciprocal) >> 32);
-      Gathered& g = place_of(span, word);
-      g.mask |= mask;
-      g.count += i - before;
-      if (i == n) return n;
-      offset = in_word + word_base - base;
-    }
-    return i;
+  void add_all() {
+    for (std::uint32_t i = 0; i < n_;) i = add(i);
   }
 
  private:
-  static constexpr std::uint32_t kPlaces = 16;
+  static constexpr std::uint32_t kPlaces = 64;  // fewer: words that are given in parts
 
-  void give(const Gathered& g) const {
-    if (count_bits(g.mask) != g.count) report_twice(g);
-    give_bits(*g.span, g.word, g.mask);
+  // The `at`th and those behind it that lie in the same word; returns the next one's number.
+  std::uint32_t add(std::uint32_t at) {
+    const std::uintptr_t address = reinterpret_cast<std::uintptr_t>(blocks_[at]), offset = address - pages::reservation.base;
+    const std::size_t page = offset >> kPageShift;
+    // acquire: pairs with the release in publish() of span_table.cc
+    const auto entry = static_cast<std::uint32_t>(pages::reservation.classes[page].load(std::memory_order_acquire));
+    const std::uint32_t bin = entry & 0xff;
+    if (bin < kFirstBin) report_bad_free(blocks_[at]);
+    const std::uint64_t reciprocal = kGeometry[bin].reciprocal;
+    const std::uint32_t slots = kGeometry[bin].slots;
+    const std::uint64_t in_span = (offset & (kPageSize - 1)) | pages::place_of(entry) << kPageShift;
+    const auto slot = static_cast<std::uint32_t>((in_span * reciprocal) >> 32);
+    if (slot >= slots) report_bad_free(blocks_[at]);  // free() knew that it is a multiple of the size
+    const std::uint32_t word = slot / 64, first = word * 64;
+    const std::size_t bytes = kGeometry[bin].slot_bytes;
+    const std::uintptr_t word_base = address - (slot - first) * bytes;
+    const std::uintptr_t word_bytes = (slots - first < 64 ? slots - first : 64) * bytes;
+    std::uint64_t mask = bit_of(slot);
+    // One comparison tells that a block is of this span and word. Whether it came before is left to give().
+    Block* const* const end = blocks_ + n_;
+    Block* const* next = blocks_ + at + 1;
+    for (std::uintptr_t in_word; next != end && (in_word = reinterpret_cast<std::uintptr_t>(*next) - word_base) < word_bytes; ++next)
+      add_bit(mask, (in_word * reciprocal) >> 32);
+    const auto after = static_cast<std::uint32_t>(next - blocks_);
+    Gathered& g = place_of(static_cast<SpanId>(pages::reservation.owners[page].load(std::memory_order_relaxed)), word);
+    g.mask |= mask;
+    g.count += after - at;
+    return after;
   }
-  Gathered& place_of(Span* span, std::uint32_t word) {
-    const std::uint32_t place = (static_cast<std::uint32_t>(span->id()) * 3 + word) % kPlaces;
+  void give(const Gathered& g) const {
+    if (g.count != 1 && count_bits(g.mask) != g.count) report_twice(g);
+    give_bits(*pages::span_with(g.span), g.word, g.mask, g.count);
+  }
+  Gathered& place_of(SpanId span, std::uint32_t word) {
+    const std::uint32_t place = (static_cast<std::uint32_t>(span) * 3 + word) % kPlaces;
     Gathered& g = places_[place];
     const bool is_used = used_ >> place & 1;
     if (is_used && g.span == span && g.word == word) return g;
     if (is_used) give(g);
-    used_ |= 1u << place;
+    used_ |= std::uint64_t{1} << place;
     return g = {span, word, 0, 0};
   }
   // One of the blocks that came so far lies in this word twice.
   [[noreturn, gnu::cold, gnu::noinline]] void report_twice(const Gathered& g) const {
+    const Span& span = *pages::span_with(g.span);
     std::uint64_t seen = 0;
     for (std::uint32_t i = 0; i < n_; ++i) {
       const std::uintptr_t address = reinterpret_cast<std::uintptr_t>(blocks_[i]);
-      if (small_span_of(address) != g.span) continue;
-      const std::uint32_t slot = g.span->slot_of(address);
+      if (small_span_of(address) != &span) continue;
+      const std::uint32_t slot = span.slot_of(address);
       if (slot / 64 != g.word) continue;
       if (seen & bit_of(slot)) report_double_free(blocks_[i]);
       seen |= bit_of(slot);
     }
-    report_double_free(block_at(*g.span, g.word, g.mask));
+    report_double_free(block_at(span, g.word, g.mask));
   }
 
   Block* const* blocks_;
   std::uint32_t n_;
-  std::uint32_t used_ = 0;  // places, a bit each; the others are not initialised
+  std::uint64_t used_ = 0;  // places, a bit each; the others are not initialised
   Gathered places_[kPlaces];
 };
 
@@ -304,17 +314,9 @@ void* take_one(BinIndex bin) {
   }
 }
 
-void give_bits(Span& span, std::uint32_t word, std::uint64_t bits) {
-  // release: pairs with collect_blocks() and, through the count, with reserve_blocks()
-  const std::uint64_t before = span.free_bits()[word].fetch_or(bits, std::memory_order_release);
-  if (before & bits) report_double_free(block_at(span, word, before & bits));
-  count_free(span, count_bits(bits));
-}
+void give_bits(Span& span, std::uint32_t word, std::uint64_t bits) { give_bits(span, word, bits, count_bits(bits)); }
 
-void give_blocks(Block* const* blocks, std::uint32_t n) {
-  Gatherer gatherer(blocks, n);
-  for (std::uint32_t done = 0; done < n;) done = gatherer.add(done);
-}
+void give_blocks(Block* const* blocks, std::uint32_t n) { Gatherer(blocks, n).add_all(); }
 
 void after_giving() {
   note_blocks_given();

@@ -200,6 +200,19 @@ bool put_in_visit(ThreadBins* t, BinIndex b, Block* block) {
   return true;
 }
 
+// Apart from free_slow(), so that strangers, of which there may be many, do not pay for its registers.
+[[gnu::noinline]] void free_visiting(Block* block, BinIndex b, std::uint32_t entry) {
+  ThreadBins* t = own_bins();
+  if (t != nullptr && (entry & t->foreign)) return keep_stranger(*t, block, entry & t->foreign);
+  if (put_in_visit(t, b, block)) after_giving();
+}
+
+constexpr auto kInverses = [] {  // computed where it is asked for, an inverse takes a division
+  std::array<std::uint32_t, kBins> inverses{};
+  for (std::uint32_t b = kFirstBin; b < kBins; ++b) inverses[b] = inverse_of_bin(b);
+  return inverses;
+}();
+
 }  // namespace
 
 void* allocate_slow(std::size_t bytes) {
@@ -222,13 +235,13 @@ void free_slow(void* address) {
   if (b == low_byte(pages::PageClass::heap_small) || b == low_byte(pages::PageClass::heap_large)) return free_in_heap(address);
   if (b < kFirstBin) report_bad_free(address);
   const std::uint32_t in_span = static_cast<std::uint32_t>(word & (kPageSize - 1)) | pages::place_of(entry) << kPageShift;
-  if (in_span * inverse_of_bin(b) >= inverse_of_bin(b)) report_bad_free(address);
-  if (is_secure()) return free_secure(address);
+  if (in_span * kInverses[b] >= kInverses[b]) report_bad_free(address);
+  ThreadBins* t = own_bins_or_null();
+  if (t == nullptr && is_secure()) return free_secure(address);  // a thread that has bins need not ask
   auto* block = static_cast<Block*>(address);
   if (block->key == key_of(block)) report_double_free(address);
-  ThreadBins* t = own_bins();
   if (t != nullptr && (entry & t->foreign)) return keep_stranger(*t, block, entry & t->foreign);
-  if (put_in_visit(t, static_cast<BinIndex>(b), block)) after_giving();
+  free_visiting(block, static_cast<BinIndex>(b), entry);
 }
 
 void give_back(ThreadBins& t) {
