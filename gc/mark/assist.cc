@@ -18,6 +18,9 @@ constexpr std::int64_t kWorthwhile = 8 * 1024;     // smaller debts wait: a quan
 constexpr std::int64_t kMostDebt = 1 << 20;        // what could not be worked off is forgiven beyond this
 constexpr std::uint64_t kQuantumNs = 20'000;       // longer hurts latency, shorter lets the heap overshoot
 constexpr std::uint64_t kCheckEvery = 4 * 1024;    // bytes between two looks at the clock
+// What took longer had lost its processor meanwhile. The clock of the thread's processor time would tell, but to read it is a system
+// call of 0.3 to 0.8 us: two of them were a tenth of a quantum.
+constexpr std::uint64_t kMostProcessorNs = 2 * kQuantumNs;
 
 std::int64_t draw_credit(std::int64_t wanted) {
   std::int64_t have = assists.credit.load(std::memory_order_relaxed);
@@ -31,7 +34,7 @@ std::int64_t draw_credit(std::int64_t wanted) {
 // What it takes out of the pool is grey, and the driver cannot see it (rule 8). The caller has found the state to be `marking` in
 // this runtime section, so that every round of flushes that may end marking waits for this thread's answer, which comes later.
 std::int64_t scan_for_a_quantum(std::int64_t debt) {
-  const std::uint64_t start = os::monotonic_ns(), cpu = os::thread_cpu_ns();
+  const std::uint64_t start = os::monotonic_ns();
   Marker marker;
   std::uint64_t now = start;
   bool empty = false;
@@ -43,10 +46,11 @@ std::int64_t scan_for_a_quantum(std::int64_t debt) {
   // Such a round may have begun before these objects were black. A thread that answered early in it may since have taken the last
   // reference out of one of them and not have shaded it yet, and no mark was set here that would have cancelled the round.
   cancel_termination();
+  now = os::monotonic_ns();
   const auto scanned = static_cast<std::int64_t>(marker.scanned_bytes());
   publish_counts(marker);
   assists.work.fetch_add(static_cast<std::uint64_t>(scanned), std::memory_order_relaxed);
-  assists.time_ns.fetch_add(os::thread_cpu_ns() - cpu, std::memory_order_relaxed);
+  assists.time_ns.fetch_add(std::min(now - start, kMostProcessorNs), std::memory_order_relaxed);
   LULL_PROBE2(assist, scanned, now - start);
   if (scanned > 0) {
     assists.duration.record(now - start);

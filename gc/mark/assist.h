@@ -15,7 +15,7 @@ struct AssistControl {
   std::atomic<double> ratio{0};           // bytes of scan work a byte allocated; set by the driver
   std::atomic<std::int64_t> credit{0};    // bytes scanned in the background and not yet drawn
   std::atomic<std::uint64_t> work{0};     // bytes scanned by assists in this cycle
-  std::atomic<std::uint64_t> time_ns{0};  // processor time they took in this cycle
+  std::atomic<std::uint64_t> time_ns{0};  // processor time they took in this cycle, from the clock
   HistogramRecorder duration;
 };
 extern AssistControl assists;
