@@ -44,7 +44,7 @@ constexpr void for_words_in_range(std::uint32_t from, std::uint32_t to, Visit&& 
   while (from < to) {
     const std::uint32_t word = from / 64, word_end = (word + 1) * 64;
     const std::uint32_t end = to < word_end ? to : word_end;
-    visit(word, mask_between(from % 64, end - word * 64));
+    visit(word, ~std::uint64_t{0} >> (64 - (end - from)) << from % 64);  // 1 to 64 bits, so no branch
     from = end;
   }
 }

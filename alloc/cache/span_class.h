@@ -13,6 +13,8 @@
 
 namespace lull::cache {
 
+inline constexpr std::size_t kCacheLineBytes = 64;
+
 struct SpanClass {
   pages::SpanGeometry geometry;
   std::uint32_t index = 0;  // of the allocation slot in thread caches
@@ -22,7 +24,9 @@ struct SpanClass {
   bool large = false;       // one object a span, geometry by object
   const void* kind = nullptr;
 
-  SpanSet partial[2], full[2];  // by parity of the generation
+  // What follows changes with each span that some thread takes; what is above it, every thread reads for each piece of a hole.
+  alignas(kCacheLineBytes) SpanSet partial[2];  // by parity of the generation
+  SpanSet full[2];
   // Swept spans that hold nothing young: all their objects are marked, and nobody has had them in a cache since. By parity
   // of a generation of their own, because young cycles have nothing to sweep in them.
   SpanSet tenured_partial[2], tenured_full[2];

@@ -93,6 +93,17 @@ void* take_object(AllocSlot& slot, const SpanClass& c) {
 
 }  // namespace
 
+// Inlined, since most visits only go on in the hole.
+[[gnu::always_inline]] inline bool ThreadCache::open_next_hole(AllocSlot& slot, SpanClass& c, SpanSource& source, std::uint32_t most_objects) {
+  auto& span = *static_cast<pages::Span*>(slot.span);
+  const bool may_go_on = slot.begin != slot.limit && most_objects == kWholeHole;  // a bounded one is a hole of its own
+  if (may_go_on && extend_hole(slot, c, source, most_objects, kPieceBytes)) return true;
+  retire_hole(slot, c);
+  const std::uint32_t first = next_clear(span.alloc_bits(), slot_from(span, slot.cursor), span.slots);
+  slot.begin = slot.cursor = slot.limit = span.slot_address(first);
+  return first != span.slots && extend_hole(slot, c, source, most_objects, kFirstPieceBytes);
+}
+
 void* ThreadCache::allocate_in_span(SpanClass& c, SpanSource& source, std::uint32_t most_objects) {
   AllocSlot& slot = slots_[c.index];
   if (slot.span == nullptr) return nullptr;
@@ -177,16 +188,6 @@ void ThreadCache::count_towards_sample(const SpanClass& c, std::uint32_t objects
   std::uint32_t& left = to_sample_[c.index];
   sample_taken_ = left == 1;  // by the caller's caller, at once
   left -= objects;
-}
-
-bool ThreadCache::open_next_hole(AllocSlot& slot, SpanClass& c, SpanSource& source, std::uint32_t most_objects) {
-  auto& span = *static_cast<pages::Span*>(slot.span);
-  const bool may_go_on = slot.begin != slot.limit && most_objects == kWholeHole;  // a bounded one is a hole of its own
-  if (may_go_on && extend_hole(slot, c, source, most_objects, kPieceBytes)) return true;
-  retire_hole(slot, c);
-  const std::uint32_t first = next_clear(span.alloc_bits(), slot_from(span, slot.cursor), span.slots);
-  slot.begin = slot.cursor = slot.limit = span.slot_address(first);
-  return first != span.slots && extend_hole(slot, c, source, most_objects, kFirstPieceBytes);
 }
 
 void ThreadCache::release_all(SpanSource& source) {

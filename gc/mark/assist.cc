@@ -19,7 +19,7 @@ constexpr std::int64_t kMostDebt = 1 << 20;        // what could not be worked o
 constexpr std::uint64_t kQuantumNs = 20'000;       // longer hurts latency, shorter lets the heap overshoot
 constexpr std::uint64_t kCheckEvery = 4 * 1024;    // bytes between two looks at the clock
 // What took longer had lost its processor meanwhile. The clock of the thread's processor time would tell, but to read it is a system
-// call of 0.3 to 0.8 us: two of them were a tenth of a quantum.
+// call, 0.7 us on a busy virtual machine: two of them were a fifteenth of a quantum.
 constexpr std::uint64_t kMostProcessorNs = 2 * kQuantumNs;
 
 std::int64_t draw_credit(std::int64_t wanted) {

@@ -250,12 +250,9 @@ KindRecord* take_over_retired_locked(Kind& kind) {
 
 }  // namespace
 
-KindRecord* record_of(Kind& kind) {
-  // acquire: pairs with the release in publish_locked
-  auto* record = static_cast<KindRecord*>(kind.record.load(std::memory_order_acquire));
-  if (record != nullptr) return record;
+KindRecord* record_of_slow(Kind& kind) {
   os::Locked locked(lock);
-  record = static_cast<KindRecord*>(kind.record.load(std::memory_order_relaxed));
+  auto* record = static_cast<KindRecord*>(kind.record.load(std::memory_order_relaxed));
   if (record == nullptr) record = take_over_retired_locked(kind);
   return record != nullptr ? record : make_record_locked(kind);
 }

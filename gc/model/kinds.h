@@ -43,7 +43,12 @@ struct KindRecord {
 };
 
 // The record of a kind, registered at the first call; nullptr when memory runs out. Thread-safe.
-[[nodiscard]] KindRecord* record_of(Kind& kind);
+[[nodiscard]] KindRecord* record_of_slow(Kind& kind);
+[[nodiscard]] inline KindRecord* record_of(Kind& kind) {
+  // acquire: pairs with the release in publish_locked
+  auto* record = static_cast<KindRecord*>(kind.record.load(std::memory_order_acquire));
+  return record != nullptr ? record : record_of_slow(kind);
+}
 // The class for arrays of an array kind whose object takes `bytes` <= 32 KiB; nullptr when memory runs out.
 [[nodiscard]] SpanClass* array_class(Kind& kind, std::size_t bytes);
 

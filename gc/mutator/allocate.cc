@@ -85,21 +85,20 @@ bool program_makes_room(std::size_t bytes) {
   return handler.function != nullptr && handler.function(bytes, handler.data) != 0;
 }
 
-// nullptr when memory is out. `find_class` runs in a runtime section too, since it may register a kind.
-// With precise roots nobody sees the new object before it is returned: whatever may look at roots comes before it. Inside a runtime
-// section of the caller nothing is collected: he holds references that nobody sees then.
+// Out of line, so that what precedes it has little to save and restore: that runs once in 2 KiB.
 template <class FindClass>
-void* try_allocate(FindClass&& find_class, std::size_t bytes) {
+[[gnu::noinline]] void* try_allocate_elsewhere(FindClass&& find_class, std::size_t bytes) {
   Mutator* attached = self_or_null();
   if (attached == nullptr) attached = try_attach();
   if (attached == nullptr) return nullptr;
   Mutator& m = *attached;
   const bool precise = options.precise_roots != 0, may_collect = m.runtime_depth == 0;
-  if (precise && may_collect) poll(m);
-  if (void* object = allocate_in_cached_span(m, find_class)) return object;
   // The collector takes it that nothing of this thread's changes: what it allocates now might be freed at once.
   if (m.blocked_depth != 0) [[unlikely]] fatal("an object is allocated in a blocking region, or after a longjmp out of one");
-  if (precise && may_collect) nap_and_stress(m);
+  if (precise && may_collect) {
+    poll(m);
+    nap_and_stress(m);
+  }
   const std::uint64_t start = os::monotonic_ns();
   if (bytes > detail::kLargestSmallObject && may_collect) hold_before_large(m, bytes);
   for (int attempt = 0;; ++attempt) {
@@ -123,6 +122,18 @@ void* try_allocate(FindClass&& find_class, std::size_t bytes) {
     else if (program_makes_room(bytes)) attempt = 0;
     else return nullptr;
   }
+}
+
+// nullptr when memory is out. `find_class` runs in a runtime section too, since it may register a kind.
+// With precise roots nobody sees the new object before it is returned: whatever may look at roots comes before it. Inside a runtime
+// section of the caller nothing is collected: he holds references that nobody sees then.
+template <class FindClass>
+void* try_allocate(FindClass&& find_class, std::size_t bytes) {
+  if (Mutator* m = self_or_null()) [[likely]] {
+    if (options.precise_roots != 0 && m->runtime_depth == 0) poll(*m);
+    if (void* object = allocate_in_cached_span(*m, find_class)) [[likely]] return object;
+  }
+  return try_allocate_elsewhere(find_class, bytes);
 }
 
 template <class FindClass>

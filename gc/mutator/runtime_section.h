@@ -20,7 +20,7 @@ class [[nodiscard]] RuntimeSection {
     m_.runtime_depth = m_.runtime_depth + 1;
     asm volatile("" ::: "memory");  // the handler runs on this thread: program order is all it takes
   }
-  ~RuntimeSection() {
+  [[gnu::always_inline]] ~RuntimeSection() {
     asm volatile("" ::: "memory");
     m_.runtime_depth = m_.runtime_depth - 1;
     asm volatile("" ::: "memory");
