@@ -94,18 +94,8 @@ class HandshakeModel {
     s.rounds = u8(c_.rounds);
     return s;
   }
-  Key pack(const State& from) const {
-    State s = from;
-    Bits<2> bits;
-    transfer([&](u8& v, int n) { bits.put(v, n); }, s);
-    return bits.value();
-  }
-  State unpack(const Key& key) const {
-    State s;
-    Bits<2> bits(key);
-    transfer([&](u8& v, int n) { v = u8(bits.get(n)); }, s);
-    return s;
-  }
+  Key pack(const State& s) const { return pack_fields<Key>(s, [&](auto&& io, State& x) { transfer(io, x); }); }
+  State unpack(const Key& key) const { return unpack_fields<State>(key, [&](auto&& io, State& x) { transfer(io, x); }); }
 
   template <class Emit>
   void successors(const State& s, Emit&& emit) const {

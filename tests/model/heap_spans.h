@@ -73,18 +73,8 @@ class HeapSpanModel {
   explicit HeapSpanModel(const Config& c) : c_(c), all_(u8((1u << c.blocks) - 1)) {}
 
   State initial() const { return {}; }
-  Key pack(const State& from) const {
-    State s = from;
-    Bits<2> bits;
-    transfer([&](u8& v, int n) { bits.put(v, n); }, s);
-    return bits.value();
-  }
-  State unpack(const Key& key) const {
-    State s{};
-    Bits<2> bits(key);
-    transfer([&](u8& v, int n) { v = u8(bits.get(n)); }, s);
-    return s;
-  }
+  Key pack(const State& s) const { return pack_fields<Key>(s, [&](auto&& io, State& x) { transfer(io, x); }); }
+  State unpack(const Key& key) const { return unpack_fields<State>(key, [&](auto&& io, State& x) { transfer(io, x); }); }
 
   template <class Emit>
   void successors(const State& s, Emit&& emit) const {

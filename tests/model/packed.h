@@ -54,4 +54,19 @@ class Bits {
   int at_ = 0;
 };
 
+// transfer(io, state) calls io(field, bits) for each field of a state: to pack it, and to fill it again.
+template <class Key, class State, class Transfer>
+Key pack_fields(State s, Transfer&& transfer) {
+  Bits<sizeof(Key) / sizeof(u64)> bits;
+  transfer([&](u8& field, int n) { bits.put(field, n); }, s);
+  return bits.value();
+}
+template <class State, class Key, class Transfer>
+State unpack_fields(const Key& key, Transfer&& transfer) {
+  State s{};
+  Bits<sizeof(Key) / sizeof(u64)> bits(key);
+  transfer([&](u8& field, int n) { field = u8(bits.get(n)); }, s);
+  return s;
+}
+
 }  // namespace model
