@@ -71,7 +71,7 @@ struct mem_stats {
   std::uint64_t destructors_pending = 0, destructors_run = 0;
   std::uint64_t verifier_errors = 0;
   std::uint32_t threads = 0, num_young_gc = 0;
-  double gc_cpu_seconds = 0, assist_cpu_seconds = 0;
+  double gc_cpu_seconds = 0, assist_cpu_seconds = 0;  // assists: by the clock, at most 40 us for each 20 us slice of one
   double heap_over_goal_max = 0;       // the largest heap at the end of a cycle by the goal it had, since the start
   std::uint64_t held_allocations = 0;  // allocations that had to wait because the heap had passed its goal
   std::uint64_t hold_max_ns = 0;       // the longest of them
