@@ -84,7 +84,7 @@ void count_free(Span& span, std::uint32_t n) {
     after = dead ? kLinked | kDead | (before & kHomeMask) : (before + n) | kLinked;
     // acq_rel: pairs with reserve_blocks(), and the next user of the pages comes after everybody who freed into them
   } while (!span.free_state().compare_exchange_weak(before, after, std::memory_order_acq_rel, std::memory_order_relaxed));
-  if (dead) pages::release_pages(first, count);
+  if (dead) pages::release_pages(first, count, pages::Reuse::soon);
   else if ((after & kCountMask) == slots) count_spare(bin, 1);
   if (!(before & kLinked)) central[bin].set_of(before).push(&span);
 }
@@ -253,7 +253,7 @@ void release_held_span(BinIndex bin, Span* span) {
   const PageIndex first = span->first_page();
   const PageCount count{span->page_count};
   pages::release_descriptor(span);
-  pages::release_pages(first, count);
+  pages::release_pages(first, count, pages::Reuse::soon);
 }
 
 Reserved reserve(Span& span, std::uint32_t most) {

@@ -76,6 +76,49 @@ bool collapse(void* at, std::size_t bytes) {
   return true;
 }
 
+bool forbid_huge_pages(void* at, std::size_t bytes) {
+  const KeepErrno keep;
+  return ::madvise(at, bytes, MADV_NOHUGEPAGE) == 0;
+}
+
+namespace {
+
+// Huge pages are allowed in the range. Two changes of the mapping, which becomes one with its neighbours again.
+class Allowed {
+ public:
+  Allowed(void* at, std::size_t bytes) : at_(at), bytes_(bytes), allowed_(::madvise(at, bytes, MADV_HUGEPAGE) == 0) {}
+  ~Allowed() {
+    if (allowed_) ::madvise(at_, bytes_, MADV_NOHUGEPAGE);
+  }
+  Allowed(const Allowed&) = delete;
+  Allowed& operator=(const Allowed&) = delete;
+  explicit operator bool() const { return allowed_; }
+
+ private:
+  void* at_;
+  std::size_t bytes_;
+  bool allowed_;
+};
+
+}  // namespace
+
+bool touch_huge(void* at, std::size_t bytes) {
+  const KeepErrno keep;
+  {
+    const Allowed allowed(at, bytes);
+    if (!allowed) return false;
+    // Another thread's word may be there already: added to, nothing of it is lost.
+    __atomic_fetch_add(static_cast<unsigned char*>(at), 0, __ATOMIC_RELAXED);
+  }
+  return missing_pages(at, bytes) == 0;
+}
+
+bool collapse_forbidden(void* at, std::size_t bytes) {
+  const KeepErrno keep;
+  const Allowed allowed(at, bytes);
+  return allowed && collapse(at, bytes);
+}
+
 // "Cold" is about pages, so of a huge page that is only cold in part the kernel makes small ones.
 void split_huge_page(void* at) {
   const KeepErrno keep;

@@ -1,5 +1,5 @@
-// Transparent huge pages of anonymous memory. Nothing here sets a flag of a mapping (MADV_HUGEPAGE, MADV_NOHUGEPAGE), so mappings
-// never split: MADV_COLLAPSE (Linux 6.1) makes one range huge, once, and whatever happens to it later is the program's doing.
+// Transparent huge pages of anonymous memory. No flag of a mapping (MADV_HUGEPAGE) outlives a call, so mappings never split for good: a range is
+// made huge once (MADV_COLLAPSE, Linux 6.1, or touch_huge), and whatever happens to it later is the program's doing.
 #pragma once
 
 #include <cstddef>
@@ -18,6 +18,13 @@ bool can_collapse(std::size_t bytes);
 // Copies a range, aligned to the size of a huge page and as long, into one. Takes 0.2 to 5 ms, in which threads that touch the
 // range wait. False: it could not be done this time, and nothing has changed. Keeps errno.
 [[nodiscard]] bool collapse(void* at, std::size_t bytes);
+// Keeps the kernel from giving the range huge pages by itself, for ever; needed before touch_huge(). False: it refused.
+[[nodiscard]] bool forbid_huge_pages(void* at, std::size_t bytes);
+// Of a range that forbid_huge_pages() had a part in, untouched, aligned to the size of a huge page and as long: its memory comes now, as
+// one huge page if the kernel has one at hand, as one small page otherwise (false). 50 to 250 us, most of which is clearing. Keeps errno.
+[[nodiscard]] bool touch_huge(void* at, std::size_t bytes);
+// As collapse(), of such a range.
+[[nodiscard]] bool collapse_forbidden(void* at, std::size_t bytes);
 // Makes small pages of the huge one around `at`, if there is one. Without this a part of it that is purged stays allocated until
 // memory runs short, although the process no longer counts it.
 void split_huge_page(void* at);

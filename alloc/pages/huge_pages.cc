@@ -34,9 +34,32 @@ bool is_allowed() {
   return allowed;
 }
 
+// Whether fresh chunks are filled: asked once, since it decides a flag of the heap's mapping.
+enum class Filling : std::uint8_t { unasked, no, yes };
+constinit std::atomic<Filling> filling{Filling::unasked};
+constinit std::atomic<bool> forbidden{false};         // the kernel gives the range no huge pages by itself; never unset
+// Fresh chunks to leave alone after one for which there was no huge page, or only a slow one: twice as many each time, until one is quick.
+constinit std::atomic<std::uint32_t> left_alone{0}, next_left_alone{0};
+constexpr std::uint32_t kFewestLeftAlone = 2, kMostLeftAlone = 256;
+// What the page faults take that are saved. In a virtual machine that gives free memory back its host has to find it again, which is several times as long.
+constexpr std::uint64_t kSlowFillNs = 1'000'000;
+constinit std::atomic<std::uint64_t> slow_fill_ns{kSlowFillNs};
+
 bool make_huge(PageIndex chunk) {
   auto* at = reinterpret_cast<void*>(address_of(chunk));
-  return os::missing_pages(at, kChunkBytes) == 0 && os::collapse(at, kChunkBytes);
+  if (os::missing_pages(at, kChunkBytes) != 0) return false;
+  return forbidden.load(std::memory_order_relaxed) ? os::collapse_forbidden(at, kChunkBytes) : os::collapse(at, kChunkBytes);
+}
+
+// Mode "always": the kernel does it.
+bool fills_fresh_chunks() {
+  if (Filling now = filling.load(std::memory_order_relaxed); now != Filling::unasked) return now == Filling::yes;
+  const bool can = huge_pages_wanted() && !reservation.on_demand && os::huge_page_mode() == os::HugePageMode::madvise && os::can_collapse(kChunkBytes) &&
+                   os::forbid_huge_pages(reinterpret_cast<void*>(reservation.base), reservation.size);
+  if (can) forbidden.store(true, std::memory_order_relaxed);
+  Filling expected = Filling::unasked;  // leave_fresh_chunks() may have come between
+  filling.compare_exchange_strong(expected, can ? Filling::yes : Filling::no, std::memory_order_relaxed);
+  return filling.load(std::memory_order_relaxed) == Filling::yes;
 }
 
 }  // namespace
@@ -51,6 +74,31 @@ bool huge_pages_wanted() {
                                  std::memory_order_relaxed);
   }
   return wish.load(std::memory_order_relaxed) == Wish::yes;
+}
+
+void leave_fresh_chunks() { filling.store(Filling::no, std::memory_order_relaxed); }
+
+void note_fill(bool done, std::uint64_t took_ns) {
+  const bool quick = done && took_ns < slow_fill_ns.load(std::memory_order_relaxed);
+  const std::uint32_t many = quick ? 0 : std::clamp(next_left_alone.load(std::memory_order_relaxed), kFewestLeftAlone, kMostLeftAlone);
+  next_left_alone.store(many * 2, std::memory_order_relaxed);
+  left_alone.store(many, std::memory_order_relaxed);
+}
+void never_slow_for_testing() { slow_fill_ns.store(~std::uint64_t{0}, std::memory_order_relaxed); }
+std::uint32_t fresh_chunks_left_alone() { return left_alone.load(std::memory_order_relaxed); }
+
+// Others may have taken pages of the chunk meanwhile and touched them: then the kernel gives small pages, and the chunk is not filled.
+void fill_fresh_chunk(PageIndex page) {
+  if (memory_is_short() || !fills_fresh_chunks()) return;
+  if (std::uint32_t left = left_alone.load(std::memory_order_relaxed); left != 0) {
+    left_alone.compare_exchange_strong(left, left - 1, std::memory_order_relaxed);
+    return;
+  }
+  const PageIndex chunk{page.value / PageHeap::kChunkPages * PageHeap::kChunkPages};
+  const std::uint64_t begin = os::monotonic_ns();
+  const bool done = os::touch_huge(reinterpret_cast<void*>(address_of(chunk)), kChunkBytes);
+  note_fill(done, os::monotonic_ns() - begin);
+  if (done) page_heap.note_filled(chunk);
 }
 
 // Chunks may change hands while the system copies them. Then a chunk is huge that is no longer full: its free pages are purged

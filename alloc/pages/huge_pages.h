@@ -7,9 +7,13 @@
 // It is broken up again when a part of it is given back to the system. Each time that it is broken or turns out not to be
 // dense doubles the time until the next look, so a chunk that comes and goes costs little; after five it is left alone
 // until pages of it change hands.
+// A program that allocates with malloc alone and has 32 MiB in use gets the memory of fresh chunks as huge pages, too, when the first span of small blocks
+// is taken from one (fill_fresh_chunk): one page fault instead of 512, which is what a large heap's growth costs. At most one chunk at a time is
+// partly used for that, so the process grows by less than a sixteenth; what is still unused after a second goes back. Not beside the collector: a thread that
+// waits 0.1 to 0.3 ms for the kernel answers no handshake.
 // In a chunk: small -> huge (note_collapsed), huge -> small (forget_huge), small -> refused (note_collapsed), refused -> small
 // (take, release). The purger's thread does it, for 5 ms in 100 at most. LULL_HUGE_PAGES=0 or the
-// administrator ("never") switch it off. Rejected: MADV_HUGEPAGE, a flag of the mapping (mappings split, the kernel fills
+// administrator ("never") switch it off. Rejected: MADV_HUGEPAGE for good, a flag of the mapping (mappings split, the kernel fills
 // what was purged, and fresh chunks get memory that nobody asked for).
 #pragma once
 
@@ -31,6 +35,17 @@ constexpr unsigned ticks_until_huge(std::uint8_t attempts) { return kSettledTick
 bool huge_pages_wanted();
 // For programs and tests that decide at run time.
 void set_huge_pages(bool wanted);
+
+// In use, for fresh chunks to be worth filling.
+inline constexpr PageCount kHeapWorthFilling = pages_for(std::size_t{32} << 20);
+// Gives the page's chunk, which had none, its memory at once, where that is wanted and allowed. Takes no lock but the page heap's.
+void fill_fresh_chunk(PageIndex page);
+// One has been filled, or not; for fill_fresh_chunk() and tests. After a slow one the next ones are left alone.
+void note_fill(bool done, std::uint64_t took_ns);
+std::uint32_t fresh_chunks_left_alone();
+void never_slow_for_testing();  // whatever the machine is like
+// The collector, when it starts: no chunk is filled any more.
+void leave_fresh_chunks();
 
 // One tick's work of the purger's thread. True: there may be more at the next one.
 bool make_dense_chunks_huge();

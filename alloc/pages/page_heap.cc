@@ -17,9 +17,21 @@ constinit PageHeap page_heap;
 namespace {
 
 constexpr std::size_t kHeldWorthALimit = std::size_t{8} << 20;  // below it limits are not looked at: small programs read no files
+constexpr std::uint32_t kMostFillingPages = 8;  // 64 KiB: a span of small blocks. Who asks for more may leave most of it untouched
 constexpr std::uint32_t kGrowthChunks = 8;  // 16 MiB a time: fewer system calls than one, little charged under strict overcommit
 
 }  // namespace
+
+PageRun PageHeap::find_run_locked(std::uint32_t n, bool at_random) {
+  return n > kChunkPages ? allocate_long_locked(n) : at_random ? allocate_random_locked(n) : allocate_small_locked(n);
+}
+
+// No page of the free run is without memory. Of long runs nobody asks.
+bool PageHeap::is_dirty_locked(std::uint32_t first, std::uint32_t n) const {
+  const Chunk& chunk = chunk_table_[first / kChunkPages];
+  const std::uint32_t from = first % kChunkPages;
+  return from + n <= kChunkPages && (chunk.filled || next_set(chunk.clean, from, from + n) == from + n);
+}
 
 // Page 0 of the range is aligned to a huge page; beyond that the address counts, not the index.
 PageRun PageHeap::allocate_locked(PageCount n, PageCount alignment, Placement placement) {
@@ -28,12 +40,16 @@ PageRun PageHeap::allocate_locked(PageCount n, PageCount alignment, Placement pl
   if (n.value > capacity_ * kChunkPages || alignment.value > capacity_ * kChunkPages) return {};
   const std::uint32_t room = n.value + alignment.value - 1;
   const bool at_random = placement == Placement::random && room <= kMostRandomPages;
-  PageRun run = room > kChunkPages ? allocate_long_locked(room)
-                : at_random        ? allocate_random_locked(room)
-                                   : allocate_small_locked(room);
+  PageRun run = find_run_locked(room, at_random);
+  // Nobody gets memory that the process does not have yet while there is some aside.
+  if (parked_pages_ != 0 && (!run.found || !is_dirty_locked(run.first.value, room))) {
+    unpark_locked();
+    run = find_run_locked(room, at_random);
+  }
   if (!run.found) return {};
   const std::uintptr_t at = address_of(run.first), bytes = alignment.bytes();
   run.first.value += static_cast<std::uint32_t>(((at + bytes - 1) / bytes * bytes - at) >> kPageShift);
+  run.fresh_chunk = room <= kMostFillingPages && used_pages_ >= kHeapWorthFilling.value && !at_random && is_fresh_locked(run.first.value / kChunkPages);
   run.zero = take_locked(run.first.value, n.value);
   return run;
 }
@@ -44,10 +60,12 @@ PageRun PageHeap::allocate(PageCount n, PageCount alignment, Placement placement
   {
     os::Locked locked(lock_);
     ++acquisitions_;
+    if (placement == Placement::parked && alignment.value == 1 && n.value <= kLongestParked && parked_[n.value].runs != 0) return {unpark_one_locked(n.value), true};
     run = allocate_locked(n, alignment, placement);
     held = held_locked();
   }
   keep_limit(held);
+  if (run.fresh_chunk) fill_fresh_chunk(run.first);
   return run;
 }
 
@@ -68,12 +86,41 @@ void PageHeap::release(PageIndex first, PageCount n) {
   give_locked(first.value, n.value, false);
 }
 
+void PageHeap::park(PageIndex first, PageCount n) {
+  os::Locked locked(lock_);
+  ++acquisitions_;
+  if (n.value > kLongestParked || parked_pages_ + n.value > kMostParked || parked_[n.value].runs == kMostParkedRuns)
+    return give_locked(first.value, n.value, false);
+  Parked& p = parked_[n.value];
+  p.first[p.runs++] = first.value;
+  parked_pages_ += n.value;
+  used_pages_ -= n.value;
+  dirty_pages_.store(dirty_pages_.load(std::memory_order_relaxed) + n.value, std::memory_order_relaxed);
+}
+
+// The last one; it is in use again.
+PageIndex PageHeap::unpark_one_locked(std::uint32_t n) {
+  parked_pages_ -= n;
+  used_pages_ += n;
+  dirty_pages_.store(dirty_pages_.load(std::memory_order_relaxed) - n, std::memory_order_relaxed);
+  return {parked_[n].first[--parked_[n].runs]};
+}
+
+void PageHeap::unpark_locked() {
+  for (std::uint32_t n = 1; parked_pages_ != 0 && n <= kLongestParked; ++n)
+    while (parked_[n].runs != 0) give_locked(unpark_one_locked(n).value, n, false);
+}
+
 bool PageHeap::take(PageIndex first, PageCount n) {
   std::size_t held;
   {
     os::Locked locked(lock_);
     ++acquisitions_;
-    if (!take_these_locked(first, n)) return false;
+    if (!take_these_locked(first, n)) {
+      if (parked_pages_ == 0) return false;
+      unpark_locked();
+      if (!take_these_locked(first, n)) return false;
+    }
     held = held_locked();
   }
   keep_limit(held);
@@ -210,7 +257,7 @@ bool PageHeap::take_locked(std::uint32_t first, std::uint32_t n) {
       LULL_CHECK((chunk.used[word] & mask) == 0, "page heap: page handed out twice");
       const std::uint64_t clean = chunk.clean[word] & mask;
       all_clean &= clean == mask;
-      taken_clean += static_cast<std::uint32_t>(std::popcount(clean));
+      if (!chunk.filled) taken_clean += static_cast<std::uint32_t>(std::popcount(clean));
       chunk.used[word] |= mask;
       chunk.clean[word] &= ~mask;
     });
@@ -227,6 +274,7 @@ void PageHeap::give_locked(std::uint32_t first, std::uint32_t n, bool clean) {
     Chunk& chunk = chunk_table_[c];
     const std::uint32_t origin = c * kChunkPages;
     const std::uint32_t from = std::max(first, origin) - origin, to = std::min(first + n, origin + kChunkPages) - origin;
+    if (clean) forget_filled_locked(chunk);
     for_words_in_range(from, to, [&](std::uint32_t word, std::uint64_t mask) {
       LULL_CHECK((chunk.used[word] & mask) == mask, "page heap: page released twice");
       chunk.used[word] &= ~mask;
@@ -259,6 +307,7 @@ void PageHeap::note_given_locked(std::uint32_t c, std::uint32_t from, std::uint3
 void PageHeap::tick() {
   os::Locked locked(lock_);
   note_held(held_locked());
+  unpark_locked();
   for (std::uint32_t c = 0; c < chunks_.load(std::memory_order_relaxed); ++c) {
     Chunk& chunk = chunk_table_[c];
     ++chunk.idle;
@@ -290,6 +339,31 @@ void PageHeap::note_collapsed(PageIndex first, bool done) {
   else if (chunk.attempts == kMostAttempts) chunk.huge = HugeState::refused;
 }
 
+// All pages are free, and none has memory.
+bool PageHeap::is_fresh_locked(std::uint32_t c) const {
+  const Chunk& chunk = chunk_table_[c];
+  return !chunk.filled && std::ranges::all_of(chunk.clean, [](std::uint64_t word) { return word == ~std::uint64_t{0}; });
+}
+
+void PageHeap::note_filled(PageIndex page) {
+  os::Locked locked(lock_);
+  Chunk& chunk = chunk_table_[page.value / kChunkPages];
+  if (chunk.filled) return;
+  chunk.filled = true;
+  chunk.huge = HugeState::huge;
+  chunk.idle = 0;
+  std::uint64_t pages = 0;
+  for (const std::uint64_t word : chunk.clean) pages += static_cast<std::uint64_t>(std::popcount(word));
+  dirty_pages_.store(dirty_pages_.load(std::memory_order_relaxed) + pages, std::memory_order_relaxed);
+}
+
+// Its clean pages are dirty, as they were counted: who takes one clears it again.
+void PageHeap::forget_filled_locked(Chunk& chunk) {
+  if (!chunk.filled) return;
+  chunk.filled = false;
+  for (auto& word : chunk.clean) word = 0;
+}
+
 bool PageHeap::forget_huge(PageIndex page) {
   os::Locked locked(lock_);
   return forget_huge_locked(page.value / kChunkPages);
@@ -312,6 +386,10 @@ void PageHeap::refuse_huge_after_fork() {
 
 std::size_t PageHeap::purge(unsigned idle_ticks, std::size_t most) {
   std::size_t purged = 0;
+  {
+    os::Locked locked(lock_);
+    unpark_locked();
+  }
   for (std::uint32_t c = chunks_.load(std::memory_order_relaxed); c-- > 0 && purged < most && dirty_bytes() > 0;) {
     bool idle;
     {
@@ -331,7 +409,8 @@ std::size_t PageHeap::purge_chunk(std::uint32_t c, std::size_t most) {
     bool was_huge;
     {
       os::Locked locked(lock_);
-      const Chunk& chunk = chunk_table_[c];
+      Chunk& chunk = chunk_table_[c];
+      forget_filled_locked(chunk);
       std::uint64_t settled[kChunkWords];
       for (std::uint32_t w = 0; w < kChunkWords; ++w) settled[w] = chunk.used[w] | chunk.clean[w];
       run = find_clear_run(settled, kChunkPages, kChunkPages);
@@ -373,11 +452,11 @@ void PageHeap::check_invariants() {
     for (std::uint32_t w = 0; w < kChunkWords; ++w) {
       LULL_CHECK((chunk.used[w] & chunk.clean[w]) == 0, "page heap: a used page counts as clean");
       used += static_cast<std::uint64_t>(std::popcount(chunk.used[w]));
-      dirty += static_cast<std::uint64_t>(std::popcount(~(chunk.used[w] | chunk.clean[w])));
+      dirty += static_cast<std::uint64_t>(std::popcount(chunk.filled ? ~chunk.used[w] : ~(chunk.used[w] | chunk.clean[w])));
     }
     LULL_CHECK(longest_[c] == find_clear_run(chunk.used, kChunkPages, kChunkPages).length, "page heap: stale summary");
   }
-  LULL_CHECK(used == used_pages_ && dirty == dirty_pages_.load(std::memory_order_relaxed), "page heap: counters are off");
+  LULL_CHECK(used == used_pages_ + parked_pages_ && dirty + parked_pages_ == dirty_pages_.load(std::memory_order_relaxed), "page heap: counters are off");
 }
 
 }  // namespace lull::pages

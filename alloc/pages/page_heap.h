@@ -4,8 +4,10 @@
 // The range is divided into chunks of 2 MiB (one huge page) with two bitmaps each, a bit per page:
 //   used   the page belongs to a span (or is being purged)
 //   clean  the page is free and known to be zero, because it was never touched or was purged
+// Pages that are parked (park) count as free, and their bits say used.
 // Invariants (check_invariants): clean and used are disjoint; longest_[c] = longest run of pages not used in chunk c;
-// free pages = clean + dirty; no chunk at or beyond `chunks_` is committed.
+// free pages = clean + dirty; no chunk at or beyond `chunks_` is committed. Clean pages have no memory, except in a chunk that got all of
+// its memory at once (filled, note_filled): there they count as dirty, since they can be given back.
 // Runs longer than a chunk take whole chunks and the head of the next one. Coalescing is implicit: a free run is a run
 // of zero bits. First fit by address keeps the high end of the heap empty, which is what can be returned.
 // Every function is thread-safe; none allocates memory through the library.
@@ -25,11 +27,12 @@ struct PageRun {
   PageIndex first;
   bool found = false;
   bool zero = false;  // every page is known to be zero
+  bool fresh_chunk = false;  // the first pages of a chunk without memory, and small enough for huge_pages.h to fill it
 };
 
-// Where in the committed part of the heap: as low as possible, or where nobody can foresee. Long runs (kMostRandomPages)
-// are always placed first fit: at random, one would take the chunk from the next.
-enum class Placement : std::uint8_t { first_fit, random };
+// Where in the committed part of the heap: as low as possible; in the run of this length that was parked last, if there is one;
+// or where nobody can foresee. Long runs (kMostRandomPages) are always placed first fit: at random, one would take the chunk from the next.
+enum class Placement : std::uint8_t { first_fit, parked, random };
 
 struct PageStats {  // bytes
   std::uint64_t committed = 0, used = 0, free_dirty = 0, free_clean = 0;
@@ -43,6 +46,9 @@ class PageHeap {
   // system is exhausted.
   [[nodiscard]] PageRun allocate(PageCount n, PageCount alignment = {1}, Placement placement = Placement::first_fit);
   void release(PageIndex first, PageCount n);
+  // The same, by who is likely to want as many pages soon (Placement::parked): up to kMostParked pages stay aside, as if in use, so that taking
+  // them again costs no search. They count as free, and become so at the next tick() or purge(), and before anybody gets pages without memory.
+  void park(PageIndex first, PageCount n);
   // These very pages, when all of them are free. Grows the heap when they lie at its end.
   [[nodiscard]] bool take(PageIndex first, PageCount n);
 
@@ -66,6 +72,8 @@ class PageHeap {
     if (now != 0xff) refills.store(static_cast<std::uint8_t>(now + 1), std::memory_order_relaxed);
   }
   void note_collapsed(PageIndex chunk, bool done);
+  // All pages of the chunk have memory now, those that are free, too.
+  void note_filled(PageIndex page);
   // A part of the page's chunk is about to be purged. True: the chunk was huge.
   [[nodiscard]] bool forget_huge(PageIndex page);
   // In a forked child: a copy of memory that is shared with the parent would cost what the fork saved.
@@ -86,6 +94,8 @@ class PageHeap {
 
   static constexpr std::uint32_t kChunkPages = 256;
   static constexpr std::uint32_t kMostRandomPages = 33;  // 256 KiB and a guard
+  static constexpr std::uint32_t kMostParked = 256;      // pages, 2 MiB: of a program that frees a wave of blocks and makes the next one
+  static constexpr std::uint32_t kLongestParked = 8, kMostParkedRuns = 128;
 
  private:
   static constexpr std::uint32_t kChunkWords = kChunkPages / 64;
@@ -98,15 +108,20 @@ class PageHeap {
     std::uint16_t settled;  // ticks since pages of it were taken or released, or it was looked at in vain; stays at its maximum
     HugeState huge;
     std::uint8_t attempts;  // to make it huge, that failed or did not last
+    bool filled;            // its clean pages have memory
   };
 
   PageStats stats_locked() const;
   PageRun allocate_locked(PageCount n, PageCount alignment, Placement placement);
   bool take_these_locked(PageIndex first, PageCount n);
+  PageIndex unpark_one_locked(std::uint32_t n);
+  void unpark_locked();
   std::size_t held_locked() const;  // bytes in spans, and free ones not given back
   void keep_limit(std::size_t held);
   bool prepare_locked();
   bool grow_locked(std::uint32_t chunks);
+  PageRun find_run_locked(std::uint32_t n, bool at_random);
+  bool is_dirty_locked(std::uint32_t first, std::uint32_t n) const;
   PageRun allocate_small_locked(std::uint32_t n);
   PageRun allocate_random_locked(std::uint32_t n);
   std::uint32_t random_chunk_locked(std::uint32_t n);
@@ -118,6 +133,8 @@ class PageHeap {
   void note_taken_locked(std::uint32_t chunk, std::uint32_t from, std::uint32_t to);
   void note_given_locked(std::uint32_t chunk, std::uint32_t from, std::uint32_t to);
   bool forget_huge_locked(std::uint32_t chunk);
+  void forget_filled_locked(Chunk& chunk);
+  bool is_fresh_locked(std::uint32_t chunk) const;
   static void unsettle(Chunk& chunk);
   std::uint32_t leading_free_locked(std::uint32_t chunk) const;
   std::size_t purge_chunk(std::uint32_t chunk, std::size_t most);
@@ -128,6 +145,12 @@ class PageHeap {
   std::atomic<std::uint8_t>* refills_ = nullptr;  // of a chunk, decaying; relaxed, by any thread; the pointer is constant once there are pages
   std::uint32_t capacity_ = 0;
   std::uint32_t hint_[kHints] = {};
+  struct Parked {
+    std::uint32_t runs = 0;
+    std::uint32_t first[kMostParkedRuns] = {};
+  };
+  Parked parked_[kLongestParked + 1];  // by length; the last parked comes last
+  std::uint32_t parked_pages_ = 0;
   std::uint64_t used_pages_ = 0, purged_pages_total_ = 0, acquisitions_ = 0;
   std::atomic<std::uint64_t> dirty_pages_{0};  // written under lock_
   std::atomic<std::uint32_t> chunks_{0};       // committed; written under lock_

@@ -116,7 +116,8 @@ constinit os::InjectedFault fault;
 
 PageRun find_run(PageCount pages, const SpanOwner& owner) {
   if (fault.hits()) return {};
-  if (!owner.secure) return page_heap.allocate(pages, owner.alignment);
+  const bool is_of_malloc = owner.bitmaps == 1;
+  if (!owner.secure) return page_heap.allocate(pages, owner.alignment, is_of_malloc ? Placement::parked : Placement::first_fit);
   const PageRun run = page_heap.allocate({pages.value + 1}, owner.alignment, Placement::random);
   if (run.found) guard_or_release(run.first + pages);
   return run;
@@ -151,12 +152,13 @@ Span* create_span(const SpanGeometry& g, const SpanOwner& owner) {
   return span;
 }
 
-void release_pages(PageIndex first, PageCount pages) {
+void release_pages(PageIndex first, PageCount pages, Reuse reuse) {
   os::forbid(address_of(first), pages.bytes());
   if (has_guard(first + pages) && remove_guard(first + pages)) ++pages.value;
   for (std::uint32_t p = first.value; p < first.value + pages.value; ++p)
     reservation.classes[p].store(PageClass::none, std::memory_order_relaxed);
-  page_heap.release(first, pages);
+  if (reuse == Reuse::soon) page_heap.park(first, pages);
+  else page_heap.release(first, pages);
 }
 
 void release_descriptor(Span* span) {

@@ -23,7 +23,8 @@ struct SpanOwner {
 // The caller owns the span; no slot of it is in use any more. Thread-safe.
 void destroy_span(Span* span);
 // The two halves of it, for spans whose descriptor is still linked somewhere when their pages go.
-void release_pages(PageIndex first, PageCount pages);
+enum class Reuse : bool { any, soon };  // soon: by a span as long (PageHeap::park)
+void release_pages(PageIndex first, PageCount pages, Reuse reuse = Reuse::any);
 void release_descriptor(Span* span);
 
 // Gives up the pages behind the first `keep`, or takes `more` pages behind the end when they are free. For spans with one

@@ -8,6 +8,7 @@
 #include "alloc/os/clock.h"
 #include "alloc/os/futex.h"
 #include "alloc/os/thread.h"
+#include "alloc/pages/huge_pages.h"
 #include "alloc/pages/memory_limit.h"
 #include "alloc/trace/timeline.h"
 #include "alloc/pages/reservation.h"
@@ -188,6 +189,7 @@ constinit pthread_once_t start_once = PTHREAD_ONCE_INIT;
 void start() {
   read_options();
   LULL_CHECK(pages::reserve_heap(), "cannot reserve address space for the heap");
+  pages::leave_fresh_chunks();
   install_signal_handler();
   pacing.set_gc_percent(static_cast<int>(options.gc_percent));
   idle_period_ns.store(static_cast<std::uint64_t>(options.idle_seconds) * 1'000'000'000, std::memory_order_relaxed);

@@ -1,10 +1,9 @@
 #include "alloc/pages/huge_pages.h"
 
 #include <cerrno>
-#include <fstream>
-#include <string>
 
 #include "alloc/os/huge_pages.h"
+#include "tests/alloc/huge_pages_support.h"
 #include "tests/alloc/page_heap_pages.h"
 
 namespace lull::pages {
@@ -29,39 +28,12 @@ TEST(HugePageMode, MissingPagesAreThoseNeverTouchedOrPurged) {
   os::unmap(at, 64 * kSystemPage);
 }
 
-// Bytes of the process's mappings that lie in huge pages.
-std::size_t huge_bytes() {
-  std::ifstream file("/proc/self/smaps_rollup");
-  for (std::string word; file >> word;)
-    if (std::size_t kib; word == "AnonHugePages:" && file >> kib) return kib * 1024;
-  return 0;
-}
-// Of the heap's range.
-std::size_t mappings() {
-  std::ifstream file("/proc/self/maps");
-  std::size_t found = 0;
-  for (std::string line; std::getline(file, line);) found += in_heap(std::stoull(line, nullptr, 16));
-  return found;
-}
-
-// The kernel has them, the administrator grants them, and there is one left.
-bool huge_pages_work() {
-  const os::HugePageMode mode = os::huge_page_mode();
-  if ((mode != os::HugePageMode::madvise && mode != os::HugePageMode::always) || !os::can_collapse(kChunkBytes)) return false;
-  void* at = os::reserve(kChunkBytes, kChunkBytes);
-  if (at == nullptr || !os::commit(at, kChunkBytes)) return false;
-  *static_cast<char*>(at) = 1;
-  const bool works = os::collapse(at, kChunkBytes);
-  os::unmap(at, kChunkBytes);
-  return works;
-}
-
 class HugePages : public PageHeapTest {
  protected:
   void SetUp() override {
     set_huge_pages(true);
-    if (!huge_pages_work()) GTEST_SKIP() << "no huge pages on this machine";
-    huge_before_ = huge_bytes();
+    if (!testing::huge_pages_work(kChunkBytes)) GTEST_SKIP() << "no huge pages on this machine";
+    huge_before_ = testing::huge_bytes();
   }
   // A chunk of one's own, touched.
   static Pages dense_chunk() {
@@ -76,7 +48,7 @@ class HugePages : public PageHeapTest {
     while (make_dense_chunks_huge() && page_heap.find_dense({0}).found) {
     }
   }
-  std::size_t made_huge() const { return huge_bytes() - huge_before_; }
+  std::size_t made_huge() const { return testing::huge_bytes() - huge_before_; }
 
  private:
   std::size_t huge_before_ = 0;
@@ -85,7 +57,7 @@ class HugePages : public PageHeapTest {
 TEST_F(HugePages, ComeWhereAChunkIsDenseAndLivesOnAndSplitNoMapping) {
   std::vector<Pages> chunks;
   for (int i = 0; i < 6; ++i) chunks.push_back(dense_chunk());
-  const std::size_t before = mappings();
+  const std::size_t before = testing::mappings();
   for (const int i : {1, 3, 5}) give(chunks[static_cast<std::size_t>(i)]);
   settle(kSettledTicks - 1);
   make_huge();
@@ -96,7 +68,7 @@ TEST_F(HugePages, ComeWhereAChunkIsDenseAndLivesOnAndSplitNoMapping) {
   make_huge();
   EXPECT_EQ(3 * kChunkBytes, page_heap.stats().huge);
   EXPECT_EQ(3 * kChunkBytes, made_huge());
-  EXPECT_EQ(before, mappings());
+  EXPECT_EQ(before, testing::mappings());
   for (const Pages& chunk : chunks) EXPECT_TRUE(has_stamp(chunk, chunk.first));
   settle(kSettledTicks);
   make_huge();

@@ -19,15 +19,15 @@ class Fuzzer {
     const std::uint64_t dice = random_() % 4096;
     if (dice < 1) purge(static_cast<unsigned>(random_() % 4));  // rare: each makes pages fault again
     else if (dice < 3) tick();
-    else if (live_.empty() || (dice % 2 == 0 && used_ < limit_)) allocate(size());
-    else release(random_() % live_.size());
+    else if (live_.empty() || (dice % 2 == 0 && used_ < limit_)) allocate(size(), dice % 8 < 4);
+    else release(random_() % live_.size(), dice % 8 < 5);
   }
   void new_round() {  // of another heap size; small ones are nearly full, large ones grow
     limit_ = 500 + static_cast<std::uint32_t>(random_() % 2500);
     compare_counters();
   }
   void release_all() {
-    while (!live_.empty()) release(live_.size() - 1);
+    while (!live_.empty()) release(live_.size() - 1, live_.size() % 2 == 0);
     compare_counters();
   }
 
@@ -47,9 +47,9 @@ class Fuzzer {
     return below(5 * kChunkPages);
   }
 
-  void allocate(std::uint32_t n) {
-    const std::uint32_t expected = model_.place_for(n);
-    const PageRun run = page_heap.allocate({n});
+  void allocate(std::uint32_t n, bool parked) {
+    const std::uint32_t expected = parked ? model_.parked_place_for(n) : model_.place_for(n);
+    const PageRun run = page_heap.allocate({n}, {1}, parked ? Placement::parked : Placement::first_fit);
     ASSERT_TRUE(run.found);
     ASSERT_EQ(expected, run.first.value) << n << " pages";
     model_.grow();
@@ -62,13 +62,13 @@ class Fuzzer {
     used_ += n;
   }
 
-  void release(std::size_t which) {
+  void release(std::size_t which, bool park) {
     std::swap(live_[which], live_.back());
     const Live it = live_.back();
     live_.pop_back();
     ASSERT_TRUE(has_stamp(it.run, it.stamp)) << it.run.count << " pages at " << it.run.first << " changed under their owner";
-    give(it.run);
-    model_.give(it.run);
+    if (park) page_heap.park(it.run.index(), it.run.length()), model_.park(it.run);
+    else give(it.run), model_.give(it.run);
     used_ -= it.run.count;
   }
 
@@ -127,13 +127,16 @@ TEST_F(PageHeapFuzz, ThreadsNeverShareAPage) {
       if (mine.size() < 40 && random() % 2 == 0) {
         const std::uint32_t n = random() % 200 == 0 ? 300 : static_cast<std::uint32_t>(random() % 12) + 1;
         bool zero = false;
-        mine.push_back(*take(n, &zero));
+        const PageRun run = page_heap.allocate({n}, {1}, random() % 2 == 0 ? Placement::parked : Placement::first_fit);
+        zero = run.zero;
+        mine.push_back({run.first.value, n});
         if (zero && !is_zero(mine.back())) wrong.fetch_add(1);
         stamp(mine.back(), t + 1);
       } else if (!mine.empty()) {
         std::swap(mine[random() % mine.size()], mine.back());
         if (!has_stamp(mine.back(), t + 1)) wrong.fetch_add(1);
-        give(mine.back());
+        if (random() % 2 == 0) page_heap.park(mine.back().index(), mine.back().length());
+        else give(mine.back());
         mine.pop_back();
       }
     }

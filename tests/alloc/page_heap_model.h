@@ -42,9 +42,24 @@ class PageHeapModel {
  public:
   PageHeapModel() { grow(); }
 
-  // Where `n` pages must come from: the first place inside one chunk, or for more than a chunk the first chunk from
-  // which on everything is free or not committed yet.
-  std::uint32_t place_for(std::uint32_t n) const {
+  // Where `n` pages must come from. What is parked stays aside unless the place would have pages without memory.
+  std::uint32_t place_for(std::uint32_t n) {
+    const std::uint32_t first = first_place(n);
+    const bool has_memory = n <= kChunkPages && first + n <= pages_.size() && count({first, n}, State::dirty) == n;
+    if (has_memory || parked_pages_ == 0) return first;
+    unpark();
+    return first_place(n);
+  }
+  // And of who takes what was parked, which is the run of this length that came last.
+  std::uint32_t parked_place_for(std::uint32_t n) {
+    if (n > PageHeap::kLongestParked || parked_[n].empty()) return place_for(n);
+    const std::uint32_t first = parked_[n].back();
+    parked_[n].pop_back();
+    parked_pages_ -= n;
+    return first;
+  }
+  // The first place inside one chunk, or for more than a chunk the first chunk from which on everything is free or not committed yet.
+  std::uint32_t first_place(std::uint32_t n) const {
     const auto end = static_cast<std::uint32_t>(pages_.size());
     for (std::uint32_t chunk = 0; chunk < end; chunk += kChunkPages) {
       if (n > kChunkPages) {
@@ -52,7 +67,7 @@ class PageHeapModel {
         continue;
       }
       for (std::uint32_t at = chunk, length = 0; at < chunk + kChunkPages; ++at) {
-        length = pages_[at] == State::used ? 0 : length + 1;
+        length = is_taken(pages_[at]) ? 0 : length + 1;
         if (length == n) return at + 1 - n;
       }
     }
@@ -70,8 +85,26 @@ class PageHeapModel {
     set(run, State::dirty);
     for (std::uint32_t chunk = run.first / kChunkPages; chunk * kChunkPages < run.first + run.count; ++chunk) idle_[chunk] = 0;
   }
-  void tick() { for (unsigned& idle : idle_) ++idle; }
+  void park(const Pages& run) {
+    if (run.count > PageHeap::kLongestParked || parked_pages_ + run.count > PageHeap::kMostParked || parked_[run.count].size() == PageHeap::kMostParkedRuns)
+      return give(run);
+    set(run, State::parked);
+    parked_[run.count].push_back(run.first);
+    parked_pages_ += run.count;
+  }
+  void unpark() {
+    for (std::uint32_t n = 0; n < std::size(parked_); ++n) {
+      for (const std::uint32_t first : parked_[n]) give({first, n});
+      parked_[n].clear();
+    }
+    parked_pages_ = 0;
+  }
+  void tick() {
+    unpark();
+    for (unsigned& idle : idle_) ++idle;
+  }
   std::size_t purge(unsigned idle_ticks) {
+    unpark();
     std::uint32_t purged = 0;
     for (std::uint32_t p = 0; p < pages_.size(); ++p)
       if (pages_[p] == State::dirty && idle_[p / kChunkPages] >= idle_ticks) {
@@ -82,15 +115,18 @@ class PageHeapModel {
   }
   std::size_t bytes(char which) const {
     const State state = which == 'u' ? State::used : which == 'd' ? State::dirty : State::clean;
-    return PageCount{count({0, static_cast<std::uint32_t>(pages_.size())}, state)}.bytes();
+    const std::uint32_t parked = which == 'd' ? parked_pages_ : 0;
+    return PageCount{count({0, static_cast<std::uint32_t>(pages_.size())}, state) + parked}.bytes();
   }
   std::size_t committed() const { return pages_.size() * kPageSize; }
 
  private:
-  enum class State : std::uint8_t { clean, dirty, used };
+  enum class State : std::uint8_t { clean, dirty, used, parked };
+
+  static bool is_taken(State s) { return s == State::used || s == State::parked; }
 
   bool is_free(std::uint32_t from, std::uint32_t to) const {
-    return std::find(pages_.begin() + from, pages_.begin() + to, State::used) == pages_.begin() + to;
+    return std::none_of(pages_.begin() + from, pages_.begin() + to, is_taken);
   }
   std::uint32_t count(const Pages& run, State state) const {
     return static_cast<std::uint32_t>(std::count(pages_.begin() + run.first, pages_.begin() + run.first + run.count, state));
@@ -99,6 +135,8 @@ class PageHeapModel {
 
   std::vector<State> pages_;
   std::vector<unsigned> idle_;
+  std::vector<std::uint32_t> parked_[PageHeap::kLongestParked + 1];  // by length
+  std::uint32_t parked_pages_ = 0;
 };
 
 }  // namespace lull::pages

@@ -20,6 +20,7 @@ inline std::optional<Pages> take(std::uint32_t n, bool* zero = nullptr) {
 class PageHeapTest : public ::testing::Test {
  protected:
   PageHeapTest() {
+    leave_fresh_chunks();  // the model has none; fresh_chunks_test.cc
     if (const auto run = take(1)) give(*run);  // the first allocation makes the heap
     page_heap.purge(0, kAll);
   }

@@ -35,14 +35,15 @@ class Player {
 
   void step() {
     switch (input_.byte() % 16) {
+      case 0: return allocate(input_.below(10), 1, Placement::parked);
       default: return allocate(input_.below(8), 1);
       case 1: return allocate(input_.below(64), 1);
       case 2: return allocate(input_.below(3 * kChunkPages), 1);
       case 3: return allocate(input_.below(40), 1u << input_.below(10));
       case 4: return allocate_at_random(input_.below(64), 1u << input_.below(6));
       case 5: return take(input_.below(12 * kChunkPages), input_.below(300) + 1);
-      case 6: case 7: case 8: case 9: case 10: return live_.empty() ? void() : release(input_.below(static_cast<std::uint32_t>(live_.size())));
-      case 11: page_heap.tick(); return model_.tick();
+      case 6: case 7: case 8: case 9: case 10: return live_.empty() ? void() : release(input_.below(static_cast<std::uint32_t>(live_.size())), input_.below(2) == 0);
+      case 11: return tick();
       case 12: return purge(input_.below(4));
       case 13: return compare();
       case 14: armed_ = true; return os::fail_mapping_for_testing(static_cast<int>(input_.below(4)));
@@ -51,20 +52,21 @@ class Player {
   }
 
   // First fit: the model says where. Without a mapping nothing may have changed.
-  void allocate(std::uint32_t n, std::uint32_t alignment) {
+  void allocate(std::uint32_t n, std::uint32_t alignment, Placement placement = Placement::first_fit) {
     if (used_ + n > kMostLive) return;
-    const PageRun run = page_heap.allocate({n}, {alignment});
+    const PageRun run = page_heap.allocate({n}, {alignment}, placement);
     const bool may_fail = disarm();
     model_.grow();
     if (n == 0) return FUZZ_CHECK(!run.found);
     if (!run.found) return FUZZ_CHECK(may_fail);
-    std::uint32_t expected = model_.place_for(n + alignment - 1);
+    std::uint32_t expected = placement == Placement::parked ? model_.parked_place_for(n) : model_.place_for(n + alignment - 1);
     while (address_of({expected}) % (alignment * kPageSize) != 0) ++expected;
     FUZZ_CHECK(run.first.value == expected);
     accept({expected, n}, run.zero);
   }
   void allocate_at_random(std::uint32_t n, std::uint32_t alignment) {
     if (n == 0 || used_ + n > kMostLive) return;
+    tick();  // nothing is parked: whether it is kept depends on the place
     const PageRun run = page_heap.allocate({n}, {alignment}, Placement::random);
     const bool may_fail = disarm();
     model_.grow();
@@ -76,6 +78,8 @@ class Player {
   void take(std::uint32_t first, std::uint32_t n) {
     const std::uint32_t end = page_heap.end().value;
     if (used_ + n > kMostLive || (first + n > end && end >= kMostEnd)) return;
+    if (armed_) tick();  // with nothing parked there is one attempt
+    if (first > end || !model_.is_free({first, std::min(n, end - first)})) model_.unpark();
     const bool expected = first <= end && model_.is_free({first, std::min(n, end - first)});
     const bool taken = page_heap.take({first}, {n});
     const bool may_fail = disarm();
@@ -94,13 +98,18 @@ class Player {
     used_ += run.count;
   }
 
-  void release(std::size_t which) {
+  void tick() {
+    page_heap.tick();
+    model_.tick();
+  }
+
+  void release(std::size_t which, bool park = false) {
     const Live it = live_[which];
     live_[which] = live_.back();
     live_.pop_back();
     for (const Pages& end : ends_of(it.run)) FUZZ_CHECK(has_stamp(end, it.stamp));
-    give(it.run);
-    model_.give(it.run);
+    if (park) page_heap.park(it.run.index(), it.run.length()), model_.park(it.run);
+    else give(it.run), model_.give(it.run);
     used_ -= it.run.count;
   }
 
@@ -110,6 +119,7 @@ class Player {
     FUZZ_CHECK(!page_heap.allocate({pages}, {1u << alignment % 32}).found);
     FUZZ_CHECK(!page_heap.allocate({1}, {1u << 31}).found);
     FUZZ_CHECK(!page_heap.take({pages}, {static_cast<std::uint32_t>(alignment)}));
+    model_.unpark();
     disarm();
     model_.grow();
   }
