@@ -2,7 +2,8 @@
 //
 // Allocation bumps a cursor through the hole; the alloc bits of a hole are set when it is retired, so the fast path
 // writes one word. Memory that was used before is handed out in pieces of the hole: [cursor, limit) is zero, what is free
-// behind the limit still holds old contents. Owner is one thread; every function runs in its runtime sections, except those named `_async`, which
+// behind the limit still holds old contents, but for short holes, which are zeroed some at a time (AllocSlot::prepared).
+// Whatever ends the slot forgets them: they are free slots like any others. Owner is one thread; every function runs in its runtime sections, except those named `_async`, which
 // its signal handler may run at any instruction of the allocation fast path.
 #pragma once
 
@@ -72,7 +73,8 @@ class ThreadCache {
   void count_towards_sample(const SpanClass& span_class, std::uint32_t objects);
   void give_back_to_sample(const AllocSlot& slot, const SpanClass& span_class);
   void retire_hole(AllocSlot& slot, SpanClass& span_class);
-  bool extend_hole(AllocSlot& slot, SpanClass& span_class, SpanSource& source, std::uint32_t most_objects, std::size_t bytes);
+  void retire_hole(AllocSlot& slot, SpanClass& span_class, std::uint32_t end);
+  void extend_hole(AllocSlot& slot, SpanClass& span_class, SpanSource& source, std::uint32_t first, std::uint32_t most_objects, std::size_t bytes);
   bool open_next_hole(AllocSlot& slot, SpanClass& span_class, SpanSource& source, std::uint32_t most_objects);
   void count_allocated(SpanClass& span_class);
   void activate(AllocSlot& slot, std::uint32_t index);

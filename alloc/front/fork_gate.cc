@@ -132,4 +132,11 @@ void install_fork_handlers() {
   LULL_CHECK(pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0, "cannot install the fork handlers");
 }
 
+namespace {
+// A thread that needed them first under a stream's lock waited in pthread_atfork() for a fork, that waited for the list of streams, whose holder waited for the stream.
+[[gnu::constructor(101)]] void install_at_start() { install_fork_handlers(); }
+}  // namespace
+
+bool fork_handlers_are_installed() { return installed.load(std::memory_order_relaxed); }
+
 }  // namespace lull::front

@@ -52,8 +52,9 @@ class Visiting {
 };
 
 // fork() finds malloc whole, its locks, its central store, and the page heap below, also for the collector; what other
-// threads cached is lost to the child. Called at the first use: handlers that are registered first
+// threads cached is lost to the child. Called when the program starts, or by who allocates before that: handlers that are registered first
 // run last before a fork and first after it, so that everybody else's may allocate.
 void install_fork_handlers();
+bool fork_handlers_are_installed();
 
 }  // namespace lull::front

@@ -133,9 +133,21 @@ void adopt_lost_caches() {
   }
 }
 
+namespace {
+constinit std::atomic<bool> installed{false};
+}
+
+bool fork_handlers_are_installed() { return installed.load(std::memory_order_relaxed); }
+
 void install_fork_handlers() {
   front::install_fork_handlers();  // first, so that they run after these before the fork, and before these after it
+  if (installed.exchange(true, std::memory_order_relaxed)) return;
   LULL_CHECK(pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0, "cannot install the fork handlers");
 }
+
+namespace {
+// For the reason in alloc/front/fork_gate.cc: a thread's first object may be made under a stream's lock.
+[[gnu::constructor(102)]] void install_at_start() { install_fork_handlers(); }
+}  // namespace
 
 }  // namespace lull::gc

@@ -15,7 +15,8 @@
 
 namespace lull::gc {
 
-void install_fork_handlers();  // once
+void install_fork_handlers();  // when the program starts, or by who attaches before that
+bool fork_handlers_are_installed();
 // With the cycle gate, before a cycle or a look at all objects: in a forked child the spans of threads that are gone go back to their sets.
 void adopt_lost_caches();
 

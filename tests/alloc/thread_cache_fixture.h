@@ -67,6 +67,7 @@ class FakeSource final : public SpanSource {
     return make(c);
   }
   void release(SpanClass& c, Span* span) override { released.emplace_back(&c, span); }
+  std::uint32_t objects_to_sample(const SpanClass&) override { return to_sample; }
   void note_hole(std::uintptr_t begin, std::size_t bytes) override {
     newest_hole = begin;
     noted += bytes;
@@ -74,6 +75,7 @@ class FakeSource final : public SpanSource {
 
   int budget = 1000, acquisitions = 0;
   std::uintptr_t newest_hole = 0;
+  std::uint32_t to_sample = ~0u;  // while sampling_round says that somebody samples
   std::size_t noted = 0;
   std::map<SpanClass*, std::vector<Span*>> waiting;
   std::vector<std::pair<SpanClass*, Span*>> released;

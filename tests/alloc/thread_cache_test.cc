@@ -166,6 +166,87 @@ TEST_F(ThreadCacheTest, HolesOfAFragmentedSpanAreReusedExactly) {
   }
 }
 
+// A span of 64-byte slots of which every third is in use, waiting for the class.
+class ShortHoles : public ThreadCacheTest {
+ protected:
+  ShortHoles() : class_(add_class(64)), span_(*source_.make(class_)) {
+    std::memset(reinterpret_cast<void*>(span_.base), kOldContents, span_.page_count * kPageSize);
+    span_.needs_zero = 1;
+    for (std::uint32_t slot = 2; slot < span_.slots; slot += 3) set_alloc_bits(span_, slot, slot + 1);
+    used_ = span_.allocated = alloc_bits_set(span_);
+    source_.waiting[&class_] = {&span_};
+    source_.budget = 0;
+  }
+  ~ShortHoles() override { sampling_round.store(0); }
+  std::byte* at(std::uint32_t slot) const { return reinterpret_cast<std::byte*>(span_.slot_address(slot)); }
+  // Everything that is left, once each and in order.
+  void expect_the_rest(std::uint32_t slot) {
+    for (; slot < span_.slots; ++slot) {
+      if (slot % 3 == 2) continue;
+      ASSERT_EQ(at(slot), allocate(class_));
+      ASSERT_TRUE(is_filled_with(at(slot), 64, 0)) << slot;
+    }
+    EXPECT_EQ(nullptr, allocate(class_));
+    EXPECT_EQ(span_.slots, span_.allocated);
+  }
+
+  SpanClass& class_;
+  Span& span_;
+  std::uint32_t used_;
+};
+
+TEST_F(ShortHoles, AreZeroedAWordOfBitsAtATime) {
+  ASSERT_EQ(at(0), allocate(class_));
+  EXPECT_EQ(at(2), reinterpret_cast<std::byte*>(owner_.slot_of(class_).limit));
+  for (std::uint32_t slot = 0; slot < 128; ++slot)
+    EXPECT_TRUE(is_filled_with(at(slot), 64, slot < 64 && slot % 3 != 2 ? 0 : kOldContents)) << slot;
+  EXPECT_EQ(128u, source_.noted) << "what was handed out and no more";
+  expect_the_rest(1);
+}
+
+TEST_F(ShortHoles, StayFreeUntilTheyAreHandedOut) {
+  for (int i = 0; i < 3; ++i) allocate(class_);
+  cache_.release_all_async([](SpanClass&, Span*) {});
+  EXPECT_EQ(0u, owner_.slot_of(class_).prepared);
+  EXPECT_EQ(used_ + 4, alloc_bits_set(span_));
+  EXPECT_EQ(used_ + 4, span_.allocated);
+  source_.waiting[&class_] = {&span_};
+  expect_the_rest(6);
+}
+
+TEST_F(ShortHoles, AreForgottenWhereHolesHaveABound) {
+  allocate(class_), allocate(class_);
+  ASSERT_EQ(at(3), allocate(class_, 1));
+  EXPECT_EQ(at(4), reinterpret_cast<std::byte*>(owner_.slot_of(class_).limit));
+  EXPECT_EQ(0u, owner_.slot_of(class_).prepared);
+  expect_the_rest(4);
+}
+
+TEST_F(ShortHoles, AreForgottenWhenSamplingBegins) {
+  allocate(class_), allocate(class_);
+  source_.to_sample = 2;
+  sampling_round.store(1);
+  ASSERT_EQ(at(3), allocate(class_));
+  EXPECT_EQ(at(4), reinterpret_cast<std::byte*>(owner_.slot_of(class_).limit)) << "the sample comes alone";
+  EXPECT_FALSE(cache_.take_sample());
+  ASSERT_EQ(at(4), allocate(class_));
+  EXPECT_TRUE(cache_.take_sample());
+  source_.to_sample = 1000;
+  expect_the_rest(6);
+}
+
+TEST_F(ThreadCacheTest, HolesOfMuchMemoryComeOneByOne) {
+  SpanClass& c = add_class(256);
+  Span* span = source_.make(c);
+  std::memset(reinterpret_cast<void*>(span->base), kOldContents, span->page_count * kPageSize);
+  span->needs_zero = 1;
+  set_alloc_bits(*span, 1, 2);
+  source_.waiting[&c] = {span};
+  ASSERT_NE(nullptr, allocate(c));
+  EXPECT_EQ(0u, owner_.slot_of(c).prepared);
+  EXPECT_TRUE(is_filled_with(reinterpret_cast<void*>(span->slot_address(2)), 256, kOldContents));
+}
+
 TEST_F(ThreadCacheTest, ReleasingLeavesAllocBitsForTheObjectsHandedOutOnly) {
   SpanClass &a = add_class(32), &b = add_class(4096);
   std::set<std::byte*> objects;

@@ -8,6 +8,7 @@
 #include <thread>
 #include <unistd.h>
 
+#include "gc/cycle/fork.h"
 #include "gc/model/delay.h"
 #include "lull/lull.h"
 #include "lull/pool.h"
@@ -187,6 +188,12 @@ TEST_F(ForkTest, TheChildMayMakePoolsThoughOthersWereAtIt) {
   lull::blocking_region joining;
   other.join();
 }
+
+// The first object's thread may have a stream's lock: it would wait in pthread_atfork() for a fork that waits for the lock.
+bool was_prepared_at_start = false;
+[[gnu::constructor(103)]] void look() { was_prepared_at_start = lull::gc::fork_handlers_are_installed(); }
+
+TEST(Fork, IsPreparedForBeforeAnybodyAttaches) { EXPECT_TRUE(was_prepared_at_start); }
 
 TEST_F(ForkTest, WhileStreamsAreUsed) {
   const pid_t child = fork();

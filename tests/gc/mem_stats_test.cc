@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <span>
 #include <string>
 #include <thread>
@@ -308,17 +309,20 @@ TEST_F(MemStats, ByTypeCountsObjectsAndArraysApart) {
   EXPECT_EQ(found, 2);
 }
 
-// Resident bytes of the mapping that holds the heap.
+// Resident bytes of the mappings that hold the heap. One that grows while the kernel lists them may come twice: the last counts.
 std::uint64_t resident_heap_bytes() {
   std::ifstream maps("/proc/self/smaps");
-  std::uint64_t sum = 0;
+  std::map<std::uint64_t, std::uint64_t> resident;  // by where the mapping begins
   bool ours = false;
+  std::uint64_t begin = 0;
   for (std::string line; std::getline(maps, line);) {
     std::uint64_t low = 0, high = 0, kib = 0;
     if (std::sscanf(line.c_str(), "%lx-%lx ", &low, &high) == 2)
-      ours = low < lull::detail::heap_range.base + lull::detail::heap_range.size && high > lull::detail::heap_range.base;
-    else if (ours && std::sscanf(line.c_str(), "Rss: %lu kB", &kib) == 1) sum += kib * 1024;
+      begin = low, ours = low < lull::detail::heap_range.base + lull::detail::heap_range.size && high > lull::detail::heap_range.base;
+    else if (ours && std::sscanf(line.c_str(), "Rss: %lu kB", &kib) == 1) resident[begin] = kib * 1024;
   }
+  std::uint64_t sum = 0;
+  for (const auto& [at, bytes] : resident) sum += bytes;
   return sum;
 }
 

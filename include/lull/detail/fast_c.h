@@ -14,7 +14,7 @@ extern "C" {
 typedef uintptr_t __attribute__((__may_alias__)) lull_word_;
 
 typedef struct lull_alloc_slot_ {
-  lull_word_ cursor, limit, begin, span;
+  lull_word_ cursor, limit, rest[6];
 } lull_alloc_slot_;
 
 typedef struct lull_thread_ {

@@ -11,12 +11,16 @@
 
 namespace lull::detail {
 
-// The hole a thread allocates from: free, zeroed memory [cursor, limit) of the hole [begin, limit) of one span.
-struct AllocSlot {
+// The hole a thread allocates from: free, zeroed memory [cursor, limit) of the hole [begin, limit) of one span. And the holes behind it, where they are
+// short (alloc/cache/thread_cache.cc): free slots, by their alloc bits. A cache line; zero where the thread has no span.
+struct alignas(64) AllocSlot {
   std::uintptr_t cursor = 0;
   std::uintptr_t limit = 0;
   std::uintptr_t begin = 0;
   void* span = nullptr;
+  std::uint64_t prepared = 0;       // of word `prepared_word`, behind the hole: zero
+  std::uint64_t unasked = 0;        // of the next word: those whose lines have not been asked for
+  std::uint32_t prepared_word = 0;
 };
 
 inline constexpr std::uint32_t kMostSpanClasses = 8192;  // larger costs address space a thread, smaller limits the number of types
