@@ -72,7 +72,7 @@ std::uint32_t slot_from(const pages::Span& span, std::uintptr_t address) {
 bool is_set(const BitWord* words, std::uint32_t index) { return words[index / 64].load(std::memory_order_relaxed) & bit_of(index); }
 
 // Where a span is fragmented its holes are a few objects long, and finding the next one costs more than filling it. So all holes of one word of the
-// alloc bits are zeroed together, and the next one is a matter of two instructions on that word; meanwhile the lines of the next word's are asked
+// alloc bits are zeroed together, and the next one is found in that word, without the bitmap; meanwhile the lines of the next word's are asked
 // for, a hole at a time. More: they leave the first cache before they are used. `young death 100 10 1.5 queue`.
 constexpr std::size_t kMostPreparedBytes = 4096;
 

@@ -21,7 +21,7 @@ bool can_collapse(std::size_t bytes);
 // Keeps the kernel from giving the range huge pages by itself, for ever; needed before touch_huge(). False: it refused.
 [[nodiscard]] bool forbid_huge_pages(void* at, std::size_t bytes);
 // Of a range that forbid_huge_pages() had a part in, untouched, aligned to the size of a huge page and as long: its memory comes now, as
-// one huge page if the kernel has one at hand, as one small page otherwise (false). 50 to 250 us, most of which is clearing. Keeps errno.
+// one huge page if the kernel has one at hand, as one small page otherwise (false). 0.2 ms, most of which is clearing, and 4 where a virtual machine's host has to find the memory. Keeps errno.
 [[nodiscard]] bool touch_huge(void* at, std::size_t bytes);
 // As collapse(), of such a range.
 [[nodiscard]] bool collapse_forbidden(void* at, std::size_t bytes);
