@@ -28,7 +28,9 @@ class SpanSet {
       const auto id = static_cast<std::uint32_t>(head);
       if (id == 0) return nullptr;
       pages::Span* span = pages::span_with(static_cast<SpanId>(id));
-      const std::uint64_t desired = (head >> 32) << 32 | span->next.load(std::memory_order_relaxed);
+      const std::uint32_t next = span->next.load(std::memory_order_relaxed);
+      prefetch(next);
+      const std::uint64_t desired = (head >> 32) << 32 | next;
       // acquire: pairs with the release in push()
       if (head_.compare_exchange_weak(head, desired, std::memory_order_acquire, std::memory_order_acquire)) return span;
     }
@@ -37,6 +39,13 @@ class SpanSet {
   bool empty() const { return static_cast<std::uint32_t>(head_.load(std::memory_order_relaxed)) == 0; }
 
  private:
+  // Whoever takes a span is soon back for the next: the sweeper at once, a thread cache when it has used up the slots. Header and first bitmaps.
+  static void prefetch(std::uint32_t id) {
+    const pages::Span* span = pages::span_with(static_cast<SpanId>(id));
+    __builtin_prefetch(span);
+    __builtin_prefetch(span + 1);
+  }
+
   std::atomic<std::uint64_t> head_{0};  // tag << 32 | span number
 };
 

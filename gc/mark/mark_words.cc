@@ -143,7 +143,8 @@ void Marker::mark_neighbours(const Place* places, std::size_t count) {
 }
 
 // mark_batch() where nearly all words share a word of marks with the one before: what one of them loads is there for the others, so
-// there is nothing to wait for, and instructions are what counts.
+// there is little to wait for, and instructions are what counts. Each group has the descriptor asked for that may be next but some, since what
+// survived a young cycle lies in as many spans as there are groups.
 void Marker::mark_dense_batch(const std::uintptr_t* words, std::size_t count) {
   const pages::Reservation heap = pages::reservation;
   Span* span = nullptr;
@@ -151,6 +152,12 @@ void Marker::mark_dense_batch(const std::uintptr_t* words, std::size_t count) {
   std::uint64_t wanted = 0;
   std::uint32_t group = 0;
   std::size_t groups = 0;
+  const auto ask_for = [&heap](std::uintptr_t word) {
+    const Span* const its = reinterpret_cast<const Span*>(heap.span_cells) + heap.owners[(word - heap.base) >> kPageShift].load(std::memory_order_relaxed);
+    __builtin_prefetch(its);
+    __builtin_prefetch(its + 1, 1);
+  };
+  for (std::size_t i = 0; i < std::min<std::size_t>(count, kWordsAhead); i += kWordsAhead / 4) ask_for(words[i]);
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t page = (words[i] - heap.base) >> kPageShift;
     // acquire: as in mark_batch
@@ -166,6 +173,7 @@ void Marker::mark_dense_batch(const std::uintptr_t* words, std::size_t count) {
       group = slot / 64;
       wanted = 0;
       ++groups;
+      if (i + kWordsAhead < count) ask_for(words[i + kWordsAhead]);
     }
     wanted |= bit_of(slot);
   }

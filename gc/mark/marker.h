@@ -66,6 +66,7 @@ class Marker : private tracer {
   // Of a batch. With so many groups that share a word of marks or fewer, the next one is taken for dense: larger, fewer graphs gain; smaller,
   // others wait for memory. Of so few white objects nothing is concluded: late in a random graph they share a word by chance.
   static constexpr std::uint32_t kGroupsPart = 2, kTellingPart = 4;
+  static constexpr std::uint32_t kWordsAhead = 16;  // of a dense batch: so far ahead descriptors are asked for
   static constexpr std::uint32_t kBlock = 16;     // entries: 8 wait for memory, 32 come back to a line that has gone
   static constexpr std::uint32_t kShareEvery = 64;   // objects between two looks at the pool
   static constexpr std::uint32_t kShareAtLeast = 4;  // entries: fewer are scanned before anybody could take them
