@@ -12,6 +12,8 @@ install(EXPORT lull_targets NAMESPACE lull:: DESTINATION ${CMAKE_INSTALL_LIBDIR}
 configure_package_config_file(cmake/lull-config.cmake.in lull-config.cmake
   INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lull)
 write_basic_package_version_file(lull-config-version.cmake COMPATIBILITY SameMinorVersion)
+# Found from where it lies, so that `cmake --install --prefix` and a moved tree are right.
+file(RELATIVE_PATH lull_prefix_from_pc /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 configure_file(cmake/lull.pc.in lull.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/lull-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/lull-config-version.cmake
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lull)

@@ -7,6 +7,7 @@
 #include "alloc/front/sampling.h"
 #include "alloc/front/thread_bins.h"
 #include "alloc/os/futex.h"
+#include "alloc/os/last_thread.h"
 #include "alloc/os/lock.h"
 #include "alloc/os/meta_arena.h"
 #include "alloc/os/process_barrier.h"
@@ -30,25 +31,27 @@ constinit std::atomic<std::uint32_t> without_bins{0};  // visitors
 constinit std::atomic<std::uint32_t> closed{0};        // by the forking thread, which holds the first of the locks
 constinit std::atomic<bool> installed{false};
 
-// In rank order. The first is held by at most one forking thread, also while it waits for visitors, who do not take it.
-os::Lock* const kLocks[] = {&bins_lock(), &sample::guard_lock_for_fork(), &pages::page_heap.lock_for_fork(), &pages::span_table_lock_for_fork(),
-                            &os::meta_lock_for_fork(), &pages::reserve_lock_for_fork()};
+// Behind the page heap's in rank order.
+os::Lock* const kLastLocks[] = {&pages::span_table_lock_for_fork(), &os::meta_lock_for_fork(), &pages::reserve_lock_for_fork()};
 
+// In rank order. The bins' lock is held by at most one forking thread, also while it waits for visitors, who do not take it.
 void before_fork() {
   os::lock_stream_list();
-  kLocks[0]->lock_across_fork();
+  bins_lock().lock_across_fork();
   Visiting::close_gate();
   lock_heaps_across_fork();  // who holds one neither visits nor takes bins
-  for (os::Lock* lock : kLocks)
-    if (lock != kLocks[0]) lock->lock_across_fork();
+  sample::guard_lock_for_fork().lock_across_fork();
+  pages::page_heap.lock_across_fork();
+  for (os::Lock* lock : kLastLocks) lock->lock_across_fork();
 }
 
 void open_again() {
-  for (os::Lock* lock : kLocks)
-    if (lock != kLocks[0]) lock->unlock_across_fork();
+  for (os::Lock* lock : kLastLocks) lock->unlock_across_fork();
+  pages::page_heap.unlock_across_fork();
+  sample::guard_lock_for_fork().unlock_across_fork();
   unlock_heaps_across_fork();
   Visiting::open_gate();
-  kLocks[0]->unlock_across_fork();
+  bins_lock().unlock_across_fork();
 }
 
 void after_fork_in_parent() {
@@ -67,6 +70,8 @@ void after_fork_in_child() {
   sample::forget_walks_after_fork();
   lose_spares_after_fork();
   os::renew_random_after_fork();
+  os::free_starts_after_fork();
+  os::forget_last_thread_after_fork();
   reclaim_bins_after_fork();
 }
 

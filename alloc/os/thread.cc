@@ -1,5 +1,6 @@
 #include "alloc/os/thread.h"
 
+#include <atomic>
 #include <csignal>
 #include <sched.h>
 #include <sys/resource.h>
@@ -7,6 +8,7 @@
 #include <unistd.h>
 
 #include "alloc/base/check.h"
+#include "alloc/os/last_thread.h"
 
 extern "C" [[gnu::weak]] void* __libc_stack_end;  // glibc's loader
 
@@ -54,14 +56,50 @@ unsigned processors() {
   return count > 0 ? static_cast<unsigned>(count) : 1;
 }
 
+namespace {
+
+// What a thread that is being started runs, until it has read it. Nothing may be allocated here, and nobody need wait for it.
+struct Start {
+  std::atomic<bool> used{false};
+  void* (*entry)(void*) = nullptr;
+  void* argument = nullptr;
+};
+constinit Start starts[64];
+
+void* run_own_thread(void* of) {
+  auto& start = *static_cast<Start*>(of);
+  void* (*const entry)(void*) = start.entry;
+  void* const argument = start.argument;
+  start.used.store(false, std::memory_order_release);  // pairs with the acquire in take_start()
+  const OwnThread own;
+  return entry(argument);
+}
+
+Start* take_start() {
+  for (Start& start : starts)
+    if (!start.used.exchange(true, std::memory_order_acquire)) return &start;
+  return nullptr;
+}
+
+}  // namespace
+
 bool start_thread(pthread_t& thread, void* (*entry)(void*), void* argument, const char* name) {
+  Start* const start = take_start();
+  if (start == nullptr) return false;
+  start->entry = entry;
+  start->argument = argument;
   sigset_t all, previous;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &previous);
-  const bool started = pthread_create(&thread, nullptr, entry, argument) == 0;
+  const bool started = pthread_create(&thread, nullptr, run_own_thread, start) == 0;
   pthread_sigmask(SIG_SETMASK, &previous, nullptr);
   if (started) pthread_setname_np(thread, name);
+  else start->used.store(false, std::memory_order_release);
   return started;
+}
+
+void free_starts_after_fork() {
+  for (Start& start : starts) start.used.store(false, std::memory_order_relaxed);
 }
 
 void yield() { ::sched_yield(); }

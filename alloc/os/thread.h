@@ -21,6 +21,7 @@ unsigned processors();    // that this process may use
 
 // Starts a background thread with all signals blocked; false when the system refuses. The thread is joinable.
 [[nodiscard]] bool start_thread(pthread_t& thread, void* (*entry)(void*), void* argument, const char* name);
+void free_starts_after_fork();  // in the child: whom the fork caught being started does not exist there
 void yield();  // to other runnable threads
 // Lets the scheduler favour others over the calling thread (SCHED_BATCH).
 void make_background();

@@ -95,10 +95,11 @@ void fill_fresh_chunk(PageIndex page) {
     return;
   }
   const PageIndex chunk{page.value / PageHeap::kChunkPages * PageHeap::kChunkPages};
+  PageHeap::MakingHuge making(chunk);
   const std::uint64_t begin = os::monotonic_ns();
   const bool done = os::touch_huge(reinterpret_cast<void*>(address_of(chunk)), kChunkBytes);
   note_fill(done, os::monotonic_ns() - begin);
-  if (done) page_heap.note_filled(chunk);
+  if (done) making.note_filled();
 }
 
 // Chunks may change hands while the system copies them. Then a chunk is huge that is no longer full: its free pages are purged
@@ -113,7 +114,8 @@ bool make_dense_chunks_huge() {
     if (!next.found) return more;
     if (!is_allowed()) return false;
     at = next.first;
-    page_heap.note_collapsed(at, make_huge(at));
+    PageHeap::MakingHuge making(at);
+    making.note_collapsed(make_huge(at));
     if (os::monotonic_ns() - begin >= kMostNsPerTick) return true;
   }
 }

@@ -11,7 +11,7 @@
 // is taken from one (fill_fresh_chunk): one page fault instead of 512, which is what a large heap's growth costs. At most one chunk at a time is
 // partly used for that, so the process grows by less than a sixteenth; what is still unused after a second goes back. Not beside the collector: a thread that
 // waits 0.2 ms and more for the kernel answers no handshake.
-// In a chunk: small -> huge (note_collapsed), huge -> small (forget_huge), small -> refused (note_collapsed), refused -> small
+// In a chunk: small -> huge (MakingHuge), huge -> small (forget_huge), small -> refused (MakingHuge), refused -> small
 // (take, release). The purger's thread does it, for 5 ms in 100 at most. LULL_HUGE_PAGES=0 or the
 // administrator ("never") switch it off. Rejected: MADV_HUGEPAGE for good, a flag of the mapping (mappings split, the kernel fills
 // what was purged, and fresh chunks get memory that nobody asked for).

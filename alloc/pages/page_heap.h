@@ -64,6 +64,22 @@ class PageHeap {
     bool found = false, others_wait = false;
   };
   Dense find_dense(PageIndex from);
+  // While the system makes the page's chunk huge, without the lock. What became of it is said before this ends.
+  class MakingHuge {
+   public:
+    explicit MakingHuge(PageIndex page);
+    ~MakingHuge();
+    MakingHuge(const MakingHuge&) = delete;
+    MakingHuge& operator=(const MakingHuge&) = delete;
+    // After an attempt on a dense chunk.
+    void note_collapsed(bool done);
+    // All pages of the chunk have memory now, those that are free, too; but what was purged meanwhile.
+    void note_filled();
+
+   private:
+    std::uint32_t chunk_;
+    std::uint32_t purges_;  // of it before
+  };
   // A span of managed objects that begins at this page is about to be filled once more: if many of a chunk's are, it holds young
   // memory, which gains nothing. A load and a store, no lock: a count that is lost does not matter.
   void note_refilled(PageIndex page) {
@@ -71,9 +87,6 @@ class PageHeap {
     const std::uint8_t now = refills.load(std::memory_order_relaxed);
     if (now != 0xff) refills.store(static_cast<std::uint8_t>(now + 1), std::memory_order_relaxed);
   }
-  void note_collapsed(PageIndex chunk, bool done);
-  // All pages of the chunk have memory now, those that are free, too.
-  void note_filled(PageIndex page);
   // A part of the page's chunk is about to be purged. True: the chunk was huge.
   [[nodiscard]] bool forget_huge(PageIndex page);
   // In a forked child: a copy of memory that is shared with the parent would cost what the fork saved.
@@ -90,7 +103,10 @@ class PageHeap {
   std::size_t dirty_bytes() const { return dirty_pages_.load(std::memory_order_relaxed) << kPageShift; }
   PageIndex end() const { return {chunks_.load(std::memory_order_acquire) * kChunkPages}; }  // acquire: pairs with grow_locked
   void check_invariants();
-  os::Lock& lock_for_fork() { return lock_; }
+  // For a fork, which waits for what the system is doing with pages meanwhile (5 ms at most): the child would have pages that somebody is
+  // giving back for ever, and a flag of the mapping.
+  void lock_across_fork();
+  void unlock_across_fork() { lock_.unlock_across_fork(); }
 
   static constexpr std::uint32_t kChunkPages = 256;
   static constexpr std::uint32_t kMostRandomPages = 33;  // 256 KiB and a guard
@@ -109,7 +125,13 @@ class PageHeap {
     HugeState huge;
     std::uint8_t attempts;  // to make it huge, that failed or did not last
     bool filled;            // its clean pages have memory
+    std::uint32_t purges;   // of parts of it, begun
   };
+
+  // In the middle of this a thread has pages in hand that nobody else may touch, and not the lock.
+  void begin_unlocked_locked();
+  void end_unlocked_locked();
+  void let_fork_pass();
 
   PageStats stats_locked() const;
   PageRun allocate_locked(PageCount n, PageCount alignment, Placement placement);
@@ -154,6 +176,8 @@ class PageHeap {
   std::uint64_t used_pages_ = 0, purged_pages_total_ = 0, acquisitions_ = 0;
   std::atomic<std::uint64_t> dirty_pages_{0};  // written under lock_
   std::atomic<std::uint32_t> chunks_{0};       // committed; written under lock_
+  std::uint32_t unlocked_ = 0;                 // begin_unlocked_locked() without its end; lock_
+  std::atomic<std::uint32_t> fork_waits_{0};   // relaxed, no partner: whoever misses it makes the fork wait longer
   os::RandomNumbers random_;                   // lock_
 };
 

@@ -4,6 +4,7 @@
 
 #include "alloc/base/bitmap.h"
 #include "alloc/os/huge_pages.h"
+#include "alloc/os/thread.h"
 #include "alloc/os/vm.h"
 #include "alloc/pages/memory_limit.h"
 #include "alloc/pages/page_heap.h"
@@ -38,12 +39,25 @@ PageHeap::Dense PageHeap::find_dense(PageIndex from) {
   return result;
 }
 
-void PageHeap::note_collapsed(PageIndex first, bool done) {
-  os::Locked locked(lock_);
-  Chunk& chunk = chunk_table_[first.value / kChunkPages];
+PageHeap::MakingHuge::MakingHuge(PageIndex page) : chunk_(page.value / kChunkPages) {
+  page_heap.let_fork_pass();
+  os::Locked locked(page_heap.lock_);
+  page_heap.begin_unlocked_locked();
+  purges_ = page_heap.chunk_table_[chunk_].purges;
+}
+
+PageHeap::MakingHuge::~MakingHuge() {
+  os::Locked locked(page_heap.lock_);
+  page_heap.end_unlocked_locked();
+}
+
+// A purge meanwhile has broken it: it found no huge page to split, so the kernel did.
+void PageHeap::MakingHuge::note_collapsed(bool done) {
+  os::Locked locked(page_heap.lock_);
+  Chunk& chunk = page_heap.chunk_table_[chunk_];
   chunk.settled = 0;
   if (!done && chunk.attempts < kMostAttempts) ++chunk.attempts;
-  if (done) chunk.huge = HugeState::huge;
+  if (done && chunk.purges == purges_) chunk.huge = HugeState::huge;
   else if (chunk.attempts == kMostAttempts) chunk.huge = HugeState::refused;
 }
 
@@ -53,16 +67,16 @@ bool PageHeap::is_fresh_locked(std::uint32_t c) const {
   return !chunk.filled && std::ranges::all_of(chunk.clean, [](std::uint64_t word) { return word == ~std::uint64_t{0}; });
 }
 
-void PageHeap::note_filled(PageIndex page) {
-  os::Locked locked(lock_);
-  Chunk& chunk = chunk_table_[page.value / kChunkPages];
+void PageHeap::MakingHuge::note_filled() {
+  os::Locked locked(page_heap.lock_);
+  Chunk& chunk = page_heap.chunk_table_[chunk_];
   if (chunk.filled) return;
   chunk.filled = true;
-  chunk.huge = HugeState::huge;
+  if (chunk.purges == purges_) chunk.huge = HugeState::huge;
   chunk.idle = 0;
   std::uint64_t pages = 0;
   for (const std::uint64_t word : chunk.clean) pages += static_cast<std::uint64_t>(std::popcount(word));
-  dirty_pages_.store(dirty_pages_.load(std::memory_order_relaxed) + pages, std::memory_order_relaxed);
+  page_heap.dirty_pages_.store(page_heap.dirty_pages_.load(std::memory_order_relaxed) + pages, std::memory_order_relaxed);
 }
 
 // Its clean pages are dirty, as they were counted: who takes one clears it again.
@@ -80,10 +94,41 @@ bool PageHeap::forget_huge(PageIndex page) {
 bool PageHeap::forget_huge_locked(std::uint32_t c) {
   Chunk& chunk = chunk_table_[c];
   chunk.settled = 0;
+  ++chunk.purges;
   if (chunk.huge != HugeState::huge) return false;
   chunk.huge = HugeState::small;
   if (chunk.attempts < kMostAttempts) ++chunk.attempts;
   return true;
+}
+
+namespace {
+constinit __thread std::uint32_t own_unlocked = 0;  // a crash handler that forks need not wait for its own thread
+}
+
+void PageHeap::begin_unlocked_locked() {
+  ++unlocked_;
+  ++own_unlocked;
+}
+
+void PageHeap::end_unlocked_locked() {
+  --unlocked_;
+  --own_unlocked;
+}
+
+// Whoever begins anew at once would keep a fork waiting.
+void PageHeap::let_fork_pass() {
+  while (fork_waits_.load(std::memory_order_relaxed) != 0 && own_unlocked == 0) os::yield();
+}
+
+void PageHeap::lock_across_fork() {
+  fork_waits_.fetch_add(1, std::memory_order_relaxed);
+  lock_.lock_across_fork();
+  while (unlocked_ != own_unlocked) {
+    lock_.unlock_across_fork();
+    os::yield();
+    lock_.lock_across_fork();
+  }
+  fork_waits_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void PageHeap::refuse_huge_after_fork() {
@@ -115,6 +160,7 @@ std::size_t PageHeap::purge_chunk(std::uint32_t c, std::size_t most) {
   for (;;) {
     Run run;
     bool was_huge;
+    let_fork_pass();
     {
       os::Locked locked(lock_);
       Chunk& chunk = chunk_table_[c];
@@ -127,10 +173,12 @@ std::size_t PageHeap::purge_chunk(std::uint32_t c, std::size_t most) {
       run.first += c * kChunkPages;
       was_huge = forget_huge_locked(c);
       take_locked(run.first, run.length);
+      begin_unlocked_locked();
     }
     if (was_huge && run.length < kChunkPages) os::split_huge_page(reinterpret_cast<void*>(address_of({run.first})));
     os::purge(reinterpret_cast<void*>(address_of({run.first})), PageCount{run.length}.bytes());
     os::Locked locked(lock_);
+    end_unlocked_locked();
     give_locked(run.first, run.length, true);
     purged_pages_total_ += run.length;
     purged += PageCount{run.length}.bytes();

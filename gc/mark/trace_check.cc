@@ -53,7 +53,8 @@ void report_forgotten_fields(const detail::Kind& kind, std::uintptr_t object, st
     const std::uintptr_t slot = object + offset;
     const std::uintptr_t word = __atomic_load_n(reinterpret_cast<const std::uintptr_t*>(slot), __ATOMIC_ACQUIRE);
     const ObjectRef target = resolve(word);
-    if (!target || !is_candidate(target, current_cycle.load(std::memory_order_relaxed)) || log.contains(slot)) continue;
+    const bool into_itself = word - object < bytes;  // a short std::string, say: it keeps nothing
+    if (into_itself || !target || !is_candidate(target, current_cycle.load(std::memory_order_relaxed)) || log.contains(slot)) continue;
     if (!is_new(kind, offset)) continue;
     std::fprintf(stderr, "lull: check_trace: trace() of %.*s forgets the pointer at offset %zu\n",
                  static_cast<int>(kind.name.size()), kind.name.data(), offset);

@@ -155,7 +155,8 @@ class concurrent_map {
   // std::hash of a number is the number: mixed (the two halves of a product, as wyhash and Boost.Unordered do). The upper bits
   // choose the shard, the lower ones the group, others the tag and the mark.
   static std::size_t hash_of(const Key& key) {
-    const auto product = static_cast<unsigned __int128>(Hash{}(key) ^ 0x2d358dccaa6c78a5u) * 0x9e3779b97f4a7c15u;
+    __extension__ using Product = unsigned __int128;
+    const auto product = static_cast<Product>(Hash{}(key) ^ 0x2d358dccaa6c78a5u) * 0x9e3779b97f4a7c15u;
     return static_cast<std::size_t>(product >> 64) ^ static_cast<std::size_t>(product);
   }
   static std::uint64_t tag_of(std::size_t hash) {

@@ -94,7 +94,7 @@ template <class T, class... Arguments>
 // `length` value-initialised elements.
 template <class T>
 [[gnu::always_inline]] inline ptr<T[]> make_array(std::size_t length) {
-  return ptr<T[]>(detail::Fresh{}, detail::make_elements<T>(length));
+  return ptr<T[]>(detail::Fresh{}, detail::make_elements<std::remove_cv_t<T>>(length));
 }
 
 }  // namespace lull

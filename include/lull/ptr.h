@@ -114,6 +114,10 @@ class ptr<T[]> {
   ptr(detail::Fresh, T* elements) noexcept : slot_(detail::Fresh{}, detail::to_word(elements)) {}  // lull::make's
   ptr(const ptr&) noexcept = default;
   ptr& operator=(const ptr&) noexcept = default;
+  // To more const elements, not to another type's: those have another size.
+  template <class U>
+    requires(!std::is_same_v<U, T> && std::is_convertible_v<U (*)[], T (*)[]>)
+  ptr(const ptr<U[]>& other) noexcept : slot_(detail::to_word(other.get())) {}
   ptr& operator=(std::nullptr_t) noexcept {
     slot_.set(0);
     return *this;
@@ -189,6 +193,10 @@ class atomic_ptr {
   detail::Word* raw() const noexcept { return reinterpret_cast<detail::Word*>(const_cast<ptr<T>*>(&word_)); }
   ptr<T> word_;
 };
+
+// Of boost::hash, which lull::unordered_map uses.
+template <class T>
+std::size_t hash_value(const ptr<T>& p) noexcept { return std::hash<const volatile void*>()(static_cast<const volatile void*>(p.get())); }
 
 }  // namespace lull
 

@@ -81,9 +81,12 @@ class root {
   }
   ptr<T> load() const noexcept { return ptr<T>(get()); }
   operator ptr<T>() const noexcept { return load(); }
+  template <class U>
+    requires(!std::is_same_v<U, T> && std::is_convertible_v<ptr<T>, ptr<U>>)
+  operator ptr<U>() const noexcept { return load(); }
   std::add_lvalue_reference_t<element_type> operator*() const noexcept { return *get(); }
   element_type* operator->() const noexcept { return get(); }
-  element_type& operator[](std::size_t i) const noexcept requires std::is_array_v<T> { return get()[i]; }
+  std::add_lvalue_reference_t<element_type> operator[](std::size_t i) const noexcept requires std::is_array_v<T> { return get()[i]; }
   std::size_t size() const noexcept requires std::is_array_v<T> { return load().size(); }
   element_type* begin() const noexcept requires std::is_array_v<T> { return get(); }
   element_type* end() const noexcept requires std::is_array_v<T> { return load().end(); }
@@ -127,6 +130,8 @@ template <class T, class U>
 ptr<T> dynamic_pointer_cast(const root<U>& p) noexcept { return dynamic_pointer_cast<T>(p.load()); }
 template <class T, class U>
 ptr<T> const_pointer_cast(const root<U>& p) noexcept { return const_pointer_cast<T>(p.load()); }
+template <class T, class U>
+ptr<T> reinterpret_pointer_cast(const root<U>& p) noexcept { return reinterpret_pointer_cast<T>(p.load()); }
 
 // A root that several threads may read and write at the same time. Loads acquire, stores release.
 template <class T>
@@ -161,6 +166,10 @@ class atomic_root {
   static ptr<T> as_ptr(detail::Word word) noexcept { return ptr<T>(reinterpret_cast<element_type*>(word)); }
   detail::Word* cell_;
 };
+
+// Of boost::hash, which lull::unordered_map uses.
+template <class T>
+std::size_t hash_value(const root<T>& p) noexcept { return std::hash<const volatile void*>()(static_cast<const volatile void*>(p.get())); }
 
 }  // namespace lull
 

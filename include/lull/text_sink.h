@@ -18,13 +18,14 @@ std::size_t write_to_buffer(char* buffer, std::size_t size, Write&& write) {
     char* at;
     std::size_t size, length;
   } to{buffer, size, 0};
-  write(text_sink{[](void* context, const char* text, std::size_t n) {
-                    auto& b = *static_cast<Buffer*>(context);
-                    const std::size_t room = b.length < b.size ? b.size - b.length : 0;
-                    if (room != 0) std::memcpy(b.at + b.length, text, n < room ? n : room);
-                    b.length += n;
-                  },
-                  &to});
+  text_sink sink{[](void* context, const char* text, std::size_t n) {
+                   auto& b = *static_cast<Buffer*>(context);
+                   const std::size_t room = b.length < b.size ? b.size - b.length : 0;
+                   if (room != 0) std::memcpy(b.at + b.length, text, n < room ? n : room);
+                   b.length += n;
+                 },
+                 &to};
+  write(sink);
   if (size != 0) buffer[to.length < size ? to.length : size - 1] = '\0';
   return to.length;
 }

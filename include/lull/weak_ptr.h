@@ -41,6 +41,10 @@ class weak_ptr {
   template <class U>
     requires std::is_convertible_v<ptr<U>, ptr<T>>
   weak_ptr(const weak_ptr<U>& other) : weak_ptr(ptr<T>(other.lock())) {}
+  weak_ptr& operator=(std::nullptr_t) noexcept {
+    reset();
+    return *this;
+  }
   weak_ptr& operator=(const ptr<T>& p) { return *this = weak_ptr(p); }
   template <class U>
     requires std::is_convertible_v<ptr<U>, ptr<T>>

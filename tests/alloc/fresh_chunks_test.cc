@@ -4,6 +4,10 @@
 #include <string>
 #include <thread>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "alloc/front/fork_gate.h"
 #include "alloc/os/huge_pages.h"
 #include "alloc/pages/huge_pages.h"
 #include "alloc/pages/memory_limit.h"
@@ -214,6 +218,111 @@ TEST_F(FreshChunks, AreFilledBesideThreadsThatUseThem) {
     });
   for (auto& thread : threads) thread.join();
   EXPECT_FALSE(bad);
+}
+
+// Idle since it was committed, the rest of the chunk would go back at the next tick.
+TEST_F(FreshChunks, AreNotIdleWhenTheyAreFilled) {
+  constexpr unsigned kTicks = 5;
+  const Pages neighbour = *take(kChunkPages);  // the heap has the chunk behind it by now
+  for (unsigned i = 0; i < kTicks; ++i) page_heap.tick();
+  const Pages first = *take(kSpan);
+  ASSERT_EQ(0u, missing(first.first / kChunkPages));
+  EXPECT_EQ(0u, page_heap.purge(kTicks, kAll));
+  EXPECT_EQ(kChunkBytes - first.length().bytes(), page_heap.purge(0, kAll));
+  give(first), give(neighbour);
+}
+
+TEST_F(FreshChunks, HaveMemoryThatIsTakenBeforeParkedRuns) {
+  const Pages first = *take(kSpan), parked = *take(kSpan);
+  page_heap.park(parked.index(), parked.length());
+  const Pages next = *take(kSpan);
+  EXPECT_EQ(parked.first + kSpan, next.first);
+  const PageRun again = page_heap.allocate({kSpan}, {1}, Placement::parked);
+  EXPECT_EQ(parked.first, again.first.value) << "still aside";
+  for (const Pages& run : {first, parked, next}) give(run);
+}
+
+// What fill_fresh_chunk() does, and another thread between the touch and the note.
+TEST_F(FreshChunks, AreNotTakenForHugeWhenAPartWasPurgedMeanwhile) {
+  leave_fresh_chunks();
+  ASSERT_TRUE(os::forbid_huge_pages(Pages{chunk_ * kChunkPages, 1}.memory(), kChunkBytes));
+  const Pages first = *take(kSpan), second = *take(kSpan);
+  ASSERT_EQ(chunk_, first.first / kChunkPages);
+  const std::size_t huge = page_heap.stats().huge;
+  {
+    PageHeap::MakingHuge making({chunk_ * kChunkPages});
+    ASSERT_TRUE(os::touch_huge(Pages{chunk_ * kChunkPages, 1}.memory(), kChunkBytes));
+    stamp(second, 2);
+    give(second);
+    EXPECT_EQ(second.length().bytes(), page_heap.purge(0, kAll));
+    making.note_filled();
+  }
+  page_heap.check_invariants();
+  EXPECT_EQ(huge, page_heap.stats().huge);
+  EXPECT_EQ(kChunkBytes - first.length().bytes(), page_heap.dirty_bytes());
+  {
+    PageHeap::MakingHuge making({chunk_ * kChunkPages});
+    EXPECT_NE(0u, page_heap.purge(0, kSystemPage * 2));
+    making.note_collapsed(true);
+  }
+  EXPECT_EQ(huge, page_heap.stats().huge);
+  page_heap.purge(0, kAll);
+  EXPECT_EQ(kChunkBytes - first.length().bytes(), missing(chunk_) * kSystemPage);
+  give(first);
+}
+
+class ForkedPages : public FreshChunks {
+ protected:
+  ForkedPages() { front::install_fork_handlers(); }
+  // In how many of the children `is_wrong` holds, while another thread does `work` all the time.
+  template <class Work, class Wrong>
+  static int count_children(int children, Work&& work, Wrong&& is_wrong) {
+    std::atomic<bool> stop{false};
+    std::thread other([&] {
+      while (!stop) work();
+    });
+    int wrong = 0;
+    for (int i = 0; i < children; ++i) {
+      const pid_t child = fork();
+      if (child == 0) _exit(is_wrong() ? 1 : 0);
+      int status = 0;
+      waitpid(child, &status, 0);
+      wrong += status != 0;
+    }
+    stop = true;
+    other.join();
+    return wrong;
+  }
+};
+
+TEST_F(ForkedPages, AreNotInUseForEverThatAnotherThreadGivesBack) {
+  leave_fresh_chunks();
+  const std::uint64_t used = page_heap.stats().used;
+  std::atomic<bool> purging{false};
+  const auto purge = [&] {
+    const Pages run = *take(200);
+    stamp(run, 1);
+    give(run);
+    purging = true;
+    page_heap.purge(0, kAll);
+    purging = false;
+  };
+  EXPECT_EQ(0, count_children(300, purge, [&] { return purging && page_heap.stats().used > used; }));
+}
+
+TEST_F(ForkedPages, KeepNoFlagOfAMappingThatAnotherThreadHasSet) {
+  const Pages first = *take(kSpan), dense = *take(kChunkPages);
+  stamp(dense, 7);
+  const auto collapse = [&] {
+    {
+      PageHeap::MakingHuge making(dense.index());
+      making.note_collapsed(os::collapse_forbidden(dense.memory(), kChunkBytes));
+    }
+    os::purge(dense.memory(), kChunkBytes);
+    stamp(dense, 7);
+  };
+  EXPECT_EQ(0, count_children(100, collapse, [] { return testing::mappings_with_flag("hg") != 0; }));
+  give(first), give(dense);
 }
 
 }  // namespace

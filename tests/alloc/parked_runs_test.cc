@@ -33,6 +33,28 @@ TEST_F(ParkedRuns, ComeBackLastFirstToWhoWantsAsMany) {
   for (const Pages& run : {low, guard, high, other}) give(run);
 }
 
+// Of each length there is room for so many.
+TEST_F(ParkedRuns, OfALengthAreBounded) {
+  std::vector<Pages> runs;
+  for (std::uint32_t i = 0; i < 2 * PageHeap::kMostParkedRuns + 1; ++i) runs.push_back(*take(1));
+  for (std::uint32_t i = 0; i <= PageHeap::kMostParkedRuns; ++i) park(runs[2 * i]);  // no two are neighbours
+  page_heap.check_invariants();
+  EXPECT_EQ(PageHeap::kMostParkedRuns * kPageSize, page_heap.stats().used);
+  for (std::uint32_t i = PageHeap::kMostParkedRuns; i-- > 0;) EXPECT_EQ(runs[2 * i].first, take_parked(1).first);
+  EXPECT_EQ(runs.back().first, take_parked(1).first) << "was not aside, but free";
+  page_heap.check_invariants();
+  for (const Pages& run : runs) give(run);
+}
+
+TEST_F(ParkedRuns, AreNotForWhoAsksForAnAlignment) {
+  const Pages odd = *take(1), run = *take(4), guard = *take(1);
+  park(run);
+  const PageRun aligned = page_heap.allocate({4}, {4}, Placement::parked);
+  ASSERT_TRUE(aligned.found);
+  EXPECT_EQ(0u, address_of(aligned.first) % PageCount{4}.bytes());
+  for (const Pages& pages : {odd, guard, Pages{aligned.first.value, 4}}) give(pages);
+}
+
 TEST_F(ParkedRuns, GoToAnybodyBeforePagesWithoutMemory) {
   const Pages run = *take(4), beyond = *take(1);
   park(run);

@@ -94,17 +94,17 @@ TEST(Purger, OfAForkedChildStartsAnew) {
   make_dirty(2 * kMiB);
   nudge_purger();
   EXPECT_EQ(1, purger_threads());
-  page_heap.lock_for_fork().lock_across_fork();
+  page_heap.lock_across_fork();
   const auto child = testing::run_in_child([] {
     ::alarm(20);
-    page_heap.lock_for_fork().unlock_across_fork();
+    page_heap.unlock_across_fork();
     LULL_CHILD_EXPECT(purger_threads() == 0 && page_heap.dirty_bytes() > 0);
     forget_purger_after_fork();
     nudge_purger();
     LULL_CHILD_EXPECT(purger_threads() == 1);
     while (page_heap.dirty_bytes() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
   });
-  page_heap.lock_for_fork().unlock_across_fork();
+  page_heap.unlock_across_fork();
   EXPECT_TRUE(child.exited_well()) << child.errors;
   wait_until_clean();
 }

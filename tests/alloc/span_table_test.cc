@@ -298,11 +298,11 @@ TEST_F(SpanTableTest, TheChildOfAForkCanMakeSpansThoughOthersWereAtIt) {
       while (!done.load()) destroy_span(create_span(geometry_for(64), {}));
     });
   for (int i = 0; i < 10; ++i) {
-    page_heap.lock_for_fork().lock_across_fork();
+    page_heap.lock_across_fork();
     span_table_lock_for_fork().lock_across_fork();
     const auto unlock = [] {
       span_table_lock_for_fork().unlock_across_fork();
-      page_heap.lock_for_fork().unlock_across_fork();
+      page_heap.unlock_across_fork();
     };
     const auto child = testing::run_in_child([&] {
       ::alarm(20);

@@ -160,6 +160,20 @@ TEST_F(Containers, AreMembersOfTracedTypes) {
   EXPECT_EQ(seen, 30);
 }
 
+TEST_F(Containers, HashPointersAsKeys) {
+  const ptr<Item> one = make<Item>(1), two = make<Item>(2);
+  lull::unordered_map<ptr<Item>, int> m;
+  m[one] = 10;
+  m[two] = 20;
+  lull::unordered_set<lull::root<Item>> s;
+  s.insert(lull::root<Item>(one));
+  lull::collect();
+  EXPECT_EQ(10, m.at(one));
+  EXPECT_EQ(20, m.at(two));
+  EXPECT_EQ(1u, s.count(lull::root<Item>(one)));
+  EXPECT_EQ(0u, s.count(lull::root<Item>(two)));
+}
+
 TEST_F(Containers, OnAStackAreSeenThere) {
   lull::vector<ptr<Item>> v;
   lull::unordered_map<int, ptr<Item>> m;

@@ -583,6 +583,16 @@ TEST_F(Mode, CheckTraceIsContentWithTypesThatTraceAllTheirFields) {
   EXPECT_EQ(lull::gc::forgotten_fields_reported(), 0u);
 }
 
+// A short std::string points into itself.
+struct HasAName : TracesAll {
+  std::string name = "short";
+};
+
+TEST_F(Mode, CheckTraceIsContentWithPointersIntoTheObjectItself) {
+  options.check_trace = 1;
+  EXPECT_EQ(reports_about<HasAName>(50), "");
+}
+
 TEST_F(Mode, WithoutCheckTraceNothingIsReported) { EXPECT_EQ(reports_about<ForgetsTheSecond>(50), ""); }
 
 // check_ptr_location.

@@ -62,6 +62,9 @@ static_assert(std::is_convertible_v<ptr<Derived>, root<Base>> && std::is_convert
 static_assert(std::is_assignable_v<root<Base>&, ptr<Derived>> && std::is_assignable_v<root<Base>&, root<Derived>>);
 static_assert(!std::is_assignable_v<root<Derived>&, ptr<Base>> && !std::is_assignable_v<root<Base>&, Base*>);
 
+static_assert(std::is_convertible_v<ptr<Base[]>, ptr<const Base[]>> && !std::is_constructible_v<ptr<Base[]>, ptr<const Base[]>>);
+static_assert(std::is_convertible_v<root<Derived>, ptr<Base>> && !std::is_constructible_v<ptr<Derived>, root<Base>>);
+static_assert(std::is_convertible_v<root<Base[]>, ptr<const Base[]>> && is_one_word<root<void>>);
 static_assert(std::is_trivially_destructible_v<ptr<Base>> && std::is_nothrow_copy_constructible_v<ptr<Base>>);
 static_assert(std::is_nothrow_move_constructible_v<root<Base>> && std::is_nothrow_move_assignable_v<root<Base>>);
 static_assert(!std::is_copy_constructible_v<atomic_ptr<Base>> && !std::is_copy_constructible_v<atomic_root<Base>>);
@@ -225,6 +228,9 @@ TEST(Ptr, ConstIsAddedSilentlyAndRemovedByACast) {
   ptr<const int> constant = make<int>(3);
   EXPECT_EQ(*constant, 3);
   static_assert(std::is_same_v<decltype(*constant), const int&>);
+  const ptr<const int[]> constants = make_array<const int>(3);
+  EXPECT_EQ(constants.size(), 3u);
+  EXPECT_EQ(constants[2], 0);
   *lull::const_pointer_cast<int>(constant) = 4;
   EXPECT_EQ(*constant, 4);
   EXPECT_EQ(*make<const int>(5), 5);

@@ -70,6 +70,16 @@ TEST_F(WeakPtr, EmptyOnesAreExpired) {
   }
 }
 
+TEST_F(WeakPtr, NullCanBeAssigned) {
+  const ptr<Node> node = make<Node>();
+  weak_ptr<Node> w = node;
+  w = nullptr;
+  EXPECT_TRUE(w.expired());
+  w = node;
+  w = {};
+  EXPECT_TRUE(w.expired());
+}
+
 TEST_F(WeakPtr, FindsItsObjectWhileSomebodyHoldsIt) {
   watch_new_node();
   for (int i = 0; i < 3; ++i) {

@@ -76,7 +76,7 @@ inline constexpr std::size_t array_offset = alignof(T) > sizeof(ArrayHeader) ? a
 
 template <class T>
 ArrayHeader* array_header(T* elements) {
-  return reinterpret_cast<ArrayHeader*>(reinterpret_cast<char*>(elements) - sizeof(ArrayHeader));
+  return reinterpret_cast<ArrayHeader*>(reinterpret_cast<char*>(const_cast<std::remove_cv_t<T>*>(elements)) - sizeof(ArrayHeader));
 }
 
 template <class T>
