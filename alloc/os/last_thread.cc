@@ -3,7 +3,10 @@
 #include <atomic>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -29,12 +32,25 @@ std::uint32_t threads_of_process() {
   return static_cast<std::uint32_t>(folder.st_nlink - kOfAnyFolder);
 }
 
+// Until then its destructors run.
+bool first_is_gone() {
+  char path[32], text[256];
+  std::snprintf(path, sizeof path, "/proc/self/task/%d/stat", static_cast<int>(::getpid()));
+  const int file = ::open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return false;
+  const ssize_t length = ::read(file, text, sizeof text - 1);
+  ::close(file);
+  text[length > 0 ? length : 0] = 0;
+  const char* name_end = std::strrchr(text, ')');  // number (name) state ...
+  return name_end != nullptr && name_end[1] == ' ' && name_end[2] == 'Z';
+}
+
 void* watch(void*) {
   constinit static std::atomic<std::uint32_t> never{0};
   constexpr int kTwice = 2;  // a thread that is on its way is counted by the kernel, but the two numbers are not of one moment
   for (int alone = 0; alone < kTwice;) {
     futex_wait_for(never, std::uint32_t{0}, kLookNs);
-    alone = threads_of_process() == own.load(std::memory_order_relaxed) + 1 ? alone + 1 : 0;
+    alone = threads_of_process() == own.load(std::memory_order_relaxed) + 1 && first_is_gone() ? alone + 1 : 0;
   }
   sigset_t none;
   sigemptyset(&none);

@@ -36,8 +36,14 @@ void use_heap() {
 #endif
 }
 
+// Of the first thread, which is still at it when the other one has ended.
+void end_slowly(void*) {
+  nap(600);
+  std::puts("the first thread ends");
+}
+
 void* work_on(void*) {
-  nap(300);  // the first thread is gone
+  nap(300);  // the first thread is gone, unless it ends slowly
   use_heap();
   nap(100);
   std::puts("the last thread ends");
@@ -46,9 +52,12 @@ void* work_on(void*) {
 
 }  // namespace
 
-int main(int count, char**) {
+int main(int count, char** arguments) {
   std::atexit([] { std::puts("as by exit"); });
-  if (count == 1) use_heap();  // with an argument the library's threads come after the first one has ended
+  const bool slow = count > 1 && arguments[1][0] == 's';
+  if (count == 1 || slow) use_heap();  // else the library's threads come after the first one has ended
+  pthread_key_t key;
+  if (slow && (pthread_key_create(&key, end_slowly) != 0 || pthread_setspecific(key, &key) != 0)) return 1;
   pthread_t thread;
   if (pthread_create(&thread, nullptr, work_on, nullptr) != 0) return 1;
   pthread_detach(thread);
