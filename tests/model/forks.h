@@ -42,6 +42,8 @@ enum class Mutant {
   cursor_believed,   // ... or takes what lies beyond the cursor that it sees for free
   cards_believed,    // ... or its cards for all there are
   hole_outside, register_outside, claim_outside,  // done outside of visits
+  pages_in_hand,     // the fork does not wait for pages that the purger has in hand without the lock
+  fork_waits_kept,   // ... or goes on to keep it from taking more
 };
 
 struct Config {
@@ -82,6 +84,7 @@ enum Word : u8 {
   list, barrier, pending, blocked, stopped,
   driver_started, requested, completed, phase, marking, busy, grey,
   purger_state, dirty, queue, unrun, finalizer_started,
+  in_hand, fork_waits,
   kWords
 };
 constexpr int bits_of(u8 word) {
@@ -114,7 +117,7 @@ enum DriverPc : u8 {
   d_none, d_idle, d_gate, d_ask_on, d_wait_on, d_mark, d_end, d_queue, d_ask_off, d_wait_off, d_sweep1, d_sweep2, d_off, d_after, d_job, d_job_end, d_wake, d_done
 };
 enum HelperPc : u8 { h_none, h_wait, h_saw, h_counted, h_work, h_leave, h_nap };
-enum PurgerPc : u8 { p_none, p_enter, p_check, p_back, p_wait, p_central1, p_central2, p_leave, p_lock, p_heap1, p_heap2, p_clear, p_unlock, p_sleep, p_asleep };
+enum PurgerPc : u8 { p_none, p_enter, p_check, p_back, p_wait, p_central1, p_central2, p_leave, p_pass, p_lock, p_heap1, p_heap2, p_unhand, p_relock, p_clear, p_unlock, p_sleep, p_asleep };
 enum FinalizerPc : u8 { z_none, z_attach, z_wait, z_take, z_run, z_count };
 
 struct State {
@@ -205,7 +208,7 @@ class ForkModel {
     for (u8 w = 0; w < kWords; ++w) io(s.m[w], bits_of(w)), io(s.copy[w], bits_of(w));
     io(s.forking, 2), io(s.left, 2), io(s.has_forked, 2), io(s.child, 1), io(s.lost_others, 1);
     for (u8 t : {u8{0}, u8{1}}) io(s.pc[t], 7), io(s.buffered[t], 4), io(s.without[t], 1), io(s.then[t], 7);
-    io(s.driver, 5), io(s.helper, 3), io(s.purger, 4), io(s.finalizer, 3);
+    io(s.driver, 5), io(s.helper, 3), io(s.purger, 5), io(s.finalizer, 3);
   }
 
   static bool is_over(const State& s) {
@@ -442,7 +445,14 @@ class ForkModel {
       case f_bins: return take(bins, "T%d takes malloc's first lock");
       case f_close: m[closed] = 1, process_barrier(s); return done("T%d closes malloc's gate");
       case f_wait: if (!m[visit(o)] && !m[without_bins]) done("T%d sees that nobody visits malloc"); return;
-      case f_pages: return take(pages, "T%d takes the page heap's lock");
+      case f_pages:
+        if (!m[fork_waits]) {
+          m[fork_waits] = 1;
+          return emit(s, Step{"T%d says that a fork waits for pages in hand", t});
+        }
+        if (m[pages] || (m[in_hand] && !is(Mutant::pages_in_hand))) return;  // taken, seen, and given up again
+        m[pages] = 1, m[fork_waits] = is(Mutant::fork_waits_kept);
+        return done("T%d takes the page heap's lock, and nobody has pages in hand");
       case f_copy: s.copy = m, s.forking = u8(t + 1); return done("the kernel begins to copy the process for T%d");
       case f_return:
         become_child(s, t, emit);
@@ -527,6 +537,7 @@ class ForkModel {
   static Fault what_is_wrong(const Memory& m, u8 t) {
     if (m[phase] != off || m[barrier] || m[marking] || m[stopped]) return Fault::half;
     if (m[central1] != m[central2] || m[set1] != m[set2] || m[index1] != m[index2] || m[heap1] != m[heap2]) return Fault::torn;
+    if (m[in_hand]) return Fault::torn;  // nobody gives them back
     return m[list] & ~bit(t) ? Fault::record : Fault::none;
   }
   static void wake_finalizer(State& s) {
@@ -634,11 +645,14 @@ class ForkModel {
       case p_wait: if (!m[closed]) done("the purger finds malloc's gate open", p_enter); return;
       case p_central1: m[central1] ^= 1; return done("the purger begins to change a span", p_central2);
       case p_central2: m[central2] ^= 1; return done("the purger ends to change a span", p_leave);
-      case p_leave: --m[without_bins]; return done("the purger leaves", p_lock);
+      case p_leave: --m[without_bins]; return done("the purger leaves", p_pass);
+      case p_pass: if (!m[fork_waits]) done("the purger sees that no fork waits", p_lock); return;
       case p_lock: if (!m[pages]) m[pages] = 1, done("the purger takes the page heap's lock", p_heap1); return;
       case p_heap1: m[heap1] ^= 1; return done("the purger begins to change the page heap", p_heap2);
-      case p_heap2: m[heap2] ^= 1; return done("the purger ends to change the page heap", p_clear);
-      case p_clear: m[dirty] = 0; return done("the purger has given pages back", p_unlock);
+      case p_heap2: m[heap2] ^= 1, m[in_hand] = 1; return done("the purger ends to change the page heap, and has pages in hand", p_unhand);
+      case p_unhand: m[pages] = 0; return done("the purger gives the page heap's lock up, and the pages to the system", p_relock);
+      case p_relock: if (!m[pages]) m[pages] = 1, done("the purger takes the page heap's lock again", p_clear); return;
+      case p_clear: m[dirty] = 0, m[in_hand] = 0; return done("the purger has given pages back", p_unlock);
       case p_unlock: m[pages] = 0; return done("the purger gives the page heap's lock up", p_sleep);
       case p_sleep: m[purger_state] = sleeping; return done("the purger will sleep", p_asleep);
       case p_asleep:

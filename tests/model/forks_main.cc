@@ -41,7 +41,9 @@ static const std::map<std::string, Mutant> kMutants = {
     {"cards_believed", Mutant::cards_believed},
     {"hole_outside", Mutant::hole_outside},
     {"register_outside", Mutant::register_outside},
-    {"claim_outside", Mutant::claim_outside}};
+    {"claim_outside", Mutant::claim_outside},
+    {"pages_in_hand", Mutant::pages_in_hand},
+    {"fork_waits_kept", Mutant::fork_waits_kept}};
 
 static bool set_option(Config& c, const std::string& key, const std::string& value) {
   if (auto it = kNumbers.find(key); it != kNumbers.end()) c.*it->second = std::atoi(value.c_str());
