@@ -1,6 +1,7 @@
 // malloc's family under the C library's names: what liblull-malloc.so and the target lull::malloc put in its place.
 #include <cerrno>
 #include <climits>
+#include <cstdio>
 #include <malloc.h>
 #include <unistd.h>
 
@@ -84,4 +85,18 @@ LULL_EXPORT struct mallinfo mallinfo() noexcept {
   info.fordblks = narrow(wide.fordblks);
   info.keepcost = narrow(wide.keepcost);
   return info;
+}
+
+// The last two as glibc words them, for who reads them by program. There is one arena, and large blocks are part of it.
+LULL_EXPORT void malloc_stats() noexcept {
+  const front::HeapFigures figures = front::read_figures();
+  ::dprintf(STDERR_FILENO, "Arena 0:\nsystem bytes     = %10zu\nin use bytes     = %10zu\nTotal (incl. mmap):\nsystem bytes     = %10zu\nin use bytes     = %10zu\n",
+            figures.held_bytes, figures.used_bytes, figures.held_bytes, figures.used_bytes);
+}
+LULL_EXPORT int malloc_info(int options, FILE* to) noexcept {
+  if (options != 0) return EINVAL;
+  const front::HeapFigures figures = front::read_figures();
+  std::fprintf(to, "<malloc version=\"1\">\n<total type=\"rest\" count=\"0\" size=\"%zu\"/>\n<system type=\"current\" size=\"%zu\"/>\n<aspace type=\"total\" size=\"%zu\"/>\n</malloc>\n",
+               figures.held_bytes - figures.used_bytes, figures.held_bytes, figures.held_bytes);
+  return 0;
 }

@@ -276,6 +276,28 @@ TEST(Rules, FreeLeavesErrnoAlone) {
   EXPECT_EQ(4711, errno);
 }
 
+TEST(Replaced, StatisticsAsTextAreOfThisHeap) {
+  constexpr std::size_t kBytes = 10u << 20;
+  void* const block = hide(std::malloc(kBytes));
+  char* text = nullptr;
+  std::size_t length = 0;
+  FILE* const to = open_memstream(&text, &length);
+  EXPECT_EQ(EINVAL, malloc_info(1, to));
+  EXPECT_EQ(0, malloc_info(0, to));
+  std::fclose(to);
+  std::size_t rest = 0, held = 0;
+  EXPECT_EQ(2, std::sscanf(text, "<malloc version=\"1\">\n<total type=\"rest\" count=\"0\" size=\"%zu\"/>\n<system type=\"current\" size=\"%zu\"/>", &rest, &held)) << text;
+  EXPECT_GE(held - rest, kBytes);
+  std::free(text);
+  testing::internal::CaptureStderr();
+  malloc_stats();
+  const std::string lines = testing::internal::GetCapturedStderr();
+  std::size_t used = 0;
+  EXPECT_EQ(2, std::sscanf(lines.c_str(), "Arena 0:\nsystem bytes     = %zu\nin use bytes     = %zu", &held, &used)) << lines;
+  EXPECT_GE(used, kBytes);
+  std::free(block);
+}
+
 TEST(Rules, TheFiguresAddUp) {
   void* block = hide(malloc(10'000'000));
   const struct mallinfo2 info = mallinfo2();
