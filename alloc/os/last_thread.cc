@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::uint64_t kLookNs = 10'000'000;
 
-constinit std::atomic<std::uint32_t> own{0};  // never more than there are: counted by the threads themselves. Relaxed, no partner: a look may come late
+constinit std::atomic<std::uint32_t> own{0};  // never more than there are: the threads count themselves, so a look may find some uncounted, and wait
 constinit std::atomic<bool> first_has_ended{false}, watched{false};
 constinit pthread_key_t key{};
 constinit bool has_key = false;
@@ -65,7 +65,7 @@ void watch_if_needed() {
   else watched.store(false);
 }
 
-// Of the first thread's, when it ends by pthread_exit(); exit() does not run it.
+// The destructor of the first thread's data: runs when it ends by pthread_exit(), not at exit(). seq_cst: pairs with OwnThread, see there.
 void first_thread_ends(void*) {
   first_has_ended.store(true, std::memory_order_seq_cst);
   watch_if_needed();

@@ -103,7 +103,7 @@ class PageHeap {
   std::size_t dirty_bytes() const { return dirty_pages_.load(std::memory_order_relaxed) << kPageShift; }
   PageIndex end() const { return {chunks_.load(std::memory_order_acquire) * kChunkPages}; }  // acquire: pairs with grow_locked
   void check_invariants();
-  // For a fork, which waits for what the system is doing with pages meanwhile (5 ms at most): the child would have pages that somebody is
+  // For a fork, which waits for what the system is doing with pages meanwhile (a huge page took up to 5 ms here): the child would have pages that somebody is
   // giving back for ever, and a flag of the mapping.
   void lock_across_fork();
   void unlock_across_fork() { lock_.unlock_across_fork(); }
