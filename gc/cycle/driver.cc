@@ -257,6 +257,8 @@ void forget_driver_after_fork(bool others_are_lost) {
   const std::uint32_t done = driver.completed.load(std::memory_order_relaxed);
   driver.requested.store(done, std::memory_order_relaxed);
   driver.started.store(done, std::memory_order_relaxed);
+  stopped_jobs.store(nullptr, std::memory_order_relaxed);  // they lie on stacks that are gone
+  forget_stepper_after_fork();
 }
 
 // Services to mutators (gc/mutator/services.h).

@@ -68,6 +68,11 @@ void reach(Step step) {
   held_at.store(kNoStep, std::memory_order_release);
 }
 
+void forget_stepper_after_fork() {
+  hold_at.store(kNoStep, std::memory_order_relaxed);
+  held_at.store(kNoStep, std::memory_order_relaxed);
+}
+
 Stepper::Stepper() { force_kind(ForcedKind::full); }
 
 Stepper::~Stepper() {

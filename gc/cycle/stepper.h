@@ -30,6 +30,9 @@ const char* name_of(Step step);
 // Called by the driver when a step is reached. Costs a load when nobody steps.
 void reach(Step step);
 
+// In a forked child: who held the driver is gone, or has no driver any more.
+void forget_stepper_after_fork();
+
 // Test hook. While a Stepper exists the driver stops at the step asked for, until released.
 class Stepper {
  public:

@@ -13,11 +13,13 @@
 #include <unistd.h>
 
 #include "gc/cycle/driver.h"
+#include "gc/cycle/stepper.h"
 #include "gc/model/delay.h"
 #include "gc/model/options.h"
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/heap_gate.h"
 #include "gc/weak/destructors.h"
+#include "lull/lull_c.h"
 #include "lull/lull.h"
 #include "tests/support/hidden.h"
 
@@ -285,6 +287,33 @@ TEST_F(ForkPoints, WhatLostThreadsHadIsGarbageInTheChild) {
   may_go = true;
   lull::blocking_region joining;
   other.join();
+}
+
+// Who waits for a walk has it on its stack, and the walk is the driver's after its next cycle: the child walked what might be another
+// thread's stack by then. The driver is held where a fork need not wait for it, as it may be by somebody who is gone in the child.
+TEST_F(ForkPoints, NobodyWalksTheHeapForALostThread) {
+  static std::atomic<int> walked;
+  walked = 0;
+  std::atomic<bool> asks{false};
+  const lull::root<Node> kept = lull::make<Node>();
+  lull::gc::Stepper stepper;
+  stepper.run_to(lull::gc::Step::cycle_ends);
+  std::thread other([&] {
+    lull::attach_thread();
+    asks = true;
+    lull_walk_heap([](void*, const lull_kind*, std::size_t, void*) { ++walked; }, nullptr);
+  });
+  wait_for(asks);
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));  // it waits
+  EXPECT_EQ(status_of_child([] {
+              lull::collect();
+              return walked == 0;
+            }), 0);
+  EXPECT_EQ(walked, 0);
+  stepper.finish();
+  lull::blocking_region joining;
+  other.join();
+  EXPECT_GE(walked, 1);
 }
 
 class HeapGateClosed {

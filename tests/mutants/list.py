@@ -413,6 +413,9 @@ MUTANTS = [
     ('sleepers: a visit is no reason to leave a thread alone', 'alloc/front/sleepers.cc',
      '  if (t.visiting.load(std::memory_order_acquire)) return false;\n', '', 'sleepers_test', 'SleepersTest.AVisitor*'),
     # Forks (tests/model/forks.h).
+    ('a child walks the heap for who is gone', 'gc/cycle/driver.cc', '  stopped_jobs.store(nullptr, std::memory_order_relaxed);  // they lie on stacks that are gone\n', '',
+     'fork_points_test', 'ForkPoints.NobodyWalks*'),
+    ('a child is held at a step by who is gone', 'gc/cycle/driver.cc', '  forget_stepper_after_fork();\n', '', 'fork_points_test', 'ForkPoints.NobodyWalks*'),
     ('a child leaves the spans of lost threads to them', 'gc/cycle/driver.cc', '  adopt_lost_caches();\n', '', 'fork_points_test', 'ForkPoints.WhatLostThreads*'),
     ('a child trusts the cards of lost threads', 'gc/cycle/driver.cc', 'threads_were_lost |= others_are_lost;', 'threads_were_lost &= others_are_lost;', 'fork_points_test', 'ForkPoints.TheFirstCycle*'),
     ('a child believes the cursors of lost threads', 'alloc/cache/thread_cache.cc', 'slots_[active_[i]].cursor = slots_[active_[i]].limit;', '{}',
