@@ -25,6 +25,9 @@ bool weak_cell_expired(const WeakCell* cell) noexcept;
 }  // namespace detail
 
 template <class T>
+class root;
+
+template <class T>
 class weak_ptr {
  public:
   using element_type = typename ptr<T>::element_type;
@@ -41,6 +44,9 @@ class weak_ptr {
   template <class U>
     requires std::is_convertible_v<ptr<U>, ptr<T>>
   weak_ptr(const weak_ptr<U>& other) : weak_ptr(ptr<T>(other.lock())) {}
+  template <class U>
+    requires std::is_convertible_v<ptr<U>, ptr<T>>
+  weak_ptr(const root<U>& r) : weak_ptr(ptr<T>(r.load())) {}
   weak_ptr& operator=(std::nullptr_t) noexcept {
     reset();
     return *this;
@@ -49,6 +55,9 @@ class weak_ptr {
   template <class U>
     requires std::is_convertible_v<ptr<U>, ptr<T>>
   weak_ptr& operator=(const ptr<U>& p) { return *this = weak_ptr(ptr<T>(p)); }
+  template <class U>
+    requires std::is_convertible_v<ptr<U>, ptr<T>>
+  weak_ptr& operator=(const root<U>& r) { return *this = weak_ptr(r); }
   weak_ptr(const weak_ptr&) noexcept = default;
   weak_ptr& operator=(const weak_ptr&) noexcept = default;
 

@@ -80,6 +80,19 @@ TEST_F(WeakPtr, NullCanBeAssigned) {
   EXPECT_TRUE(w.expired());
 }
 
+TEST_F(WeakPtr, ARootCanBeWatchedWithoutALocalPointer) {
+  const root<Node> node = make<Node>();
+  weak_ptr<Node> copied = node, assigned;
+  weak_ptr<const Node> constant = node;
+  assigned = node;
+  EXPECT_EQ(copied.lock(), node);
+  EXPECT_EQ(assigned.lock(), node);
+  EXPECT_EQ(constant.lock().get(), node.get());
+  constant = node;
+  EXPECT_EQ([&]() -> weak_ptr<Node> { return node; }().lock(), node);
+  EXPECT_TRUE(weak_ptr<Node>(root<Node>()).expired());
+}
+
 TEST_F(WeakPtr, FindsItsObjectWhileSomebodyHoldsIt) {
   watch_new_node();
   for (int i = 0; i < 3; ++i) {
