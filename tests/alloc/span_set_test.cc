@@ -1,5 +1,6 @@
 #include "alloc/cache/span_set.h"
 
+#include <chrono>
 #include <csignal>
 #include <sched.h>
 #include <set>
@@ -135,6 +136,7 @@ TEST_F(SpanSetTest, ThreadsLoseNothingAndShareNothing) {
   std::atomic<int> shared{0};
   std::atomic<std::uint64_t> pops{0};
   const std::uint64_t seed = testing::seed_of_this_run();
+  const auto at_last = std::chrono::steady_clock::now() + std::chrono::seconds(10);  // on a busy machine each yield takes milliseconds
   const Preemption preemption;
   testing::run_together(kThreads, [&](unsigned t) {
     Preemption::let_in();
@@ -142,6 +144,7 @@ TEST_F(SpanSetTest, ThreadsLoseNothingAndShareNothing) {
     std::vector<Span*> mine;
     std::uint64_t popped = 0;
     for (int i = 0; i < testing::scaled(4'000'000) && shared.load(std::memory_order_relaxed) == 0; ++i) {
+      if (i % 1024 == 0 && std::chrono::steady_clock::now() >= at_last) break;
       const std::uint64_t dice = random() >> 8;
       if (dice % 2 == 0) {
         Span* span = sets[dice / 2 % 2].pop();
