@@ -2,10 +2,12 @@
 
 #include <charconv>
 #include <cstring>
+#include <optional>
 
 #include "debug/heap_profile.h"
 #include "debug/snapshot.h"
 #include "debug/web_assets.h"
+#include "gc/model/delay.h"
 #include "lull/collect.h"
 #include "lull/metrics_export.h"
 #include "lull/object_profile.h"
@@ -166,18 +168,35 @@ Response Routes::expvar(const Request&) {
   return Response::of(kJson, std::move(text));
 }
 
+// `to_end` while it is on: the thread that would end it is not there in a forked child.
+void Routes::Recording::begin() {
+  to_end.store(true, std::memory_order_relaxed);
+  start();
+}
+
+void Routes::Recording::end() {
+  stop();
+  to_end.store(false, std::memory_order_relaxed);
+}
+
+void Routes::end_recordings_in_child() {
+  for (Recording* recording : {&timeline_, &objects_})
+    if (recording->to_end.load(std::memory_order_relaxed)) recording->end();
+}
+
 // What the program or another tool records is left alone: it goes on, and the answer holds what came before, too.
 Response Routes::record(const Request& request, Recording& recording, const std::function<Response()>& write) {
-  const bool was_on = recording.is_on();
-  double seconds = was_on ? recording.usual_seconds_on : recording.usual_seconds;
-  if (request.query.contains("seconds") && (!parse(request.query_or("seconds", ""), seconds) || !(seconds >= 0 && seconds <= kLongestRecording)))
+  std::optional<double> seconds;
+  if (request.query.contains("seconds") && (!parse(request.query_or("seconds", ""), seconds.emplace()) || !(*seconds >= 0 && *seconds <= kLongestRecording)))
     return Response::error(400, "seconds: a number from 0 to 60");
   if (request.method == "HEAD") return Response{};
+  gc::delay_point("a request claims a recording");
   const Claim claim(recording.claimed);
   if (!claim) return Response::error(409, "another request is recording; try again when it is done");
-  if (!was_on) recording.start();
-  const bool whole = stopping_.sleep(seconds);
-  if (!was_on) recording.stop();
+  const bool was_on = recording.is_on();  // now it is none of another request
+  if (!was_on) recording.begin();
+  const bool whole = stopping_.sleep(seconds.value_or(was_on ? recording.usual_seconds_on : recording.usual_seconds));
+  if (!was_on) recording.end();
   return whole ? write() : Response::error(503, "the server is being stopped");
 }
 

@@ -11,6 +11,7 @@ class Routes {
  public:
   Routes(Samples& samples, StopSignal& stopping);
   Response answer(const Request& request);
+  void end_recordings_in_child();  // what requests had begun at the fork
 
  private:
   struct Route {
@@ -28,6 +29,10 @@ class Routes {
     void (*stop)();
     double usual_seconds, usual_seconds_on;  // where the request does not say; where the program records already
     std::atomic<bool> claimed{false};
+    std::atomic<bool> to_end{false};  // by who has claimed it
+
+    void begin();
+    void end();
   };
   Response record(const Request& request, Recording& recording, const std::function<Response()>& write);
 

@@ -30,6 +30,10 @@ class Server {
     samples_.take();  // what the first sample is compared with
   }
   Listener& listener() { return listener_; }
+  void forget_in_child() {
+    listener_.forget_in_child();
+    routes_.end_recordings_in_child();
+  }
 
  private:
   Response answer(const Request& request) {
@@ -73,9 +77,9 @@ void unlock_after_fork() {
   if (state().server) state().server->listener().unlock_after_fork();
   state().mutex.unlock();
 }
-// The threads did not come along, so nothing of them can be destroyed: only what they had open is closed.
+// The threads did not come along, so nothing of them can be destroyed: only what they had open is closed, and what they recorded ends.
 void forget_in_child() {
-  if (state().server) state().server->listener().forget_in_child();
+  if (state().server) state().server->forget_in_child();
   current.store(nullptr, std::memory_order_relaxed);
 }
 

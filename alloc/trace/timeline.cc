@@ -20,12 +20,14 @@ struct Cell {
   std::atomic<std::uint64_t> start_ns{0}, duration_ns{0}, argument{0}, who{0};  // who: thread, what
 };
 
+constexpr std::uint32_t kNoSession = 0;
+
 struct Ring {
   Ring* next = nullptr;                    // constant once linked
   std::uint64_t mask = 0;                  // constant; entries - 1
   std::atomic<std::uint64_t> claimed{0};   // entries ever claimed
   std::atomic<std::uint64_t> first{0};     // of the current recording
-  std::atomic<std::uint32_t> session{0};   // of the newest entry
+  std::atomic<std::uint32_t> session{kNoSession};  // of the newest entry
   std::atomic<bool> owned{true};
 
   Cell* cells() { return reinterpret_cast<Cell*>(this + 1); }
@@ -33,7 +35,7 @@ struct Ring {
 
 constinit std::atomic<Ring*> rings{nullptr};
 constinit std::atomic<std::uint64_t> entries_wanted{1 << 14}, without_ring{0};
-constinit std::atomic<std::uint32_t> sessions{0};
+constinit std::atomic<std::uint32_t> sessions{kNoSession};
 __thread Ring* own_ring __attribute__((tls_model("initial-exec"))) = nullptr;
 __thread int own_thread __attribute__((tls_model("initial-exec"))) = 0;
 
@@ -140,7 +142,14 @@ void release_ring() {
   own_ring = nullptr;
 }
 
-void forget_thread_after_fork() { own_thread = os::current_thread_id(); }
+void forget_threads_after_fork() {
+  own_thread = os::current_thread_id();
+  for (Ring* ring = rings.load(std::memory_order_relaxed); ring != nullptr; ring = ring->next) {
+    if (ring == own_ring || !ring->owned.load(std::memory_order_relaxed)) continue;
+    ring->session.store(kNoSession, std::memory_order_relaxed);
+    ring->owned.store(false, std::memory_order_relaxed);
+  }
+}
 
 Counts for_each_entry(void (*visit)(void* context, const Entry& entry), void* context) {
   Counts counts;

@@ -3,7 +3,7 @@
 // Every thread writes to a ring of its own; nobody waits for anybody. An entry carries a sequence number that is set last, so
 // that a reader tells whole entries from those that are being overwritten. Recording is async-signal-safe, also inside itself: an
 // entry is claimed by one atomic addition. Rings are never freed; that of a thread that ends goes to the next one that starts,
-// with what is in it, since entries name their thread.
+// with what is in it, since entries name their thread. In a forked child that of a lost thread does, without.
 //
 // Off, a place that records costs a relaxed load and a branch, and none lies on a fast path.
 #pragma once
@@ -69,7 +69,9 @@ void start(std::size_t entries_per_thread);
 void stop();
 // The calling thread ends: its ring is for others.
 void release_ring();
-void forget_thread_after_fork();  // in the child: its thread has another number
+// In the child: its thread has another number, attached or not. The rings of the others are for new threads, and nothing of what is in them is
+// shown: their threads may have been in the midst of an entry, of which a page may be new and the next one old.
+void forget_threads_after_fork();
 
 struct Entry {
   std::uint64_t start_ns = 0, duration_ns = 0, argument = 0;

@@ -79,18 +79,7 @@ void note_on_timeline(const Cycle& cycle) {
   trace::record(trace::What::goal, t.end, t.end, pacing.goal());
 }
 
-}  // namespace
-
-os::Lock& cycle_log_lock_for_fork() { return lock; }
-void note_program_start() { started_ns.store(os::monotonic_ns(), std::memory_order_relaxed); }
-
-void log_cycle(const Cycle& cycle, const CycleRun& run) {
-  if (options.pacertrace != 0) trace_pacer(cycle_totals().cycles + 1, cycle.kind());
-  note_on_timeline(cycle);
-  if (cycle.kind() == CycleKind::full) {
-    note_live_by_type();
-    note_for_leak_watch();
-  }
+void add_to_totals(const Cycle& cycle, const CycleRun& run) {
   const std::uint64_t assist_ns = assists.time_ns.load(std::memory_order_relaxed);
   os::Locked locked(lock);
   const std::size_t index = totals.cycles % totals.pause_ns.size();
@@ -108,6 +97,21 @@ void log_cycle(const Cycle& cycle, const CycleRun& run) {
   totals.pause_ns[index] = handshake_stats.longest_this_cycle.load(std::memory_order_relaxed);
   totals.pause_end[index] = totals.last_end_wall_ns;
   if (options.gctrace != 0) trace_locked(cycle, run, assist_ns);
+}
+
+}  // namespace
+
+os::Lock& cycle_log_lock_for_fork() { return lock; }
+void note_program_start() { started_ns.store(os::monotonic_ns(), std::memory_order_relaxed); }
+
+void log_cycle(const Cycle& cycle, const CycleRun& run) {
+  if (options.pacertrace != 0) trace_pacer(cycle_totals().cycles + 1, cycle.kind());
+  note_on_timeline(cycle);
+  if (cycle.kind() == CycleKind::full) {
+    note_live_by_type();
+    note_for_leak_watch();
+  }
+  add_to_totals(cycle, run);
   wake_watchers();
 }
 

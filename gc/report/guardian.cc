@@ -2,7 +2,6 @@
 #include "lull/guardian.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "alloc/os/clock.h"
 #include "alloc/os/lock.h"
@@ -11,6 +10,7 @@
 #include "gc/cycle/cycle_events.h"
 #include "gc/cycle/driver.h"
 #include "gc/cycle/pacing.h"
+#include "gc/model/delay.h"
 #include "gc/report/guardian_engine.h"
 #include "gc/report/quiet.h"
 #include "gc/report/text_writer.h"
@@ -28,11 +28,15 @@ using guardian::rule;
 
 constinit os::Lock lock{os::LockRank::reports};
 constinit GuardianEngine* engine = nullptr;    // lock; made at the first start, never freed
-constinit histogram* before = nullptr;         // likewise: what histograms were at the last look, by rule
-constinit double last_value[guardian::most_rules], last_whole[guardian::most_rules];  // the watch thread's, by rule; start() under lock
-constinit histogram* scratch = nullptr;        // the watch thread's
 constinit std::uint64_t started_ns = 0;        // lock
+constinit std::uint64_t generation = 0;        // lock; of the rules, from 1
 constinit bool running = false;                // lock
+
+// The watch thread's: what metrics were at the last look, by rule, and whose rules those were. A child's thread is another one, and begins anew.
+constinit histogram* before = nullptr;   // made with the engine
+constinit histogram* scratch = nullptr;  // likewise
+constinit double last_value[guardian::most_rules], last_whole[guardian::most_rules];
+__thread std::uint64_t looked_at __attribute__((tls_model("initial-exec"))) = 0;
 
 bool make_engine_locked() {
   if (engine != nullptr) return true;
@@ -91,40 +95,63 @@ void act(const entry& e) {
   }
 }
 
-std::optional<entry> look() {
-  const Quiet quiet;
+struct Rules {
   rule rules[guardian::most_rules];
   std::size_t count = 0;
-  {
-    os::Locked locked(lock);
-    if (!running) return {};
-    count = static_cast<std::size_t>(std::copy(engine->rules().begin(), engine->rules().end(), rules) - rules);
-  }
-  double values[guardian::most_rules];
-  for (std::size_t i = 0; i < count; ++i) values[i] = value_of(rules[i], i);
+  std::uint64_t generation = 0;
+};
+
+bool read_rules(Rules& out) {
+  os::Locked locked(lock);
+  if (!running) return false;
+  out.count = static_cast<std::size_t>(std::copy(engine->rules().begin(), engine->rules().end(), out.rules) - out.rules);
+  out.generation = generation;
+  return true;
+}
+
+void forget_what_others_saw(const Rules& rules) {
+  if (looked_at == rules.generation) return;
+  looked_at = rules.generation;
+  std::fill_n(before, guardian::most_rules, histogram{});
+  std::fill_n(last_value, guardian::most_rules, 0);
+  std::fill_n(last_whole, guardian::most_rules, 0);
+}
+
+struct Decision {
+  entry what;
+  guardian::options with;
+};
+
+// A decision is a call: stop() waits for what is done about it.
+bool decide(const Rules& rules, std::span<const double> values, Decision& out) {
   const int percent = pacing.gc_percent();
-  const entry* decided = nullptr;
-  std::optional<entry> out;
-  {
-    os::Locked locked(lock);
-    if (!running || engine->rules().size() != count) return {};  // started anew meanwhile
-    decided = engine->look(static_cast<double>(os::monotonic_ns() - started_ns) * 1e-9, std::span(values).first(count), percent);
-    if (decided != nullptr) out = *decided;
-  }
-  if (out) act(*out);
-  return out;
+  os::Locked locked(lock);
+  if (!running || generation != rules.generation) return false;  // stopped or started anew meanwhile
+  const entry* decided = engine->look(static_cast<double>(os::monotonic_ns() - started_ns) * 1e-9, values, percent);
+  if (decided == nullptr) return false;
+  out = {*decided, engine->options()};
+  begin_call(WatcherSlot::guardian);
+  return true;
+}
+
+bool look(Decision& out) {
+  const Quiet quiet;
+  Rules rules;
+  if (!read_rules(rules)) return false;
+  forget_what_others_saw(rules);
+  delay_point("guardian looks");
+  double values[guardian::most_rules];
+  for (std::size_t i = 0; i < rules.count; ++i) values[i] = value_of(rules.rules[i], i);
+  if (!decide(rules, std::span(values).first(rules.count), out)) return false;
+  act(out.what);
+  return true;
 }
 
 void run() {
-  const std::optional<entry> done = look();
-  if (!done) return;
-  guardian::options to;
-  {
-    const Quiet quiet;
-    os::Locked locked(lock);
-    to = engine->options();
-  }
-  if (to.on_action != nullptr) to.on_action(*done, to.context);
+  Decision done;
+  if (!look(done)) return;
+  if (done.with.on_action != nullptr) done.with.on_action(done.what, done.with.context);
+  end_call(WatcherSlot::guardian);
 }
 
 bool is_valid(const rule& r) {
@@ -164,28 +191,34 @@ std::span<const rule> usual_rules() { return gc::kUsualRules; }
 
 bool start(std::span<const rule> rules, const options& with) {
   if (rules.size() > most_rules || !std::all_of(rules.begin(), rules.end(), gc::is_valid)) return false;
+  if (!gc::start_watch_thread()) return false;
+  std::uint32_t call;
   {
     const gc::Quiet quiet;
     os::Locked locked(gc::lock);
     if (!gc::make_engine_locked()) return false;
     gc::engine->start(rules, with);
-    for (std::size_t i = 0; i < most_rules; ++i) {
-      gc::before[i] = {};
-      gc::last_value[i] = gc::last_whole[i] = 0;
-    }
+    ++gc::generation;
     gc::started_ns = os::monotonic_ns();
     gc::running = true;
+    gc::set_watcher(gc::WatcherSlot::guardian, {gc::run, static_cast<std::uint64_t>(std::max(with.period_seconds, 1e-3) * 1e9)});
+    call = gc::call_under_way(gc::WatcherSlot::guardian);
   }
-  return gc::set_watcher(gc::WatcherSlot::guardian, {gc::run, static_cast<std::uint64_t>(std::max(with.period_seconds, 1e-3) * 1e9)});
+  gc::wake_watchers();
+  gc::wait_for_call(gc::WatcherSlot::guardian, call);
+  return true;
 }
 
 void stop() {
+  std::uint32_t call;
   {
     const gc::Quiet quiet;
     os::Locked locked(gc::lock);
     gc::running = false;
+    gc::set_watcher(gc::WatcherSlot::guardian, {});
+    call = gc::call_under_way(gc::WatcherSlot::guardian);
   }
-  static_cast<void>(gc::set_watcher(gc::WatcherSlot::guardian, {}));
+  gc::wait_for_call(gc::WatcherSlot::guardian, call);
 }
 
 std::size_t read_log(std::span<entry> out) {

@@ -72,22 +72,31 @@ bool judge_locked(Watched& w, leak& found) {
 // Found by the driver, told by the watch thread.
 struct News {
   std::array<leak, 16> leaks;  // more at once are left out: find() has them
-  std::size_t count = 0;
+  std::size_t count = 0, told = 0;
 };
 constinit News news;  // lock
 
-void tell_news() {
-  News told;
-  leak_watch::options to;
-  {
-    const Quiet quiet;
-    os::Locked locked(lock);
-    told = news;
-    to = settings;
-    news.count = 0;
+// One at a time: stop() may come from inside a call.
+bool take_news(leak& found, leak_watch::options& to) {
+  const Quiet quiet;
+  os::Locked locked(lock);
+  if (settings.on_leak == nullptr || news.told == news.count) {
+    news.count = news.told = 0;
+    return false;
   }
-  if (to.on_leak == nullptr) return;
-  for (std::size_t i = 0; i < told.count; ++i) to.on_leak(told.leaks[i], to.context);
+  found = news.leaks[news.told++];
+  to = settings;
+  begin_call(WatcherSlot::leak_watch);
+  return true;
+}
+
+void tell_news() {
+  leak found;
+  leak_watch::options to;
+  while (take_news(found, to)) {
+    to.on_leak(found, to.context);
+    end_call(WatcherSlot::leak_watch);
+  }
 }
 
 }  // namespace
@@ -97,13 +106,11 @@ void note_for_leak_watch() {
   if (!watching) return;
   watch_new_kinds_locked();
   const double now = static_cast<double>(os::monotonic_ns()) * 1e-9;
-  const std::size_t before = news.count;
   for (Watched* w = watched; w != nullptr; w = w->next) {
     w->trend.add(now, w->kind->live_bytes.load(std::memory_order_relaxed));
     leak found;
     if (judge_locked(*w, found) && news.count < news.leaks.size()) news.leaks[news.count++] = found;
   }
-  if (news.count != before) wake_watchers();
 }
 
 os::Lock& leak_watch_lock_for_fork() { return lock; }
@@ -113,24 +120,36 @@ os::Lock& leak_watch_lock_for_fork() { return lock; }
 namespace leak_watch {
 
 bool start(const options& with) {
+  if (!gc::start_watch_thread()) return false;
+  std::uint32_t call;
   {
     const gc::Quiet quiet;
     os::Locked locked(gc::lock);
     gc::settings = with;
     gc::watching = true;
-    gc::news.count = 0;
+    gc::news.count = gc::news.told = 0;
     for (gc::Watched* w = gc::watched; w != nullptr; w = w->next) {
       w->trend = {};
       w->told_at = 0;
     }
+    gc::set_watcher(gc::WatcherSlot::leak_watch, {gc::tell_news, 0});
+    call = gc::call_under_way(gc::WatcherSlot::leak_watch);
   }
-  return gc::set_watcher(gc::WatcherSlot::leak_watch, {gc::tell_news, 0});
+  gc::wait_for_call(gc::WatcherSlot::leak_watch, call);
+  return true;
 }
 
 void stop() {
-  const gc::Quiet quiet;
-  os::Locked locked(gc::lock);
-  gc::watching = false;
+  std::uint32_t call;
+  {
+    const gc::Quiet quiet;
+    os::Locked locked(gc::lock);
+    gc::watching = false;
+    gc::news.count = gc::news.told = 0;
+    gc::set_watcher(gc::WatcherSlot::leak_watch, {});
+    call = gc::call_under_way(gc::WatcherSlot::leak_watch);
+  }
+  gc::wait_for_call(gc::WatcherSlot::leak_watch, call);
 }
 
 std::size_t find(std::span<leak> out) {

@@ -48,7 +48,7 @@ struct options {
   double period_seconds = 1;        // between two looks; there is also one after each cycle
   double least_pause_seconds = 10;  // between two actions of whatever rules
   int least_percent = 25, most_percent = 400;
-  // Called after an action, on a thread of the library with no lock held. It may use managed objects; it must not call start() or stop().
+  // Called after an action, on a thread of the library with no lock held. It may use managed objects, and call start() or stop().
   void (*on_action)(const entry& done, void* context) = nullptr;
   void* context = nullptr;
 };
@@ -60,7 +60,10 @@ std::span<const rule> usual_rules();
 inline constexpr std::size_t most_rules = 16;
 
 // The rules are copied. False: more than most_rules, an unknown metric, `until` above `above`, or out of memory or threads; what
-// ran before goes on then.
+// ran before goes on then. In a forked child it goes on from the first cycle there.
+//
+// Both return when what was started before acts no more and its on_action does not run, as by then its context may be gone; so they must not
+// be called with a lock that on_action takes. Called by on_action they do not wait for that call.
 bool start(std::span<const rule> rules, const options& with = {});
 void stop();
 

@@ -35,12 +35,15 @@ namespace leak_watch {
 struct options {
   double least_bytes_per_second = 100;
   // Called once when a type begins to leak, and again when its live bytes have doubled since; on a thread of the library, with no lock
-  // held. It may use managed objects; it must not call start() or stop().
+  // held. It may use managed objects, and call start() or stop().
   void (*on_leak)(const leak& found, void* context) = nullptr;
   void* context = nullptr;
 };
 
-// False: out of memory or threads. Again: with other options, and all that was noted is forgotten.
+// False: out of threads. Again: with other options, and all that was noted is forgotten. In a forked child it goes on.
+//
+// Both return when the on_leak before does not run, and is not called any more, as by then its context may be gone; so they must not be called
+// with a lock that on_leak takes. Called by on_leak they do not wait for that call.
 bool start(const options& with = {});
 void stop();
 

@@ -7,6 +7,8 @@
 //
 // LULL_TIMELINE=path[,entries] in the environment records from the first managed object on and writes at the program's normal end;
 // %p in the path becomes the process's number.
+//
+// A forked child goes on recording. It has what the forking thread recorded before, and nothing of the threads that are not there.
 #pragma once
 
 #include <cstddef>

@@ -12,11 +12,14 @@
 #include <thread>
 #include <vector>
 
+#include "alloc/trace/timeline.h"
 #include "debug/guard.h"
 #include "debug/samples.h"
+#include "gc/model/delay.h"
 #include "lull/leak_watch.h"
 #include "lull/lull.h"
 #include "lull/metrics.h"
+#include "lull/object_profile.h"
 #include "lull/profile.h"
 #include "lull/timeline.h"
 #include "tests/debug/client.h"
@@ -223,6 +226,29 @@ TEST_F(DebugServer, RecordsATimelineForOneAtATime) {
   EXPECT_FALSE(lull::timeline::is_on());
 }
 
+// It was looked at before the claim: what the request before recorded was taken for the program's, and answered.
+std::atomic<int> claims{0};
+std::atomic<bool> is_first_answered{false};
+
+TEST_F(DebugServer, TakesNoOtherRequestsTimelineForTheProgramsOwn) {
+  lull::gc::delay_hook_for_testing = [](const char* where) {
+    if (std::string_view(where) == "a request claims a recording" && ++claims == 2)
+      while (!is_first_answered) std::this_thread::yield();
+  };
+  lull::gc::options.delay = 1;
+  std::thread first([&] {
+    EXPECT_EQ(get(port_, "/debug/trace?seconds=0.2").status, 200);
+    is_first_answered = true;
+  });
+  while (!lull::timeline::is_on()) std::this_thread::yield();
+  lull::trace::record(lull::trace::What::nap, 1, 2, 3);
+  const Reply second = get(port_, "/debug/trace?seconds=0");
+  EXPECT_EQ(second.status, 200);
+  EXPECT_EQ(second.body.find("nap"), std::string::npos);
+  join(first);
+  lull::gc::options.delay = 0;
+}
+
 TEST_F(DebugServer, LeavesATimelineOfTheProgramAlone) {
   lull::timeline::start();
   lull::collect();
@@ -308,6 +334,51 @@ TEST_F(DebugServer, AForkedChildHasNoneAndMayStartOne) {
   int status = -1;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
+}
+
+// The thread that ends a recording is not in the child, which recorded for ever, and took that for the program's own.
+TEST_F(DebugServer, WhatItRecordsEndsInAForkedChild) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "ThreadSanitizer does not follow forks of programs with threads";
+#endif
+  lull::attach_thread();
+  std::thread clients[] = {std::thread([&] { EXPECT_EQ(get(port_, "/debug/trace?seconds=60").status, 503); }),
+                           std::thread([&] { EXPECT_EQ(get(port_, "/debug/pprof/objects?seconds=60").status, 503); })};
+  const auto is_any_on = [] { return lull::timeline::is_on() || lull::object_profile::is_on(); };
+  while (!lull::timeline::is_on() || !lull::object_profile::is_on()) std::this_thread::yield();
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (is_any_on()) ::_exit(1);
+    if (!lull::debug_server::start() || get(lull::debug_server::port(), "/debug/trace?seconds=0").status != 200) ::_exit(2);
+    ::_exit(is_any_on() ? 3 : 0);
+  }
+  int status = -1;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_TRUE(lull::timeline::is_on() && lull::object_profile::is_on());
+  lull::debug_server::stop();
+  for (std::thread& client : clients) join(client);
+  EXPECT_FALSE(is_any_on());
+}
+
+TEST_F(DebugServer, WhatTheProgramRecordsGoesOnInAForkedChild) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "ThreadSanitizer does not follow forks of programs with threads";
+#endif
+  lull::timeline::start();
+  std::thread client([&] {
+    while (get(port_, "/debug/trace?seconds=60").status != 503) std::this_thread::yield();
+  });
+  while (get(port_, "/debug/trace?seconds=0").status != 409) std::this_thread::yield();
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(lull::timeline::is_on() ? 0 : 1);
+  int status = -1;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  lull::debug_server::stop();
+  join(client);
+  EXPECT_TRUE(lull::timeline::is_on());
+  lull::timeline::stop();
 }
 
 // fork() holds locks of the collector and of the server, in the order in which they came to know of each other.

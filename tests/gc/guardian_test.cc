@@ -2,16 +2,23 @@
 #include "lull/guardian.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "gc/model/delay.h"
 #include "gc/report/guardian_engine.h"
 #include "lull/lull.h"
+#include "tests/support/scale.h"
 
 namespace lull::guardian {
 namespace {
@@ -165,6 +172,191 @@ TEST(Guardian, DividesWhatWasAddedAndChangesThePercentage) {
   EXPECT_EQ(size.percent_before, 100);
   EXPECT_GT(size.percent_after, 100);
   EXPECT_EQ(set_gc_percent(100), size.percent_after);
+}
+
+// Within ten seconds.
+template <class Condition>
+bool comes_true(Condition&& condition) {
+  blocking_region waiting;
+  for (int i = 0; i < 10'000 && !condition(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  return condition();
+}
+
+constexpr rule kAlways = {.name = "always", .metric = "/gc/cycles/total:gc-cycles", .above = 0.5, .every_seconds = 0};
+constexpr options kOften = {.period_seconds = 0.001, .least_pause_seconds = 0};
+
+options often(void (*on_action)(const entry&, void*)) {
+  options with = kOften;
+  with.on_action = on_action;
+  return with;
+}
+
+std::atomic<int> told{0};
+std::atomic<bool> is_inside{false};
+
+class ARunningGuardian : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    told = 0;
+    is_inside = false;
+    collect();
+  }
+  void TearDown() override {
+    stop();
+    gc::options.delay = 0;
+  }
+};
+
+// A look that began with the old rules gave their values to the new ones when there were as many.
+std::atomic<int> looks{0};
+std::atomic<bool> is_started_anew{false};
+
+TEST_F(ARunningGuardian, JudgesNoValuesOfOldRulesByNewOnes) {
+  const rule bytes = {.name = "bytes", .metric = "/gc/heap/allocs:bytes", .above = 1e18}, few = {.name = "few", .metric = kAlways.metric, .above = 1e5};
+  make_array<char>(1'000'000);
+  gc::delay_hook_for_testing = [](const char* where) {
+    if (std::string_view(where) != "guardian looks" || looks++ != 0) return;
+    while (!is_started_anew) std::this_thread::yield();
+  };
+  gc::options.delay = 1;
+  const options with = often([](const entry&, void*) { ++told; });
+  ASSERT_TRUE(start({&bytes, 1}, with));
+  ASSERT_TRUE(comes_true([] { return looks != 0; }));
+  ASSERT_TRUE(start({&few, 1}, with));
+  is_started_anew = true;
+  ASSERT_TRUE(comes_true([] { return looks > 2; }));
+  EXPECT_EQ(told, 0);
+}
+
+TEST_F(ARunningGuardian, WhatWasSeenIsForgottenWhenItIsStartedAnew) {
+  make_array<char>(10'000'000);
+  const rule size = {.name = "size", .metric = "/gc/heap/allocs:bytes", .per = "/gc/heap/allocs:objects", .above = 40};
+  for (int i = 1; i <= 2; ++i) {  // nothing is added in between
+    ASSERT_TRUE(start({&size, 1}, often([](const entry&, void*) { ++told; })));
+    EXPECT_TRUE(comes_true([&] { return told == i; })) << i;
+  }
+}
+
+// stop() returned while the callback went on with a context that was thought to be free.
+TEST_F(ARunningGuardian, StopAndStartWaitForACall) {
+  const options with = often([](const entry&, void*) {
+    is_inside = true;
+    collect();  // needs an answer of the thread that waits
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    is_inside = false;
+  });
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(start({&kAlways, 1}, with));
+    ASSERT_TRUE(comes_true([] { return is_inside.load(); }));
+    if (i == 0) EXPECT_TRUE(start({&kAlways, 1}, kOften));
+    else stop();
+    EXPECT_FALSE(is_inside);
+  }
+}
+
+TEST_F(ARunningGuardian, MayBeStoppedByItsCall) {
+  ASSERT_TRUE(start({&kAlways, 1}, often([](const entry&, void*) {
+                      stop();
+                      ++told;
+                    })));
+  EXPECT_TRUE(comes_true([] { return told == 1; }));
+  ASSERT_TRUE(start({&kAlways, 1}, often([](const entry&, void*) { ++told; })));
+  EXPECT_TRUE(comes_true([] { return told > 1; }));
+}
+
+class AGuardianInAForkedChild : public ARunningGuardian {
+ protected:
+  void SetUp() override {
+    if (testing::kThreadSanitizer) GTEST_SKIP() << "TSan does not support threads after a fork of a threaded process";
+    ARunningGuardian::SetUp();
+  }
+};
+
+int wait_for(pid_t child) {
+  blocking_region waiting;
+  int status = -1;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  return status;
+}
+
+template <class Live>
+int status_of_child(Live&& live) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(20);
+    ::_exit(live() ? 0 : 1);
+  }
+  return wait_for(child);
+}
+
+// The library's threads block all signals.
+void let_alarm_through() {
+  sigset_t alarm_only;
+  sigemptyset(&alarm_only);
+  sigaddset(&alarm_only, SIGALRM);
+  pthread_sigmask(SIG_UNBLOCK, &alarm_only, nullptr);
+}
+
+int watch_threads() {
+  int found = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string name;
+    std::getline(std::ifstream(task.path() / "comm"), name);
+    found += name == "lull-watch";
+  }
+  return found;
+}
+
+// It was silent in the child, and said nothing of it.
+TEST_F(AGuardianInAForkedChild, ActsThereFromTheFirstCycleOn) {
+  ASSERT_TRUE(start({&kAlways, 1}, often([](const entry&, void*) { ++told; })));
+  ASSERT_TRUE(comes_true([] { return told > 0; }));
+  EXPECT_EQ(status_of_child([] {
+              const bool none = watch_threads() == 0;  // until there is a cycle: most children call exec
+              told = 0;
+              collect();
+              return none && comes_true([] { return told > 5; }) && watch_threads() == 1;
+            }), 0);
+}
+
+TEST_F(AGuardianInAForkedChild, ThatWasStoppedStaysSo) {
+  ASSERT_TRUE(start({&kAlways, 1}, kOften));
+  stop();
+  EXPECT_EQ(status_of_child([] {
+              collect();
+              return watch_threads() == 0;
+            }), 0);
+}
+
+TEST_F(AGuardianInAForkedChild, IsStoppedWithoutWaitingForTheCallOfALostThread) {
+  static std::atomic<bool> may_go{false};
+  ASSERT_TRUE(start({&kAlways, 1}, often([](const entry&, void*) {
+                      is_inside = true;
+                      while (!may_go) std::this_thread::yield();
+                    })));
+  ASSERT_TRUE(comes_true([] { return is_inside.load(); }));
+  EXPECT_EQ(status_of_child([] {
+              stop();
+              return true;
+            }), 0);
+  may_go = true;
+}
+
+TEST_F(AGuardianInAForkedChild, GoesOnOnTheThreadThatForkedInACall) {
+  static std::atomic<pid_t> child{0};
+  ASSERT_TRUE(start({&kAlways, 1}, often([](const entry&, void*) {
+                      const int before = told++;
+                      if (before == 1) ::_exit(watch_threads() == 1 ? 0 : 1);  // the child's second
+                      if (before != 0) return;  // forks once, whatever is wrong
+                      const pid_t forked = ::fork();
+                      child = forked;
+                      if (forked != 0) return stop();
+                      let_alarm_through();
+                      ::alarm(20);
+                      collect();
+                    })));
+  ASSERT_TRUE(comes_true([] { return child != 0; }));
+  EXPECT_EQ(wait_for(child), 0);
 }
 
 }  // namespace

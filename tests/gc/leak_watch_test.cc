@@ -2,6 +2,8 @@
 #include "lull/leak_watch.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -11,6 +13,7 @@
 
 #include "lull/lull.h"
 #include "tests/support/hidden.h"
+#include "tests/support/scale.h"
 
 namespace lull {
 namespace {
@@ -118,6 +121,86 @@ TEST(LeakWatch, PutsTheFastestFirst) {
   EXPECT_EQ(leak_watch::find({}), 0u);
   ASSERT_TRUE(leak_watch::start());  // anew: what was seen before is forgotten
   EXPECT_EQ(leak_watch::find(found), 0u);
+}
+
+root<OtherLeaked> other;
+std::atomic<int> calls{0};
+std::atomic<bool> is_inside{false};
+
+void wait_until(bool (*is_so)()) {
+  blocking_region waiting;
+  for (int i = 0; i < 10'000 && !is_so(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_TRUE(is_so());
+}
+
+void leak_both(int cycles) {
+  for (int i = 0; i < cycles; ++i) {
+    add(leaked, 4);
+    add(other, 4);
+    collect();
+  }
+}
+
+void start_and_leak_both(void (*on_leak)(const leak&, void*)) {
+  calls = 0;
+  set_gc_percent(-1);
+  attach_thread();
+  ASSERT_TRUE(leak_watch::start({.on_leak = on_leak}));
+  leak_both(8);  // the last one finds two
+}
+
+void expect_one_call() {
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // for one that should not come
+  EXPECT_EQ(calls, 1);
+}
+
+// stop() returned while a callback went on with a context that was thought to be free, and others were still to come.
+TEST(LeakWatch, StopWaitsForACallAndForgetsWhatWasNotToldYet) {
+  start_and_leak_both([](const leak&, void*) {
+    is_inside = true;
+    ++calls;
+    leak found;
+    while (leak_watch::find({&found, 1}) != 0) std::this_thread::yield();  // until somebody stops it
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    is_inside = false;
+  });
+  wait_until([] { return is_inside.load(); });
+  leak_watch::stop();
+  EXPECT_FALSE(is_inside);
+  expect_one_call();
+}
+
+TEST(LeakWatch, MayBeStoppedByItsCall) {
+  start_and_leak_both([](const leak&, void*) {
+    leak_watch::stop();
+    ++calls;
+  });
+  wait_until([] { return calls == 1; });
+  expect_one_call();
+}
+
+// It was silent in the child, and said nothing of it.
+TEST(LeakWatch, GoesOnInAForkedChild) {
+  if (testing::kThreadSanitizer) GTEST_SKIP() << "TSan does not support threads after a fork of a threaded process";
+  calls = 0;
+  set_gc_percent(-1);
+  attach_thread();
+  ASSERT_TRUE(leak_watch::start({.on_leak = [](const leak&, void*) { ++calls; }}));
+  leak_both(7);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(20);
+    leak_both(1);
+    wait_until([] { return calls == 2; });
+    ::_exit(calls == 2 ? 0 : 1);
+  }
+  int status = -1;
+  {
+    blocking_region waiting;
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+  }
+  EXPECT_EQ(status, 0);
+  leak_watch::stop();
 }
 
 }  // namespace

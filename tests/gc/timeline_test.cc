@@ -3,8 +3,11 @@
 #include "lull/timeline.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <string>
 #include <thread>
@@ -210,6 +213,64 @@ TEST(Timeline, RingsOfThreadsThatEndedAreUsedAgain) {
   // One ring holds at most 64 entries: 50 rings would hold 50 times a name and a nap.
   EXPECT_LE(entries_of(What::nap).size(), 64u);
   EXPECT_GT(lull::trace::for_each_entry([](void*, const Entry&) {}, nullptr).lost, 0u);
+}
+
+class TimelineInAForkedChild : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (lull::testing::kThreadSanitizer) GTEST_SKIP() << "TSan does not support threads after a fork of a threaded process";
+  }
+  template <class Live>
+  static int status_of_child(Live&& live) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::alarm(20);
+      ::_exit(live() ? 0 : 1);
+    }
+    int status = -1;
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+    return status;
+  }
+};
+
+// The number was looked at again by attached threads only: one that attached in the child had its parent's.
+TEST_F(TimelineInAForkedChild, AThreadThatAttachesThereHasItsNumberThere) {
+  lull::timeline::start(64);
+  std::thread([] {
+    lull::attach_thread();
+    lull::trace::record(What::nap, 1, 2, 3);
+    lull::detach_thread();
+    EXPECT_EQ(status_of_child([] {
+                lull::timeline::start(64);
+                lull::attach_thread();
+                lull::trace::record(What::nap, 1, 2, 3);
+                const std::vector<Entry> naps = entries_of(What::nap);
+                return naps.size() == 1 && naps[0].thread == static_cast<std::uint32_t>(::getpid());
+              }), 0);
+  }).join();
+}
+
+// Nobody gave the rings of lost threads back: each generation of children made more of them.
+TEST_F(TimelineInAForkedChild, NewThreadsHaveTheRingsOfLostOnesAndNothingOfWhatIsInThem) {
+  lull::timeline::start(64);
+  std::atomic<bool> has_recorded{false}, may_end{false};
+  std::thread other([&] {
+    lull::trace::record(What::nap, 1, 2, 3);
+    has_recorded = true;
+    while (!may_end) std::this_thread::yield();
+  });
+  while (!has_recorded) std::this_thread::yield();
+  lull::trace::record(What::assist, 1, 2, 3);
+  EXPECT_EQ(status_of_child([] {
+              if (!entries_of(What::nap).empty() || entries_of(What::assist).size() != 1) return false;
+              lull::timeline::start(1024);  // new rings are larger
+              std::thread([] {
+                for (std::uint64_t i = 1; i <= 500; ++i) lull::trace::record(What::nap, i, 2 * i, i);
+              }).join();
+              return entries_of(What::nap).size() == 64;
+            }), 0);
+  may_end = true;
+  other.join();
 }
 
 TEST(Timeline, TellsWhyItCannotBeWritten) {
