@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstring>
 #include <new>
 #include <utility>
 
@@ -76,6 +77,9 @@ bool is_sensible(const lull_kind_info& info) {
   const bool variable = info.variable != 0, tail = info.tail_bytes != 0;
   if (!variable && (info.bytes == 0 || tail || info.size != nullptr)) return false;
   if (info.bytes > (std::size_t{1} << 31)) return false;
+  unsigned scan;  // C lets any number be an enum
+  std::memcpy(&scan, &info.scan, sizeof scan);
+  if (scan > LULL_CONSERVATIVE) return false;
   if (info.scan == LULL_TRACE && info.trace == nullptr) return false;
   if (info.scan != LULL_TRACE && (info.trace != nullptr || info.trace_part != nullptr)) return false;
   if (info.scan != LULL_BITMAP && (info.pointer_bits != 0 || info.tail_bits != 0)) return false;

@@ -74,6 +74,7 @@ library_use free_objects_of(const LoadedCode& code) {
 namespace lull {
 
 library_use close_library(void* library) {
+  if (library == nullptr) fatal("lull::close_library: no library");
   gc::self();
   const gc::LoadedCode code = gc::loaded_code_of(library);
   const library_use left = code.end == 0 ? library_use{} : gc::free_objects_of(code);

@@ -1,5 +1,6 @@
 #include "lull/thread.h"
 
+#include "alloc/base/check.h"
 #include "gc/mutator/handshake.h"
 #include "gc/mutator/runtime_section.h"
 
@@ -7,7 +8,10 @@ namespace lull {
 
 void attach_thread() { gc::self_or_throw(); }
 void detail::attach_calling_thread() noexcept { gc::self(); }
-void detach_thread() { gc::detach_self(); }
+void detach_thread() {
+  if (const gc::Mutator* m = gc::self_or_null(); m != nullptr && m->blocked_depth > 0) fatal("lull::detach_thread: in a blocking region");
+  gc::detach_self();
+}
 
 void safepoint() noexcept {
   if (gc::Mutator* m = gc::self_or_null(); m != nullptr && m->runtime_depth == 0 && m->blocked_depth == 0) gc::poll(*m);

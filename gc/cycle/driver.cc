@@ -43,6 +43,7 @@ struct DriverState {
   pthread_t thread{};
 };
 constinit DriverState driver;
+constinit thread_local bool is_drivers = false;  // the thread is the driver
 
 constinit os::Lock gate{os::LockRank::driver};  // held while a cycle runs
 
@@ -107,15 +108,26 @@ struct StoppedJob {
   void (*run)(void* data);
   void* data;
   StoppedJob* next;
+  bool is_done = false;
 };
 constinit std::atomic<StoppedJob*> stopped_jobs{nullptr};
+
+// What the thread waits for, if it does: in a child that it forks in a handler, it is still waiting.
+constinit thread_local struct {
+  bool waits;
+  std::uint32_t number;
+  StoppedJob* job;
+} own{false, 0, nullptr};
 
 void run_stopped_jobs() {
   // acquire: pairs with the release in collect_and_run_stopped
   StoppedJob* job = stopped_jobs.exchange(nullptr, std::memory_order_acquire);
   if (job == nullptr) return;
   WorldStopped stopped;
-  for (; job != nullptr; job = job->next) job->run(job->data);
+  for (; job != nullptr; job = job->next) {
+    job->run(job->data);
+    job->is_done = true;
+  }
 }
 
 IdleCollection::Activity activity() {
@@ -133,6 +145,7 @@ void sleep_or_collect(std::uint32_t requested) {
 }
 
 void* driver_main(void*) {
+  is_drivers = true;
   for (;;) {
     const std::uint32_t requested = driver.requested.load(std::memory_order_acquire);
     const std::uint32_t done = driver.completed.load(std::memory_order_relaxed);
@@ -174,12 +187,15 @@ void request_up_to(std::uint32_t number) {
 void wait_until(std::uint32_t number) {
   const trace::Span span(trace::What::wait);
   Mutator& m = self();
+  own.number = number;
+  own.waits = true;
   enter_blocked(m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
   for (;;) {
     const std::uint32_t done = driver.completed.load(std::memory_order_acquire);
     if (static_cast<std::int32_t>(done - number) >= 0) break;
     os::futex_wait(driver.completed, done);
   }
+  own.waits = false;
   leave_blocked(m);
   poll(m);
 }
@@ -237,7 +253,9 @@ void collect_and_run_stopped(void (*run)(void* data), void* data) {
   StoppedJob job{run, data, stopped_jobs.load(std::memory_order_relaxed)};
   while (!stopped_jobs.compare_exchange_weak(job.next, &job, std::memory_order_release)) {
   }
+  own.job = &job;
   collect_and_wait(CycleKind::full);
+  own.job = nullptr;
 }
 
 void wait_until_idle() {
@@ -260,6 +278,17 @@ void forget_driver_after_fork(bool others_are_lost) {
   stopped_jobs.store(nullptr, std::memory_order_relaxed);  // they lie on stacks that are gone
   forget_stepper_after_fork();
 }
+
+void resume_waiting_after_fork() {
+  if (!own.waits) return;
+  if (own.job != nullptr && !own.job->is_done) {
+    own.job->next = nullptr;
+    stopped_jobs.store(own.job, std::memory_order_release);
+  }
+  request_up_to(own.number);
+}
+
+bool is_driver() { return is_drivers; }
 
 // Services to mutators (gc/mutator/services.h).
 

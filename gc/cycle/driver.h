@@ -27,6 +27,9 @@ void wait_until_idle();
 os::Lock& cycle_gate();
 // In a forked child: the driver's thread is gone. `others_are_lost`: other mutators, too.
 void forget_driver_after_fork(bool others_are_lost);
+// ... and the thread that is there forked in a handler, while it waited for a cycle: one comes. When all locks are free again.
+void resume_waiting_after_fork();
+bool is_driver();  // the calling thread
 
 struct CycleCounts {
   std::uint32_t completed = 0, aborted = 0;

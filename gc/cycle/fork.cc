@@ -72,6 +72,7 @@ void lock_streams_and_cycles() {
 
 // Blocked first: the cycle that is waited for may be waiting for this thread's answer.
 void before_fork() {
+  if (is_driver()) fatal("fork: called by the event function or a function that lull_walk_heap calls; they run inside a cycle, which a fork waits for");
   constexpr std::uintptr_t kReturnAddressAndFramePointer = 2 * sizeof(void*);
   if (Mutator* m = self_or_null())
     enter_blocked(*m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) + kReturnAddressAndFramePointer);
@@ -98,6 +99,7 @@ void forget_other_mutators(Mutator* self) {
   for (Mutator* m = mutators.first; m != nullptr; m = next) {
     next = m->next;
     if (m == self) continue;
+    leave_stacks_after_fork(*m);
     m->next = lost;
     lost = m;
   }
@@ -111,16 +113,19 @@ void after_fork_in_child() {
   Mutator* m = self_or_null();
   forget_driver_after_fork(mutators.count_now() != (m != nullptr ? 1 : 0));
   forget_other_mutators(m);
+  forget_pool_owners_after_fork(m);
   forget_finalizer_after_fork();
   crew.forget_threads_after_fork();
   forget_sleepers_after_fork();
   forget_watch_thread_after_fork();
+  trace::forget_threads_after_fork();
   unlock_all();
   if (m == nullptr) return;
   m->tid = os::current_thread_id();
-  trace::forget_thread_after_fork();
   m->pending.store(HandshakeOp::none, std::memory_order_relaxed);
   leave_blocked(*m);
+  resume_waiting_after_fork();
+  resume_waiting_for_finalizers_after_fork();
 }
 
 }  // namespace

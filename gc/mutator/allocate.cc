@@ -3,6 +3,7 @@
 
 #include "alloc/base/check.h"
 #include "alloc/os/clock.h"
+#include "alloc/os/meta_arena.h"
 #include "alloc/trace/timeline.h"
 #include "gc/model/colour.h"
 #include "gc/model/kinds.h"
@@ -153,8 +154,30 @@ SpanClass* class_of_large(Kind& kind) {
   return record == nullptr ? nullptr : record->large;
 }
 
-constinit std::atomic<OutOfMemoryFunction> out_of_memory_function{nullptr};
-constinit std::atomic<void*> out_of_memory_data{nullptr};
+// Function and data are read together: what was ever set stays, once each. No lock, which a forked child might find taken.
+struct OutOfMemoryHandler {
+  OutOfMemory is;
+  const OutOfMemoryHandler* next;
+};
+constinit std::atomic<const OutOfMemoryHandler*> all_out_of_memory{nullptr};
+constinit std::atomic<const OutOfMemoryHandler*> current_out_of_memory{nullptr};
+
+const OutOfMemoryHandler* known_handler(const OutOfMemory& wanted, const OutOfMemoryHandler* from) {
+  for (; from != nullptr; from = from->next)
+    if (from->is.function == wanted.function && from->is.data == wanted.data) return from;
+  return nullptr;
+}
+
+const OutOfMemoryHandler* handler_of(const OutOfMemory& wanted) {
+  const OutOfMemoryHandler* first = all_out_of_memory.load(std::memory_order_acquire);
+  if (const OutOfMemoryHandler* known = known_handler(wanted, first)) return known;
+  void* memory = os::allocate_meta(sizeof(OutOfMemoryHandler));
+  LULL_CHECK(memory != nullptr, "out of memory for the out-of-memory function");
+  auto* fresh = new (memory) OutOfMemoryHandler{wanted, first};
+  // release: pairs with the acquire above and in out_of_memory()
+  while (!all_out_of_memory.compare_exchange_weak(first, fresh, std::memory_order_release)) fresh->next = first;
+  return fresh;
+}
 
 // An array kind's object of at most kLargestSmallObject bytes from the thread's hole, or else slow(slot_bytes).
 template <class Slow>
@@ -177,14 +200,12 @@ template <class Slow>
 }  // namespace
 
 OutOfMemory out_of_memory() {
-  // acquire: pairs with the release in set_out_of_memory
-  const OutOfMemoryFunction function = out_of_memory_function.load(std::memory_order_acquire);
-  return {function, out_of_memory_data.load(std::memory_order_relaxed)};
+  const OutOfMemoryHandler* handler = current_out_of_memory.load(std::memory_order_acquire);
+  return handler != nullptr ? handler->is : OutOfMemory{};
 }
 
 void set_out_of_memory(const OutOfMemory& handler) {
-  out_of_memory_data.store(handler.data, std::memory_order_relaxed);
-  out_of_memory_function.store(handler.function, std::memory_order_release);
+  current_out_of_memory.store(handler.function != nullptr ? handler_of(handler) : nullptr, std::memory_order_release);
 }
 
 void* try_allocate_object(Kind& kind) {

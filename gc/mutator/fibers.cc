@@ -162,6 +162,7 @@ void switch_stacks(Mutator& m, FiberStack* next, std::uintptr_t sp, const std::u
   if (from == next) return;
   NoAnswers section(m);
   m.left = m.stack;
+  m.next_stack = next;
   if (next != nullptr) claim(m, *next);
   swap_frames_and_exceptions(m, from, next);
   if (from != nullptr) note_left(*from);
@@ -237,6 +238,19 @@ void forget_stack(FiberStack& stack) {
   os::Locked locked(lock);
   stack.next = free_stacks;
   free_stacks = &stack;
+}
+
+void leave_stacks_after_fork(const Mutator& lost) {
+  for (FiberStack* stack : {lost.current, lost.next_stack}) {
+    if (stack == nullptr || stack->owner != nullptr || stack->state.load(std::memory_order_relaxed) != StackState::running) continue;
+    if (const Mutator* self = self_or_null(); self != nullptr && self->current == stack) continue;  // it came to run on it later
+    stack->sp.store(stack->bounds.high, std::memory_order_relaxed);
+    for (std::uintptr_t& word : stack->registers) word = 0;
+    stack->frames.store(nullptr, std::memory_order_relaxed);
+    stack->exceptions[0] = stack->exceptions[1] = nullptr;
+    stack->kept.clear();
+    stack->state.store(StackState::parked, std::memory_order_relaxed);
+  }
 }
 
 bool copy_parked(const FiberStack& stack, Mutator& m) {

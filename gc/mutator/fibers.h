@@ -69,6 +69,8 @@ void switch_stacks(Mutator& m, FiberStack* next, std::uintptr_t sp, const std::u
 
 [[nodiscard]] FiberStack* register_stack(os::StackBounds bounds, bool stays);  // nullptr: out of memory
 void forget_stack(FiberStack& stack);
+// In a forked child, `lost` is the record of a thread that is gone: what it ran on can be given up, and holds nothing.
+void leave_stacks_after_fork(const Mutator& lost);
 // Of a stack that nobody has run on yet: something was put there, from `sp` on.
 inline void set_used_from(FiberStack& stack, std::uintptr_t sp) { stack.sp.store(sp, std::memory_order_relaxed); }
 // A stack whose end nobody will tell. nullptr: out of memory.

@@ -237,7 +237,7 @@ bool answer_for(Mutator& m, HandshakeOp op) {
 
 void help_blocked(HandshakeOp op) {
   for (Mutator* m = mutators.first; m != nullptr; m = m->next)
-    if (m->pending.load(std::memory_order_acquire) != HandshakeOp::none) answer_for(*m, op);
+    if (m->pending.load(std::memory_order_acquire) != HandshakeOp::none && !has_died(*m)) answer_for(*m, op);
 }
 
 // One that answers is left alone: where an interrupt has made its answer long, a signal made it longer by 20 to 40 us. It may have lost its
@@ -252,6 +252,17 @@ void signal_stragglers(bool all) {  // or those that refused
       signal_unless_answering(*m);
 }
 
+// Threads that ended unnoticed answer nothing any more.
+void bury_the_dead() {
+  Mutator* next;
+  for (Mutator* m = mutators.first; m != nullptr; m = next) {
+    next = m->next;
+    if (m->pending.load(std::memory_order_acquire) == HandshakeOp::none || !has_died(*m)) continue;
+    bury_locked(*m);
+    missing.fetch_sub(1, std::memory_order_relaxed);
+  }
+}
+
 void request_and_wait_locked(HandshakeOp op) {
   const trace::Span span(trace::What::handshake, static_cast<std::uint64_t>(op));
   LULL_PROBE2(handshake_begin, static_cast<unsigned>(op), mutators.count_now());
@@ -259,7 +270,7 @@ void request_and_wait_locked(HandshakeOp op) {
   missing.store(mutators.count_now(), std::memory_order_relaxed);
   for (Mutator* m = mutators.first; m != nullptr; m = m->next) {
     m->pending.store(op, std::memory_order_seq_cst);  // release: pairs with poll(); seq_cst: ordered before reading `state`
-    set_poll_request(*m);
+    if (!m->is_ending) set_poll_request(*m);
   }
   const std::uint64_t start = os::monotonic_ns();
   std::uint64_t next_signal = start + kSignalAfterNs;
@@ -271,6 +282,7 @@ void request_and_wait_locked(HandshakeOp op) {
     if (seen == 0) break;
     const std::uint64_t now = os::monotonic_ns();
     const bool all = now >= next_signal;
+    if (all) bury_the_dead();
     if (options.noasync == 0) signal_stragglers(all);
     if (all) next_signal = now + kResendAfterNs;
     late.tell_if_due(now);

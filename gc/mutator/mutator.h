@@ -50,12 +50,18 @@ struct Mutator {
   pthread_t thread{};
   int tid = 0;
   detail::ThreadBlock* block = nullptr;
+  // It attached after lull's key destructor had run, perhaps too late for another turn: nobody may tell when it is gone, and its block with it,
+  // which only the thread itself touches therefore. It holds `life`, which is robust: the kernel takes it away when the thread ends.
+  bool is_ending = false;
+  bool is_dead = false;  // it is gone; driver
+  pthread_mutex_t life{};
 
   // Stacks. Changed by the thread in switch_stacks, where no answer falls.
   os::StackBounds stack;  // what it runs on: `current`'s bounds; none: nobody knows it
   os::StackBounds left;   // what it ran on before: it still does between fiber_switch_to and the switch
   FiberStack own;         // its own stack
   FiberStack* current = nullptr;
+  FiberStack* next_stack = nullptr;  // it has been about to run on it, or does; for forked children (leave_stacks_after_fork)
 
   // Handshakes.
   std::atomic<ThreadState> state{ThreadState::running};  // 32 bits, futex word
@@ -123,5 +129,9 @@ inline Mutator& self_or_throw() {
   return m != nullptr ? *m : *attach_or_throw();
 }
 void detach_self();
+
+// Driver, in a handshake, which holds the list's lock: a thread that ended without telling anybody.
+[[nodiscard]] bool has_died(Mutator& m);
+void bury_locked(Mutator& m);  // answers nothing for it
 
 }  // namespace lull::gc

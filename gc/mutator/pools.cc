@@ -24,6 +24,7 @@ using detail::Word;
 
 constinit os::Lock lock{os::LockRank::roots};               // records; before a root cell's lock is taken it is released
 constinit std::atomic<Word*> lists[kMostPools + 1] = {};    // by number: root cell of the first PoolLocal; null: free
+constinit Word no_locals = 0;                               // a list: of a pool that is gone, whose number threads may still have parts by
 constinit std::atomic<std::uint32_t> most{0};               // the highest number that was ever in use
 constinit std::atomic<bool> age_now{false};
 
@@ -178,9 +179,33 @@ std::uint32_t take_number(Word* list) {
   return 0;
 }
 
+Word* exchange_list(std::uint32_t number, Word* list) {
+  RuntimeSection section(self());
+  os::Locked locked(lock);
+  return lists[number].exchange(list, std::memory_order_acq_rel);
+}
+
+// Its lists may be half of a change.
+void drop_lists(PoolLocal& local) {
+  local.free_blocks = local.victim_blocks = 0;
+  local.free_count = local.victim_count = 0;
+  local.locked.store(0, std::memory_order_relaxed);
+}
+
 }  // namespace
 
 os::Lock& pool_lock_for_fork() { return lock; }
+
+// No cycle runs, so that the plain stores lose nothing that is kept otherwise. What the lost threads had is there for others.
+void forget_pool_owners_after_fork(const Mutator* own) {
+  for (std::uint32_t n = 1; n <= most.load(std::memory_order_relaxed); ++n) {
+    const PoolLocal* const mine = own != nullptr && has_table(*own) ? own->pool_table[n] : nullptr;
+    for (PoolLocal* local = first_local(n); local != nullptr; local = next_local(*local)) {
+      if (local->locked.load(std::memory_order_relaxed) != 0) drop_lists(*local);
+      if (local != mine && local->owned.load(std::memory_order_relaxed) != 0) local->owned.store(0, std::memory_order_relaxed);
+    }
+  }
+}
 
 void set_pools_age(bool full) { age_now.store(full && most.load(std::memory_order_relaxed) != 0, std::memory_order_relaxed); }
 
@@ -224,21 +249,18 @@ std::uint32_t register_pool() {
   return number;
 }
 
+// The number is free for another pool only when nobody has a part by it any more: objects of this one would come out of that.
 void forget_pool(std::uint32_t number) noexcept {
   if (number == 0) return;
   ensure_attached();
-  Word* list;
-  {
-    RuntimeSection section(self());
-    os::Locked locked(lock);
-    list = lists[number].exchange(nullptr, std::memory_order_acq_rel);
-  }
+  Word* const list = exchange_list(number, &no_locals);
   {
     blocking_region waiting;  // for a driver that waits for answers with the lock held, this thread's among them
     os::Locked locked(mutators.lock);
     for (Mutator* m = mutators.first; m != nullptr; m = m->next)
       if (m->pool_table != nullptr) m->pool_table[number] = nullptr;
   }
+  exchange_list(number, nullptr);
   release_root_cell(list);
 }
 

@@ -19,5 +19,7 @@ void set_pools_age(bool full);
 void leave_pools(Mutator& m);
 
 os::Lock& pool_lock_for_fork();
+// In a forked child, `own`: the thread that is there, or null. The parts of the others are anybody's, as those of threads that ended.
+void forget_pool_owners_after_fork(const Mutator* own);
 
 }  // namespace lull::gc

@@ -1,4 +1,5 @@
 // Attaching and detaching threads.
+#include <cerrno>
 #include <cstdlib>
 #include <new>
 
@@ -29,7 +30,12 @@ constinit pthread_key_t exit_key = 0;
 constinit pthread_once_t exit_key_once = PTHREAD_ONCE_INIT;
 constinit detail::AllocSlot* empty_slots = nullptr;  // what thread_block.slots was before any attach
 
-void on_thread_exit(void*) { detach_self(); }
+constinit thread_local bool exit_was_told = false;  // the key's destructor has run, and may have been in its last turn
+
+void on_thread_exit(void*) {
+  detach_self();
+  exit_was_told = true;
+}
 void make_exit_key() { LULL_CHECK(pthread_key_create(&exit_key, on_thread_exit) == 0, "no thread-specific key left"); }
 
 Mutator* make_record() {
@@ -94,6 +100,32 @@ void leave_answers(Mutator& m) {
   if (Segment* grey = m.grey.detach()) grey_pool.hand_over(grey);
 }
 
+// True: has_died() will tell.
+bool hold_life(Mutator& m) {
+  pthread_mutexattr_t robust;
+  if (pthread_mutexattr_init(&robust) != 0) return false;
+  const bool held = pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST) == 0 && pthread_mutex_init(&m.life, &robust) == 0 &&
+                    pthread_mutex_lock(&m.life) == 0;
+  pthread_mutexattr_destroy(&robust);
+  return held;
+}
+
+// What is left of a thread that no cycle can need any more. With the list's lock.
+void close_locked(Mutator& m) {
+  leave_answers(m);
+  m.words.give_back();
+  m.blocked_depth = 0;
+  unlink_locked(m);
+}
+
+// Its holes, counts and shades become everybody's.
+void give_up_caches(Mutator& m) {
+  leave_pools(m);
+  m.cache.release_all(span_supply());
+  publish_handed(m);
+  if (Segment* grey = m.grey.detach()) grey_pool.hand_over(grey);
+}
+
 }  // namespace
 
 Mutator* try_attach() {
@@ -103,12 +135,15 @@ Mutator* try_attach() {
   if (m == nullptr) return nullptr;
   m->thread = pthread_self();
   m->tid = os::current_thread_id();
+  m->is_ending = exit_was_told && hold_life(*m);
+  m->is_dead = false;
   m->stack = os::current_stack();
   m->left = {};
   m->own.bounds = m->stack;
   m->own.owner = m;
   m->own.state.store(StackState::running, std::memory_order_relaxed);
   m->current = &m->own;
+  m->next_stack = nullptr;
   m->block = &detail::thread_block;
   m->cache.set_classes(classes_by_index());
   m->scanned_cycle = m->left_cycle = 0;
@@ -160,24 +195,33 @@ void detach_self() {
   while (m->blocked_depth > 0) leave_blocked(*m);  // it ended inside a blocking region
   detail::thread_block.frames = nullptr;           // they lay on a stack that has ended
   m->runtime_depth = m->runtime_depth + 1;
-  leave_pools(*m);
   {
     const HeapVisit visit(*m);
-    m->cache.release_all(span_supply());
+    give_up_caches(*m);
   }
   delay_point();
-  publish_handed(*m);
-  if (Segment* grey = m->grey.detach()) grey_pool.hand_over(grey);
   enter_blocked(*m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));  // the collector answers for it until it is unlinked; no lock is held while waiting for it
   delay_point();
   os::Locked locked(mutators.lock);
-  leave_answers(*m);
-  m->words.give_back();
-  m->blocked_depth = 0;
+  if (m->is_ending) pthread_mutex_unlock(&m->life);
+  close_locked(*m);
   detail::thread_block = {empty_slots, detail::kBarrierAlways, 0, nullptr, nullptr, detail::no_pools, 0};
-  unlink_locked(*m);
   pthread_setspecific(exit_key, nullptr);
   trace::release_ring();
+}
+
+bool has_died(Mutator& m) {
+  if (!m.is_ending || m.is_dead) return m.is_dead;
+  const int taken = pthread_mutex_trylock(&m.life);
+  if (taken == 0 || taken == EOWNERDEAD) pthread_mutex_unlock(&m.life);
+  return m.is_dead = taken == EOWNERDEAD;  // which is said once
+}
+
+// As in detach_self(). Its stack is gone, and what it referred to with it.
+void bury_locked(Mutator& m) {
+  m.current = &m.own;
+  give_up_caches(m);
+  close_locked(m);
 }
 
 }  // namespace lull::gc

@@ -2,6 +2,8 @@
 #include <cerrno>
 #include <csignal>
 #include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "alloc/base/check.h"
 #include "alloc/os/lock.h"
@@ -56,6 +58,10 @@ void unblock_handshake_signal() {
   LULL_CHECK(::pthread_sigmask(SIG_UNBLOCK, &set, nullptr) == 0, "cannot unblock the handshake signal");
 }
 
-bool signal_thread(Mutator& m) { return pthread_kill(m.thread, kHandshakeSignal) == 0; }
+// One that may be gone unnoticed has no pthread_t that could be used; nor its number, for another thread, to which the signal means nothing.
+bool signal_thread(Mutator& m) {
+  if (m.is_ending) return ::syscall(SYS_tgkill, ::getpid(), m.tid, kHandshakeSignal) == 0;
+  return pthread_kill(m.thread, kHandshakeSignal) == 0;
+}
 
 }  // namespace lull::gc

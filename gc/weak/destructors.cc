@@ -55,6 +55,7 @@ constinit std::atomic<std::uint64_t> queued{0}, run{0};  // queued: written unde
 constinit std::atomic<std::uint32_t> wake{0};      // finalizer thread sleeps on it
 constinit std::atomic<std::uint32_t> progress{0};  // waiters for it sleep on this one
 constinit std::atomic<std::uint32_t> waiters{0};   // without any, nobody is woken: a system call costs more than most destructors
+constinit thread_local bool waits = false;         // the thread is one of them; read by a fork in a handler of its
 constinit std::atomic<bool> thread_started{false};
 constinit pthread_t finalizer_thread{};
 
@@ -147,10 +148,12 @@ void run_callback(detail::Callback& callback) {
 
 void run_one(std::uintptr_t object) noexcept {
   const FrameOfOne frame(object);
+  const auto depth = self().blocked_depth;
   const trace::Span span(trace::What::destructor, object & 1);
   LULL_PROBE2(destructor, object & ~std::uintptr_t{1}, object & 1);
   if (object & 1) run_callback(*reinterpret_cast<detail::Callback*>(object & ~std::uintptr_t{1}));
   else destructor_of(kind_of(*resolve(object).span))(reinterpret_cast<void*>(object));
+  if (self().blocked_depth != depth) fatal("a destructor or callback entered a blocking region or native code, and did not leave it");
   asm volatile("" ::"r"(object) : "memory");
 }
 
@@ -289,6 +292,7 @@ os::Lock& destructor_lock_for_fork() { return lock; }
 // What threads that are gone were destroying counts as run: nobody will, and wait_for_finalizers() would wait for it.
 void forget_finalizer_after_fork() {
   thread_started.store(false);
+  waiters.store(waits ? 1 : 0, std::memory_order_relaxed);
   std::uint64_t length = 0, own_in_flight = 0;
   for (const Batch* batch = queue.head; batch != nullptr; batch = batch->next) length += batch->end - batch->first;
   for (Runner** at = &runners; *at != nullptr;) {
@@ -299,6 +303,13 @@ void forget_finalizer_after_fork() {
     else *at = r.next;
   }
   run.store(queued.load(std::memory_order_relaxed) - length - own_in_flight, std::memory_order_relaxed);
+}
+
+// For the thread itself, that forked in a handler.
+void resume_waiting_for_finalizers_after_fork() {
+  if (!waits) return;
+  progress.fetch_add(1, std::memory_order_relaxed);  // what was lost counts as run: it looks again
+  start_finalizer_if_needed();
 }
 
 DestructorCounts destructor_counts() {
@@ -316,6 +327,7 @@ void wait_for_finalizers() {
   if (gc::runs_one()) fatal("lull::wait_for_finalizers: called by a destructor or callback, which would wait for itself");
   const std::uint64_t due = gc::queued.load(std::memory_order_acquire);
   gc::start_finalizer_if_needed();  // in a forked child nobody else does before its first cycle
+  gc::waits = true;
   gc::waiters.fetch_add(1, std::memory_order_seq_cst);  // seq_cst, and the load of progress too: Dekker with run_one
   for (;;) {
     const std::uint32_t seen = gc::progress.load(std::memory_order_seq_cst);
@@ -324,6 +336,7 @@ void wait_for_finalizers() {
     os::futex_wait(gc::progress, seen);
   }
   gc::waiters.fetch_sub(1, std::memory_order_relaxed);
+  gc::waits = false;
 }
 
 }  // namespace lull

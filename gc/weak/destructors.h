@@ -26,6 +26,7 @@ void start_finalizer_if_needed();        // driver, outside of a cycle
 
 os::Lock& destructor_lock_for_fork();
 void forget_finalizer_after_fork();
+void resume_waiting_for_finalizers_after_fork();  // the same; when all locks are free again
 
 struct DestructorCounts {
   std::uint64_t queued = 0, run = 0;

@@ -53,7 +53,7 @@ class ArenaBase {
   // `size` bytes, alignment a power of two. Zero in a traced arena, of any value in the other. Size 0 is an address like others.
   [[nodiscard]] void* alloc(std::size_t size, std::size_t alignment = alignof(std::max_align_t)) {
     const std::uintptr_t at = (cursor_ + alignment - 1) & ~(alignment - 1);
-    if (at > limit_ || size > limit_ - at) [[unlikely]] return self().alloc_in_new_chunk(size, alignment);
+    if (at > limit_ || size > limit_ - at || at == 0) [[unlikely]] return self().alloc_in_new_chunk(size, alignment);
     cursor_ = at + size;
     return reinterpret_cast<void*>(at);
   }
@@ -238,6 +238,8 @@ class traced_arena : public detail::ArenaBase<traced_arena> {
   void reset() noexcept {
     run_destructors();
     use_nothing();
+    // Each refers to the one before: without these links a chunk that somebody refers to keeps no others.
+    for (ptr<Word[]> chunk = newest_.load(); chunk;) chunk = std::exchange(chunk_before(chunk), nullptr);
     newest_.reset();
   }
 
@@ -247,6 +249,8 @@ class traced_arena : public detail::ArenaBase<traced_arena> {
   struct Word {
     std::uintptr_t bits;
   };
+
+  static ptr<Word[]>& chunk_before(const ptr<Word[]>& chunk) { return *std::launder(reinterpret_cast<ptr<Word[]>*>(chunk.get())); }
 
   [[gnu::noinline]] void* alloc_in_new_chunk(std::size_t size, std::size_t alignment) {
     if (size > (std::size_t{1} << 46)) detail::throw_or_abort<std::bad_alloc>();

@@ -27,6 +27,7 @@
 #include "lull/make.h"
 #include "lull/ptr.h"
 #include "lull/root.h"
+#include "lull/thread.h"
 
 namespace lull {
 
@@ -65,7 +66,7 @@ class concurrent_map {
   bool erase(const Key& key) {
     const std::size_t hash = hash_of(key);
     Shard& shard = shards_[shard_of(hash)];
-    const std::lock_guard lock(shard.writing);
+    const auto lock = shard.lock();
     const Place place = find_place(tables_[shard_of(hash)].load(), hash, key);
     if (place.entry == nullptr) return false;
     place.group->clear(place.index);
@@ -88,7 +89,7 @@ class concurrent_map {
   void clear() {
     for (std::size_t i = 0; i < kShards; ++i) {
       Shard& shard = shards_[i];
-      const std::lock_guard lock(shard.writing);
+      const auto lock = shard.lock();
       tables_[i].store(nullptr);
       shard.size.store(0, std::memory_order_relaxed);
       shard.used = 0;
@@ -145,6 +146,15 @@ class concurrent_map {
     std::atomic<std::size_t> size{0};
     std::size_t used = 0;  // entries, and places that count as used since; writing
 
+    // Who has it may be waiting for a cycle, which must not wait for us.
+    std::unique_lock<std::mutex> lock() {
+      std::unique_lock taken(writing, std::try_to_lock);
+      if (!taken) {
+        const blocking_region waiting;
+        taken.lock();
+      }
+      return taken;
+    }
     void count(int change) {  // writing: nobody else changes it
       size.store(size.load(std::memory_order_relaxed) + static_cast<std::size_t>(change), std::memory_order_relaxed);
     }
@@ -202,7 +212,7 @@ class concurrent_map {
     atomic_root<Group[]>& root = tables_[shard_of(hash)];
     if (!assign && find(key)) return false;
     ptr<entry_type> entry = lull::make<entry_type>(key, std::move(value));  // outside of the lock: may collect
-    const std::lock_guard lock(shard.writing);
+    const auto lock = shard.lock();
     const ptr<Group[]> table = root.load();
     if (const Place place = find_place(table, hash, key); place.entry != nullptr) {
       if (assign) place.group->entries[place.index].store(entry);

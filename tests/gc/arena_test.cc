@@ -188,6 +188,27 @@ TEST(TracedArena, AReferenceKeepsItsChunkBeyondAReset) {
   EXPECT_EQ(kept->value, 42);
 }
 
+// The last chunk referred to the one before, and so kept them all.
+TEST(TracedArena, AReferenceKeepsNoOtherChunkBeyondAReset) {
+  traced_arena a;
+  const Hidden first(a.make<Node>().get());
+  for (int i = 0; i < 100'000; ++i) static_cast<void>(a.make<Node>());
+  const ptr<Node> last = a.make<Node>();
+  a.reset();
+  clear_stack_below();
+  lull::collect();
+  lull::collect();
+  EXPECT_FALSE(is_allocated(first));
+  EXPECT_TRUE(is_allocated(Hidden(last.get())));
+}
+
+TYPED_TEST(BothArenas, NothingHasAnAddressToo) {
+  TypeParam a;
+  EXPECT_NE(a.alloc(0), nullptr);
+  a.reset();
+  EXPECT_NE(a.alloc(0), nullptr);
+}
+
 TEST(TracedArena, UnderStress) {
   lull::gc::options.stress = 1;
   traced_arena a;

@@ -1,7 +1,10 @@
 // Misuse of lull/lull_c.h stops the process with one line.
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "lull/lull_c.h"
+#include "lull/thread.h"
 
 namespace {
 
@@ -23,6 +26,45 @@ TEST(CMisuseDeathTest, TheWrongAllocationForAKind) {
   EXPECT_DEATH(lull_new(&variable), "kind thing: lull_new of a kind of variable size");
   EXPECT_DEATH(lull_new_bytes(&fixed, 16), "kind thing: lull_new_bytes of a kind of fixed size");
   EXPECT_DEATH(lull_enable_finalizer(lull_new(&fixed)), "kind thing has no finalize function");
+}
+
+TEST(CMisuse, AWayOfScanningThatThereIsNotIsRefused) {
+  static lull_kind kind;
+  lull_kind_info info{};
+  info.name = "thing";
+  info.bytes = 16;
+  const int unknown = LULL_CONSERVATIVE + 1;
+  static_assert(sizeof unknown == sizeof info.scan);
+  std::memcpy(&info.scan, &unknown, sizeof unknown);
+  EXPECT_EQ(lull_kind_init(&kind, &info), -1);
+}
+
+TEST(CMisuseDeathTest, AFinalizerThatEntersAndDoesNotLeave) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH({
+    static lull_kind kind;
+    lull_kind_info info{};
+    info.name = "thing";
+    info.bytes = 16;
+    info.scan = LULL_NO_POINTERS;
+    info.finalize = [](void*) { lull_enter_native(); };
+    lull_kind_init(&kind, &info);
+    for (int i = 0; i < 100; ++i) lull_enable_finalizer(lull_new(&kind));
+    lull_collect();
+    lull_wait_for_finalizers();
+  }, "a destructor or callback entered a blocking region");
+}
+
+TEST(CMisuseDeathTest, ClosingNoLibrary) {
+  EXPECT_DEATH(lull_close_library(nullptr, nullptr), "close_library: no library");
+}
+
+TEST(CMisuseDeathTest, DetachingInABlockingRegion) {
+  lull_attach_thread();
+  EXPECT_DEATH({
+    const lull::blocking_region region;
+    lull::detach_thread();
+  }, "lull::detach_thread: in a blocking region");
 }
 
 TEST(CMisuseDeathTest, LeavingWhatWasNotEntered) {

@@ -127,6 +127,26 @@ TEST(ConcurrentMap, UnderStress) {
   EXPECT_EQ(m.size(), seen);
 }
 
+// A writer that made a larger table waited for a cycle, which waited for writers that slept until the first was done.
+TEST(ConcurrentMap, WritersThatWaitForAnotherOneDelayNoCycle) {
+  lull::gc::read_options();
+  lull::gc::options.noasync = 1;
+  lull::gc::options.stress = 1;
+  concurrent_map<int, int> m;
+  std::vector<std::thread> writers;
+  constexpr int kWriters = 4, kKeys = 3000;
+  for (int w = 0; w < kWriters; ++w)
+    writers.emplace_back([&m, w] {
+      for (int i = 0; i < kKeys; ++i) m.insert(kWriters * i + w, i);
+    });
+  {
+    const lull::blocking_region joining;
+    for (std::thread& writer : writers) writer.join();
+  }
+  lull::gc::options.stress = 0;
+  EXPECT_EQ(m.size(), std::size_t{kWriters * kKeys});
+}
+
 TEST(ConcurrentMap, AnEntryOutlivesItsErasure) {
   concurrent_map<std::string, std::string> m;
   m.insert("a key that is too long to be inside", "a value that is too long to be inside");

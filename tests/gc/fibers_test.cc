@@ -408,6 +408,36 @@ TEST_F(Fibers, AChildProcessGoesOnWithThem) {
   EXPECT_TRUE(is_allocated(holder.object));
 }
 
+// The thread that ran on it is not there. Its stack could not be given up: destructors of globals at exit() stopped the child.
+TEST_F(Fibers, AChildProcessGivesUpTheStackOfAThreadThatIsLost) {
+  if (lull::testing::kThreadSanitizer) GTEST_SKIP() << "ThreadSanitizer gives up where threads start after a fork";
+  std::atomic<bool> runs{false}, may_end{false};
+  Hidden held;
+  Task task([&](Task&) {
+    const lull::ptr<Node> node = lull::make<Node>();
+    held = Hidden(node.get());
+    runs = true;
+    while (!may_end) std::this_thread::yield();
+    lull::keep_alive(node);
+  });
+  std::thread other([&] { task.resume(); });
+  while (!runs) std::this_thread::yield();
+  const pid_t child = fork();
+  if (child == 0) {
+    collect_all();
+    const bool is_garbage = !is_allocated(held);
+    task.drop_stack();
+    collect_all();
+    _exit(is_garbage ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  may_end = true;
+  lull::blocking_region joining;
+  other.join();
+}
+
 TEST(FibersDeathTest, AStackThatAThreadRunsOnIsRefused) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH({

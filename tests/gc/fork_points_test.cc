@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <sched.h>
 #include <string_view>
 #include <sys/wait.h>
@@ -21,6 +22,7 @@
 #include "gc/weak/destructors.h"
 #include "lull/lull_c.h"
 #include "lull/lull.h"
+#include "lull/pool.h"
 #include "tests/support/hidden.h"
 
 // Eight processors whatever the machine has: with fewer than that the collector has no helpers.
@@ -316,6 +318,93 @@ TEST_F(ForkPoints, NobodyWalksTheHeapForALostThread) {
   EXPECT_GE(walked, 1);
 }
 
+// A lost thread's part of a pool was its own for ever, and what lay there with it; also if it had just been at its list.
+struct Pooled {
+  void reset() {}
+  Pooled() { ++constructed; }
+  ~Pooled() { ++destructed; }
+};
+
+TEST_F(ForkPoints, WhatLostThreadsGaveToAPoolAges) {
+  constructed = destructed = 0;
+  may_go = false;
+  std::atomic<bool> has_given{false};
+  lull::pool<Pooled> pool;
+  std::thread other([&] {
+    static_cast<void>(pool.get());
+    has_given = true;
+    wait_for(may_go);
+  });
+  wait_for(has_given);
+  EXPECT_EQ(status_of_child([&] {
+              for (int i = 0; i < 4; ++i) elsewhere([] { lull::collect(); });
+              lull::wait_for_finalizers();
+              return destructed == 1;
+            }), 0);
+  may_go = true;
+  lull::blocking_region joining;
+  other.join();
+}
+
+// Handlers that fork, of a thread that waits for the collector. In the child the thread waits on, and nobody had been asked there.
+pid_t forked_in_handler;
+int went_on;
+void fork_in_handler(int) {
+  forked_in_handler = fork();
+  if (forked_in_handler == 0) alarm(20);
+}
+
+template <class Wait>
+void expect_child_of_a_handler_to_go_on(Wait&& wait) {
+  ::signal(SIGUSR1, fork_in_handler);
+  wait();
+  if (forked_in_handler == 0) _exit(went_on);
+  int status = -1;
+  lull::blocking_region waiting;
+  EXPECT_EQ(waitpid(forked_in_handler, &status, 0), forked_in_handler);
+  EXPECT_EQ(status, 0);
+}
+
+TEST_F(ForkPoints, AHandlerMayForkWhileItsThreadWaitsForACycle) {
+  static std::atomic<int> walked;
+  walked = 0;
+  const lull::root<Node> kept = lull::make<Node>();
+  lull::gc::Stepper stepper;
+  stepper.run_to(lull::gc::Step::cycle_ends);  // a fork need not wait, and the walk has to
+  std::thread signals([self = pthread_self(), &stepper] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    pthread_kill(self, SIGUSR1);
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    stepper.finish();
+  });
+  expect_child_of_a_handler_to_go_on([] {
+    lull_walk_heap([](void*, const lull_kind*, std::size_t, void*) { ++walked; }, nullptr);
+    went_on = walked > 0 ? 0 : 1;
+  });
+  EXPECT_GT(walked, 0);
+  lull::blocking_region joining;
+  signals.join();
+}
+
+TEST_F(ForkPoints, AHandlerMayForkWhileItsThreadWaitsForDestructors) {
+  is_destroying = may_end = false;
+  elsewhere([] { lull::make<Slow>(); });
+  elsewhere([] { lull::collect(); });
+  wait_for(is_destroying);
+  std::thread signals([self = pthread_self()] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    pthread_kill(self, SIGUSR1);
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    may_end = true;
+  });
+  expect_child_of_a_handler_to_go_on([] {
+    lull::wait_for_finalizers();
+    went_on = 0;
+  });
+  lull::blocking_region joining;
+  signals.join();
+}
+
 class HeapGateClosed {
  public:
   HeapGateClosed() {
@@ -410,6 +499,14 @@ TEST_F(ForkPoints, HolesAreOpenedInVisits) {
   EXPECT_LE(more[more.size() / 2], kInAPiece + 1);  // fresh spans are one piece; with holes opened meanwhile, half a span
   lull::blocking_region joining;
   other.join();
+}
+
+TEST(ForkPointsDeathTest, AForkOfTheDriverStopsTheProcess) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH({
+    const lull::root<Node> kept = lull::make<Node>();
+    lull_walk_heap([](void*, const lull_kind*, std::size_t, void*) { static_cast<void>(fork()); }, nullptr);
+  }, "lull: fork: called by the event function");
 }
 
 #if LULL_DEBUG_CHECKS

@@ -1,10 +1,14 @@
 // What happens when the system refuses memory, wherever that is: std::bad_alloc or a later try, nothing half built.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "alloc/os/meta_arena.h"
 #include "alloc/os/vm.h"
 #include "gc/cycle/stepper.h"
 #include "gc/model/options.h"
+#include "gc/mutator/allocation.h"
 #include "tests/support/hidden.h"
 #include "tests/support/node.h"
 
@@ -66,6 +70,26 @@ struct Counted {
   volatile char padding[1024] = {};
   make<Counted>();
   EXPECT_EQ(padding[0], 0);
+}
+
+// A function got another one's data.
+TEST(OutOfMemory, TheFunctionIsAlwaysPairedWithItsData) {
+  static int first, second;
+  const lull::gc::OutOfMemory handlers[] = {{[](std::size_t, void*) { return 1; }, &first}, {[](std::size_t, void*) { return 2; }, &second}};
+  std::atomic<bool> stop{false};
+  std::thread setter([&] {
+    for (unsigned i = 0; !stop; ++i) lull::gc::set_out_of_memory(i % 3 == 2 ? lull::gc::OutOfMemory{} : handlers[i % 3]);
+  });
+  int seen = 0;
+  for (int i = 0; i < 1'000'000; ++i) {
+    const lull::gc::OutOfMemory is = lull::gc::out_of_memory();
+    seen += is.function != nullptr;
+    ASSERT_EQ(is.data, is.function == nullptr ? nullptr : is.function == handlers[0].function ? &first : &second);
+  }
+  EXPECT_GT(seen, 0);
+  stop = true;
+  setter.join();
+  lull::gc::set_out_of_memory({});
 }
 
 // The oracle stress found that the finalizer thread, which starts when the first destructor is due, stopped the process if

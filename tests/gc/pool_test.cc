@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "alloc/pages/span_table.h"
 #include "gc/cycle/stepper.h"
 #include "gc/model/options.h"
+#include "gc/mutator/handshake.h"
 #include "lull/lull.h"
 #include "tests/support/hidden.h"
 #include "tests/support/scale.h"
@@ -60,6 +62,38 @@ TEST_F(Pool, HandsTheSameObjectOutAgainResetted) {
     b->length = i + 1;
   }
   EXPECT_EQ(made, 1);
+}
+
+struct Other {
+  void reset() {}
+  std::uint64_t tag = 0x07e4;
+};
+
+// Its number was free before threads had forgotten it: another pool of that number handed out what they had of the first.
+TEST_F(Pool, ANewOneHandsOutNoObjectsOfOneThatIsBeingDestroyed) {
+  auto buffers = std::make_unique<pool<Buffer>>();
+  static_cast<void>(use(*buffers));  // this thread has one
+  std::atomic<bool> is_held{false}, is_attached{false}, is_tested{false};
+  std::thread holder([&] {  // as the driver holds it in a handshake
+    while (!is_attached) std::this_thread::yield();
+    lull::os::Locked held(lull::gc::mutators.lock);
+    is_held = true;
+    while (!is_tested) std::this_thread::yield();
+  });
+  std::thread destroyer([&] {
+    lull::attach_thread();
+    is_attached = true;
+    while (!is_held) std::this_thread::yield();
+    buffers.reset();
+  });
+  while (!is_held) std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the destroyer waits for the lock
+  pool<Other> others;
+  EXPECT_EQ(others.get()->tag, 0x07e4u);
+  is_tested = true;
+  lull::blocking_region joining;
+  holder.join();
+  destroyer.join();
 }
 
 // A pooled object goes after two cycles, one that is held, or that a held one refers to, never.

@@ -641,4 +641,33 @@ TEST(ThreadEnd, MayAllocateInDestructorsOfThreadSpecificData) {
   lull::collect();
 }
 
+pthread_key_t last_key;
+thread_local int last_rounds = 0;
+void allocate_in_the_last_round(void* set) {
+  if (++last_rounds < PTHREAD_DESTRUCTOR_ITERATIONS) pthread_setspecific(last_key, set);
+  else live_briefly();
+}
+void end_unnoticed() {
+  elsewhere([] {
+    live_briefly();
+    pthread_setspecific(last_key, &last_key);
+  });
+}
+
+// Nobody is told of its end: it used to keep its place among the threads, and the next cycle waited for it for ever.
+TEST(ThreadEnd, InTheLastRoundOfDestructorsOfThreadSpecificDataIsNoticed) {
+  lull::attach_thread();
+  pthread_key_create(&last_key, allocate_in_the_last_round);
+  for (int i = 0; i < 20; ++i) end_unnoticed();
+  EXPECT_EQ(attached(), 21u);
+  lull::collect();
+  EXPECT_EQ(attached(), 1u);
+  {
+    Collecting collecting;
+    for (int i = 0; i < scaled(200); ++i) end_unnoticed();
+  }
+  lull::collect();
+  EXPECT_EQ(attached(), 1u);
+}
+
 }  // namespace
