@@ -230,7 +230,7 @@ void age_own_pools(Mutator& m) {
 }
 
 void leave_pools(Mutator& m) {
-  if (!has_table(m)) return;
+  if (m.pool_table == nullptr) return;  // not by its block, which may be gone
   for (std::uint32_t n = 1; n <= most.load(std::memory_order_relaxed); ++n)
     // release: pairs with the acquire in adopt_local()
     if (PoolLocal* local = std::exchange(m.pool_table[n], nullptr)) local->owned.store(0, std::memory_order_release);

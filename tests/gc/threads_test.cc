@@ -647,11 +647,26 @@ void allocate_in_the_last_round(void* set) {
   if (++last_rounds < PTHREAD_DESTRUCTOR_ITERATIONS) pthread_setspecific(last_key, set);
   else live_briefly();
 }
+void* use_the_last_key(void*) {
+  live_briefly();
+  pthread_setspecific(last_key, &last_key);
+  return nullptr;
+}
+
+// On a stack that is gone when the thread is, and its thread-local variables with it.
 void end_unnoticed() {
-  elsewhere([] {
-    live_briefly();
-    pthread_setspecific(last_key, &last_key);
-  });
+  constexpr std::size_t kBytes = 256 << 10;
+  void* stack = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  ASSERT_EQ(pthread_attr_setstack(&attributes, stack, kBytes), 0);
+  pthread_t thread;
+  ASSERT_EQ(pthread_create(&thread, &attributes, use_the_last_key, nullptr), 0);
+  {
+    blocking_region joining;
+    pthread_join(thread, nullptr);
+  }
+  munmap(stack, kBytes);
 }
 
 // Nobody is told of its end: it used to keep its place among the threads, and the next cycle waited for it for ever.

@@ -415,8 +415,11 @@ MUTANTS = [
     # Forks (tests/model/forks.h).
     ('a pool gives its number up before threads have forgotten it', 'gc/mutator/pools.cc', 'exchange_list(number, &no_locals)', 'exchange_list(number, nullptr)',
      'pool_test', 'Pool.ANewOne*'),
-    ('a thread that attaches in the last round of key destructors stays for ever', 'gc/mutator/registry.cc', 'm->is_ending = exit_was_told && hold_life(*m);', 'm->is_ending = false;',
+    ('a thread that attaches in the last round of key destructors stays for ever', 'gc/mutator/registry.cc', 'm->is_ending = exit_was_told && hold_life(*m);', 'm->is_ending = exit_was_told && hold_life(*m) && m == nullptr;',
      'threads_test', 'ThreadEnd.InTheLastRound*'),
+    ('a thread that is gone is asked for its pools', 'gc/mutator/pools.cc', 'if (m.pool_table == nullptr) return;  // not by its block, which may be gone', 'if (!has_table(m)) return;',
+     'threads_test', 'ThreadEnd.InTheLastRound*'),
+    ('a thread that may be gone is asked by its block', 'gc/mutator/handshake.cc', 'if (!m->is_ending) set_poll_request(*m);', 'set_poll_request(*m);', 'threads_test', 'ThreadEnd.InTheLastRound*'),
     ('a child leaves a stack to the thread that ran on it', 'gc/cycle/fork.cc', '    leave_stacks_after_fork(*m);\n', '', 'fibers_test', 'Fibers.AChildProcessGivesUp*'),
     ('a child leaves pooled objects to lost threads', 'gc/cycle/fork.cc', '  forget_pool_owners_after_fork(m);\n', '', 'fork_points_test', 'ForkPoints.WhatLostThreadsGave*'),
     ('a child that forked in a wait for a cycle asks for none', 'gc/cycle/fork.cc', '  resume_waiting_after_fork();\n', '', 'fork_points_test', 'ForkPoints.AHandler*Cycle'),
