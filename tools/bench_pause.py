@@ -150,14 +150,18 @@ class Suite:
         if values is not None:
             self.curves["latency"].append((path, "1:2", "lines", variant, COLOURS[variant]))
 
-    def plot_lull(self):
-        if self.lull_folder is None:
-            return
-        heap = self.lull_folder / "heap.csv"
+    def plot_heap(self, heap):
         plot(self.out / "heap.svg", f"lull, {self.live} MiB live, heap over time",
              ["set xlabel 'seconds'", "set ylabel 'MiB'", "set yrange [0:*]"],
              [(heap, "1:3", "lines", "objects", "#d62728"), (heap, "1:4", "lines", "spans", "#1f77b4"), (heap, "1:5", "lines", "goal", "#7f7f7f"),
               (heap, "1:2", "lines", "resident", "#2ca02c")])
+
+    def plot_lull(self):
+        if self.lull_folder is None:
+            return
+        heap = self.lull_folder / "heap.csv"
+        if read_rows(heap):  # a quick run on a busy machine may be over before the first sample
+            self.plot_heap(heap)
         counted = read_rows(self.lull_folder / "histograms.csv")
         curves = []
         for name, colour in (("handshake", "#d62728"), ("handshake_cpu", "#f5a9a9"), ("assist", "#1f77b4"), ("alloc_slow", "#7f7f7f")):

@@ -20,6 +20,7 @@ using lull::arena;
 using lull::ptr;
 using lull::traced_arena;
 using lull::testing::clear_stack_below;
+using lull::testing::elsewhere;
 using lull::testing::Hidden;
 using lull::testing::is_allocated;
 using lull::testing::scaled;
@@ -191,12 +192,13 @@ TEST(TracedArena, AReferenceKeepsItsChunkBeyondAReset) {
 // The last chunk referred to the one before, and so kept them all.
 TEST(TracedArena, AReferenceKeepsNoOtherChunkBeyondAReset) {
   traced_arena a;
-  const Hidden first(a.make<Node>().get());
-  for (int i = 0; i < 100'000; ++i) static_cast<void>(a.make<Node>());
-  const ptr<Node> last = a.make<Node>();
-  a.reset();
-  clear_stack_below();
-  lull::collect();
+  Hidden first;
+  lull::root<Node> last;
+  elsewhere([&] {
+    first = Hidden(a.make<Node>().get());
+    for (int i = 0; i < 100'000; ++i) last = a.make<Node>();
+    a.reset();
+  });
   lull::collect();
   EXPECT_FALSE(is_allocated(first));
   EXPECT_TRUE(is_allocated(Hidden(last.get())));

@@ -201,10 +201,7 @@ class ARunningGuardian : public ::testing::Test {
     is_inside = false;
     collect();
   }
-  void TearDown() override {
-    stop();
-    gc::options.delay = 0;
-  }
+  void TearDown() override { stop(); }
 };
 
 // A look that began with the old rules gave their values to the new ones when there were as many.
