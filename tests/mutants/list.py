@@ -413,7 +413,7 @@ MUTANTS = [
     ('sleepers: a visit is no reason to leave a thread alone', 'alloc/front/sleepers.cc',
      '  if (t.visiting.load(std::memory_order_acquire)) return false;\n', '', 'sleepers_test', 'SleepersTest.AVisitor*'),
     # Forks (tests/model/forks.h).
-    ('a pool gives its number up before threads have forgotten it', 'gc/mutator/pools.cc', 'exchange_list(number, &no_locals)', 'exchange_list(number, nullptr)',
+    ('a pool gives its number up before threads have forgotten it', 'gc/mutator/pools.cc', 'exchange_list(number, &no_locals)', 'exchange_list(number, number == 0 ? &no_locals : nullptr)',
      'pool_test', 'Pool.ANewOne*'),
     ('a thread that attaches in the last round of key destructors stays for ever', 'gc/mutator/registry.cc', 'm->is_ending = exit_was_told && hold_life(*m);', 'm->is_ending = exit_was_told && hold_life(*m) && m == nullptr;',
      'threads_test', 'ThreadEnd.InTheLastRound*'),
