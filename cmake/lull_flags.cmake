@@ -1,6 +1,9 @@
 # Flags shared by every target of the project; users of the installed package get none of them.
 add_library(lull_flags INTERFACE)
-target_compile_options(lull_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow -Werror -fno-omit-frame-pointer)
+if(LULL_CHECKS STREQUAL "debug")  # for those who work on it; who builds it to use it may have a compiler that warns of more
+  set(lull_werror -Werror)
+endif()
+target_compile_options(lull_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow ${lull_werror} -fno-omit-frame-pointer)
 if(LULL_SANITIZE)
   target_compile_options(lull_flags INTERFACE -fsanitize=${LULL_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(lull_flags INTERFACE -fsanitize=${LULL_SANITIZE})

@@ -2,6 +2,7 @@
 #include "lull/guardian.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "alloc/os/clock.h"
 #include "alloc/os/lock.h"
@@ -123,34 +124,38 @@ struct Decision {
 };
 
 // A decision is a call: stop() waits for what is done about it.
-bool decide(const Rules& rules, std::span<const double> values, Decision& out) {
+std::optional<Decision> decide(const Rules& rules, std::span<const double> values) {
   const int percent = pacing.gc_percent();
   os::Locked locked(lock);
-  if (!running || generation != rules.generation) return false;  // stopped or started anew meanwhile
+  if (!running || generation != rules.generation) return {};  // stopped or started anew meanwhile
   const entry* decided = engine->look(static_cast<double>(os::monotonic_ns() - started_ns) * 1e-9, values, percent);
-  if (decided == nullptr) return false;
-  out = {*decided, engine->options()};
+  if (decided == nullptr) return {};
   begin_call(WatcherSlot::guardian);
-  return true;
+  return Decision{*decided, engine->options()};
 }
 
-bool look(Decision& out) {
+std::optional<Decision> look() {
   const Quiet quiet;
   Rules rules;
-  if (!read_rules(rules)) return false;
+  if (!read_rules(rules)) return {};
   forget_what_others_saw(rules);
   delay_point("guardian looks");
   double values[guardian::most_rules];
   for (std::size_t i = 0; i < rules.count; ++i) values[i] = value_of(rules.rules[i], i);
-  if (!decide(rules, std::span(values).first(rules.count), out)) return false;
-  act(out.what);
-  return true;
+  const std::optional<Decision> decided = decide(rules, std::span(values).first(rules.count));
+  if (decided) act(decided->what);
+  return decided;
+}
+
+// Not inlined: GCC 12 at -O3 warns of a dangling pointer that there is not.
+[[gnu::noinline]] void tell(const Decision& done) {
+  if (done.with.on_action != nullptr) done.with.on_action(done.what, done.with.context);
 }
 
 void run() {
-  Decision done;
-  if (!look(done)) return;
-  if (done.with.on_action != nullptr) done.with.on_action(done.what, done.with.context);
+  const std::optional<Decision> done = look();
+  if (!done) return;
+  tell(*done);
   end_call(WatcherSlot::guardian);
 }
 
