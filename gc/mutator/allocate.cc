@@ -154,7 +154,7 @@ SpanClass* class_of_large(Kind& kind) {
   return record == nullptr ? nullptr : record->large;
 }
 
-// Function and data are read together: what was ever set stays, once each. No lock, which a forked child might find taken.
+// Function and data are read together: what was ever set stays, and is found again. No lock, which a forked child might find taken.
 struct OutOfMemoryHandler {
   OutOfMemory is;
   const OutOfMemoryHandler* next;

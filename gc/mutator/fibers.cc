@@ -186,6 +186,15 @@ FiberStack* take_dead_guest(const os::StackBounds& bounds) {
   return nullptr;
 }
 
+// Nothing lives there.
+void make_empty(FiberStack& stack) {
+  stack.sp.store(stack.bounds.high, std::memory_order_relaxed);
+  for (std::uintptr_t& word : stack.registers) word = 0;
+  stack.frames.store(nullptr, std::memory_order_relaxed);
+  stack.exceptions[0] = stack.exceptions[1] = nullptr;
+  stack.kept.clear();
+}
+
 FiberStack* register_as(os::StackBounds bounds, bool stays, bool guest) {
   Mutator& m = self();
   NoAnswers section(m);
@@ -199,14 +208,10 @@ FiberStack* register_as(os::StackBounds bounds, bool stays, bool guest) {
   stack->bounds = bounds;
   stack->stays.store(stays, std::memory_order_relaxed);
   stack->guest = guest;
-  stack->sp.store(bounds.high, std::memory_order_relaxed);  // nothing lives there yet
-  for (std::uintptr_t& word : stack->registers) word = 0;
-  stack->frames.store(nullptr, std::memory_order_relaxed);
-  stack->exceptions[0] = stack->exceptions[1] = nullptr;
+  make_empty(*stack);
   stack->dirty.store(true, std::memory_order_relaxed);
   stack->listed.store(false, std::memory_order_relaxed);
   stack->scanned_cycle.store(m.scanned_cycle, std::memory_order_relaxed);  // whatever gets there comes from this thread
-  stack->kept.clear();
   stack->state.store(StackState::parked, std::memory_order_release);  // release: [parked]
   return stack;
 }
@@ -244,11 +249,7 @@ void leave_stacks_after_fork(const Mutator& lost) {
   for (FiberStack* stack : {lost.current, lost.next_stack}) {
     if (stack == nullptr || stack->owner != nullptr || stack->state.load(std::memory_order_relaxed) != StackState::running) continue;
     if (const Mutator* self = self_or_null(); self != nullptr && self->current == stack) continue;  // it came to run on it later
-    stack->sp.store(stack->bounds.high, std::memory_order_relaxed);
-    for (std::uintptr_t& word : stack->registers) word = 0;
-    stack->frames.store(nullptr, std::memory_order_relaxed);
-    stack->exceptions[0] = stack->exceptions[1] = nullptr;
-    stack->kept.clear();
+    make_empty(*stack);
     stack->state.store(StackState::parked, std::memory_order_relaxed);
   }
 }

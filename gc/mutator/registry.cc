@@ -217,7 +217,8 @@ bool has_died(Mutator& m) {
   return m.is_dead = taken == EOWNERDEAD;  // which is said once
 }
 
-// As in detach_self(). Its stack is gone, and what it referred to with it.
+// As if it had detached just before the request came: a thread that does gives its caches up before it is answered for, too. Its stack is gone,
+// and what only that referred to with it; what it stored elsewhere it has shaded itself.
 void bury_locked(Mutator& m) {
   m.current = &m.own;
   give_up_caches(m);

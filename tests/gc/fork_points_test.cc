@@ -271,6 +271,12 @@ struct Counted {
   ~Counted() { ++destructed; }
 };
 
+bool one_is_destroyed_after(int cycles) {
+  for (int i = 0; i < cycles; ++i) elsewhere([] { lull::collect(); });
+  lull::wait_for_finalizers();
+  return destructed == 1;
+}
+
 // What only lost threads referred to is garbage, also in the span that one had.
 TEST_F(ForkPoints, WhatLostThreadsHadIsGarbageInTheChild) {
   constructed = destructed = 0;
@@ -281,11 +287,7 @@ TEST_F(ForkPoints, WhatLostThreadsHadIsGarbageInTheChild) {
     EXPECT_EQ(destructed, 0);
   });
   while (constructed == 0) std::this_thread::yield();
-  EXPECT_EQ(status_of_child([] {
-              for (int i = 0; i < 2; ++i) elsewhere([] { lull::collect(); });
-              lull::wait_for_finalizers();
-              return destructed == 1;
-            }), 0);
+  EXPECT_EQ(status_of_child([] { return one_is_destroyed_after(2); }), 0);
   may_go = true;
   lull::blocking_region joining;
   other.join();
@@ -336,11 +338,7 @@ TEST_F(ForkPoints, WhatLostThreadsGaveToAPoolAges) {
     wait_for(may_go);
   });
   wait_for(has_given);
-  EXPECT_EQ(status_of_child([&] {
-              for (int i = 0; i < 4; ++i) elsewhere([] { lull::collect(); });
-              lull::wait_for_finalizers();
-              return destructed == 1;
-            }), 0);
+  EXPECT_EQ(status_of_child([] { return one_is_destroyed_after(4); }), 0);
   may_go = true;
   lull::blocking_region joining;
   other.join();
