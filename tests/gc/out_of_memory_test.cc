@@ -11,6 +11,7 @@
 #include "gc/mutator/allocation.h"
 #include "tests/support/hidden.h"
 #include "tests/support/node.h"
+#include "tests/support/scale.h"
 
 namespace {
 
@@ -81,7 +82,8 @@ TEST(OutOfMemory, TheFunctionIsAlwaysPairedWithItsData) {
     for (unsigned i = 0; !stop; ++i) lull::gc::set_out_of_memory(i % 3 == 2 ? lull::gc::OutOfMemory{} : handlers[i % 3]);
   });
   int seen = 0;
-  for (int i = 0; i < 1'000'000 || seen < 1000; ++i) {  // the setter may start late
+  const int pairs = lull::testing::scaled(10'000'000);  // the setter may start late, and what is wrong shows where both run at once
+  while (seen < pairs) {
     const lull::gc::OutOfMemory is = lull::gc::out_of_memory();
     seen += is.function != nullptr;
     ASSERT_EQ(is.data, is.function == nullptr ? nullptr : is.function == handlers[0].function ? &first : &second);
