@@ -24,6 +24,11 @@ enum class Mutant {
   end_unlocked,        // a thread ends, or starts, without the lock of the list
   start_unlocked,
   state_kept,          // the record of a thread that ended keeps its state
+  dead_waited_for,     // nobody looks for threads that ended without telling
+  dead_uncounted,      // such a thread is taken out of the list, and waited for all the same
+  dead_answered,       // ... and counted though it had answered
+  dead_flagged,        // its flag of polls, which went with it, is set
+  dead_acted_for,      // a blocked thread is acted for without a look whether it is there
 };
 
 struct Config {
@@ -31,10 +36,11 @@ struct Config {
   int budget = 2;   // what each thread does, at most
   int rounds = 2;   // handshakes, at most, a stop being one
   int stops = 1;    // the driver may stop the world
+  int dies = 0;     // 1: threads may end without telling anybody, 2: blocked ones, too
   Mutant mutant = Mutant::none;
 };
 
-enum class Fault { none, twice, missed, unsafe, awake, deadlock };
+enum class Fault { none, twice, missed, unsafe, awake, vanished, deadlock };
 inline const char* name(Fault f) {
   switch (f) {
     case Fault::none: return "-";
@@ -42,6 +48,7 @@ inline const char* name(Fault f) {
     case Fault::missed: return "NOT PERFORMED";
     case Fault::unsafe: return "PERFORMED ON A THREAD THAT RUNS";
     case Fault::awake: return "A THREAD RUNS IN A STOPPED WORLD";
+    case Fault::vanished: return "MEMORY OF A THREAD THAT IS GONE IS TOUCHED";
     case Fault::deadlock: return "DEADLOCK";
   }
   return "?";
@@ -59,6 +66,7 @@ enum Pc : u8 {
   a_clear, a_read, a_perform, a_note, a_count, a_leave,  // answer_self()
   p_epoch, p_place, p_note, p_state, p_count, p_late, p_wait, p_swap,  // park()
   e_state, e_lock, gone, s_link,                    // detach_self(), try_attach()
+  dead,                                             // the thread has ended, its record is in the list
 };
 enum DriverPc : u8 { d_idle, d_lock, d_count, d_ask, d_flag, d_wait, d_look, d_clear, d_missing, d_unclaim, d_stopped, d_free, d_resume, d_unlock };
 
@@ -104,7 +112,7 @@ class HandshakeModel {
       interrupt(s, t, emit);
     }
     step_driver(s, emit);
-    const auto rests = [](const Thread& t) { return t.pc == gone || (t.pc == program && !t.handler); };
+    const auto rests = [](const Thread& t) { return t.pc == gone || t.pc == dead || (t.pc == program && !t.handler); };
     if (s.driver == d_idle && s.rounds == 0 && rests(s.t[0]) && rests(s.t[1])) emit(s, Step{"nothing is left to do"});
   }
 
@@ -128,6 +136,7 @@ class HandshakeModel {
   }
   static Place place_of(const Thread& t) { return t.pc >= p_count && t.pc <= p_swap ? parked : in_a_region; }
   static Fault perform(Thread& t, bool on_behalf) {
+    if (t.pc == dead) return Fault::vanished;
     if (on_behalf && (!is_stopped(t) || t.place != place_of(t))) return Fault::unsafe;
     return ++t.performed > 1 ? Fault::twice : Fault::none;
   }
@@ -136,7 +145,7 @@ class HandshakeModel {
   template <class Emit>
   void interrupt(const State& before, int i, Emit& emit) const {
     const Thread& t = before.t[i];
-    if (!c_.signals || !t.linked || t.handler || t.pending == none || before.driver != d_wait || t.pc == gone || t.pc == s_link) return;
+    if (!c_.signals || !t.linked || t.handler || t.pending == none || before.driver != d_wait || t.pc == gone || t.pc == s_link || t.pc == dead) return;
     if (t.state != running || (t.refuses && !is(Mutant::handler_anyway))) return;
     State s = before;
     s.t[i].handler = 1, s.t[i].back = t.pc, s.t[i].pc = a_clear;
@@ -162,6 +171,7 @@ class HandshakeModel {
       case program:
         if (t.polled && !t.handler) answer("T%d polls", program);
         if (!t.left) return;
+        if (c_.dies && !t.handler) --t.left, done("T%d ends and tells nobody", dead);
         --t.left, ++t.refuses, done("T%d begins a runtime section", r_out);
         --t.left, t.refuses = u8(t.refuses + !is(Mutant::enter_open)), done("T%d begins to block", b_publish);
         --t.left, ++t.refuses, t.place = in_a_region, done("T%d begins to end", e_state);
@@ -172,7 +182,9 @@ class HandshakeModel {
       case b_publish: t.place = in_a_region; return done("T%d publishes where it blocks", b_state);
       case b_state: t.state = blocked; return done("T%d is blocked", b_refuse);
       case b_refuse: t.refuses = 0; return done("T%d does not refuse signals any more", region);
-      case region: return done("T%d wants to come back", l_swap);
+      case region:
+        if (c_.dies == 2) done("T%d ends blocked and tells nobody", dead);
+        return done("T%d wants to come back", l_swap);
       case l_swap:
         if (t.state != blocked && !is(Mutant::leave_anyway)) return;
         t.state = running;
@@ -240,7 +252,7 @@ class HandshakeModel {
         if (is(Mutant::state_kept)) t.refuses = t.performed = 0, t.linked = 0;
         else t = {.linked = 0, .left = t.left};
         return done("T%d is gone", gone);
-      case gone:
+      case gone:  // the record is taken again, by this thread or another
         if (!t.left) return;
         --t.left, t.refuses = 1;
         return done("T%d starts", s_link);
@@ -286,11 +298,13 @@ class HandshakeModel {
         return done("the driver asks T%d", d_flag);
       }
       case d_flag: {
+        const bool asked_by_signal = c_.dies && !is(Mutant::dead_flagged);  // the flag lies in the thread's own memory
+        const Fault f = t.pc == dead && !asked_by_signal ? Fault::vanished : Fault::none;
         if (is(Mutant::flag_first)) t.pending = s.op;
-        else t.polled = 1;
+        else if (!asked_by_signal) t.polled = 1;
         const u8 next = next_thread(d_ask, d_wait);
         if (next == d_wait && is(Mutant::missing_late)) s.missing = count(s);
-        return done("the driver sets T%d's flag", next);
+        return done("the driver sets T%d's flag", next, f);
       }
       case d_wait: return wait(before, emit);
       case d_look: {
@@ -311,7 +325,7 @@ class HandshakeModel {
       case d_stopped: {
         Fault f = Fault::none;
         for (const Thread& u : s.t)
-          if (u.linked && !is_stopped(u)) f = Fault::awake;
+          if (u.linked && u.pc != dead && !is_stopped(u)) f = Fault::awake;
         done("the driver has stopped the world", d_free, f);
         if (s.rounds) --s.rounds, s.op = small, done("the driver wants a handshake in the stopped world", d_count);
         return;
@@ -329,12 +343,25 @@ class HandshakeModel {
         return done("the driver gives the lock up", d_idle);
     }
   }
-  // Claims whom it finds blocked, or sleeps until the last answer is in.
+  // The list's lock, which the driver has, keeps others from the record until the next handshake; its fields are as unlink_locked leaves them.
+  template <class Emit>
+  void bury(const State& before, u8 i, Emit& emit) const {
+    const Thread& t = before.t[i];
+    if (!t.linked || t.pc != dead || is(Mutant::dead_waited_for)) return;
+    if (t.pending == none && !is(Mutant::dead_answered)) return;
+    State s = before;
+    s.t[i] = {.pc = gone, .linked = 0, .left = t.left};
+    if (!is(Mutant::dead_uncounted)) --s.missing;
+    emit(s, Step{"the driver finds T%d gone and takes it out", i});
+  }
+  // Claims whom it finds blocked, takes out who is gone, or sleeps until the last answer is in.
   template <class Emit>
   void wait(const State& before, Emit& emit) const {
     for (u8 i = 0; i < kThreads; ++i) {
       const Thread& t = before.t[i];
+      bury(before, i, emit);
       if (!t.linked || t.pending == none || !(t.held || t.state == blocked)) continue;
+      if (t.pc == dead && !is(Mutant::dead_acted_for)) continue;
       State s = before;
       s.at = i;
       if (!is(Mutant::no_claim)) s.t[i].state = claimed;

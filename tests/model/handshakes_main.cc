@@ -9,7 +9,7 @@ using namespace model;
 using namespace model::handshakes;
 
 static const std::map<std::string, int Config::*> kNumbers = {
-    {"signals", &Config::signals}, {"budget", &Config::budget}, {"rounds", &Config::rounds}, {"stops", &Config::stops}};
+    {"signals", &Config::signals}, {"budget", &Config::budget}, {"rounds", &Config::rounds}, {"stops", &Config::stops}, {"dies", &Config::dies}};
 static const std::map<std::string, Mutant> kMutants = {
     {"none", Mutant::none},
     {"no_claim", Mutant::no_claim},
@@ -24,7 +24,12 @@ static const std::map<std::string, Mutant> kMutants = {
     {"enter_open", Mutant::enter_open},
     {"end_unlocked", Mutant::end_unlocked},
     {"start_unlocked", Mutant::start_unlocked},
-    {"state_kept", Mutant::state_kept}};
+    {"state_kept", Mutant::state_kept},
+    {"dead_waited_for", Mutant::dead_waited_for},
+    {"dead_uncounted", Mutant::dead_uncounted},
+    {"dead_answered", Mutant::dead_answered},
+    {"dead_flagged", Mutant::dead_flagged},
+    {"dead_acted_for", Mutant::dead_acted_for}};
 
 static bool set_option(Config& c, const std::string& key, const std::string& value) {
   if (auto it = kNumbers.find(key); it != kNumbers.end()) c.*it->second = std::atoi(value.c_str());

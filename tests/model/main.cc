@@ -88,6 +88,7 @@ static const std::map<std::string, bool Config::*> kSwitches = {
     {"coro_leave_greys", &Config::coro_leave_greys},
     {"end_hands_over", &Config::end_hands_over},
     {"end_cancels", &Config::end_cancels},
+    {"dies", &Config::dies},
     {"end_is_blocked", &Config::end_is_blocked},
     {"end_leaves_answers", &Config::end_leaves_answers},
     {"start_flag", &Config::start_flag},

@@ -89,6 +89,7 @@ struct Config {
   bool end_cancels = true;         // ... which cancels termination first
   bool end_is_blocked = true;      // the collector answers for it while it waits for the lock
   bool end_leaves_answers = true;  // what it has answered and nobody has taken goes to the worklist
+  bool dies = false;               // threads may end and tell nobody: the collector finds out in the next handshake, and does for them what they would have done
   bool start_flag = true;          // starts with the others' flag
   bool start_black = true;         // black, once HS2 was asked
   bool start_black_after = true;   // ... and until the sweep is over
@@ -119,7 +120,8 @@ enum MutatorPc : u8 {
   co_leave
 };
 // leaving: it refuses handshakes; cancelled: likewise, and it may hand over; waits: for the lock, and the collector answers for it.
-enum Life : u8 { attached, leaving, cancelled, waits, gone };
+// dead: it is not there any more, its record is.
+enum Life : u8 { attached, leaving, cancelled, waits, gone, dead };
 enum CollectorPc : u8 {
   c_idle,
   c_hs1,
@@ -527,6 +529,11 @@ class Protocol {
     }
   }
 
+  // What the other thread copies out of a local variable of this one, which has to keep it as it is meanwhile.
+  u8 lent_by(const State& s, int t) const {
+    const Mutator& copier = s.m[1 - t];
+    return in_barrier(copier) && copier.slot == 0 ? copier.neu : u8(0);
+  }
   template <class Emit>
   void idle_steps(const State& s, int t, Emit&& emit) const {
     const Mutator& m = s.m[t];
@@ -542,8 +549,7 @@ class Protocol {
         if (m.reg[r] == o) return true;
       return false;
     };
-    const Mutator& copier = s.m[1 - t];
-    const u8 lent = in_barrier(copier) && copier.slot == 0 ? copier.neu : u8(0);
+    const u8 lent = lent_by(s, t);
     for (int r = 0; r < regs; ++r)
       if (m.reg[r] && m.reg[r] != lent) {
         State x = s;
@@ -841,6 +847,11 @@ class Protocol {
   }
 
   // ---- threads that end and start
+  static bool has(const Mutator& m, u8 o) {
+    for (u8 held : m.reg)
+      if (o && held == o) return true;
+    return false;
+  }
   static bool has_the_lock(const State& s) { return s.cpc == c_hs1 || s.cpc == c_hs2 || s.cpc == c_flush || s.cpc == c_off; }
   template <class Emit>
   void end_or_start(const State& s, int t, Emit&& emit) const {
@@ -852,6 +863,12 @@ class Protocol {
     switch (y.life) {
       case attached:
         if (y.pc != idle || !drained(s, t) || s.runner == t + 1 || s.frame_runner == t + 1) return;
+        if (c_.dies && !has(y, lent_by(s, t))) {
+          State z = s;
+          z.m[t].life = dead;
+          for (u8& o : z.m[t].reg) o = 0;
+          emit(z, Step{"T%d ends and tells nobody", t});
+        }
         for (u8 o : y.reg)
           if (o) return;  // it drops what it holds first, at any time
         y.life = leaving;
@@ -873,14 +890,23 @@ class Protocol {
         return emit(x, Step{"T%d hands its grey objects over and waits for the lock", t});
       case waits:
         if (has_the_lock(s)) return;
-        if (c_.end_leaves_answers) {
-          if (y.answered | y.answered_raw && x.term == terminating) x.term = marking;
-          x.work |= y.answered;
-          x.raw |= y.answered_raw;
-        }
+        leave_answers(x, y);
         y = {};
         y.life = gone;
         return emit(x, Step{"T%d is gone", t, 0, 0, late});
+      case dead:
+        if (!(s.pend >> t & 1)) return;
+        if (c_.end_hands_over) {
+          if ((y.buf | y.raw) && c_.end_cancels && x.term == terminating) x.term = marking;
+          x.work |= y.buf;
+          x.raw |= y.raw;
+        }
+        leave_answers(x, y);
+        y = {};
+        y.life = gone;
+        x.pend &= u8(~(1u << t));
+        if (!x.pend) all_answered(x);
+        return emit(x, Step{"collector finds T%d gone and takes it out", t, 0, 0, late});
       case gone: {
         if (has_the_lock(s)) return;
         y.life = attached;
@@ -900,6 +926,12 @@ class Protocol {
         return;
       }
     }
+  }
+  void leave_answers(State& x, const Mutator& m) const {
+    if (!c_.end_leaves_answers) return;
+    if ((m.answered | m.answered_raw) && x.term == terminating) x.term = marking;
+    x.work |= m.answered;
+    x.raw |= m.answered_raw;
   }
   static void answer_with_buffer(Mutator& m) {
     m.answered |= m.buf;
@@ -1030,7 +1062,7 @@ class Protocol {
   bool may_answer(const State& s, int t) const {
     const Mutator& m = s.m[t];
     if (!(s.pend >> t & 1) || !drained(s, t)) return false;
-    if (m.life == leaving || m.life == cancelled || (m.life == waits && !c_.end_is_blocked)) return false;
+    if (m.life == leaving || m.life == cancelled || m.life == dead || (m.life == waits && !c_.end_is_blocked)) return false;
     if (m.pc == idle) return true;
     if (c_.poll_in_slow_path && m.pc == st_old) return true;
     if (in_runtime(m)) return false;

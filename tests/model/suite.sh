@@ -34,6 +34,7 @@ verdict_of() {
     'FAILS '*'| NOT PERFORMED |'*) echo missed ;;
     'FAILS '*'| PERFORMED ON A THREAD THAT RUNS |'*) echo unsafe ;;
     'FAILS '*'| A THREAD RUNS IN A STOPPED WORLD |'*) echo awake ;;
+    'FAILS '*'| MEMORY OF A THREAD THAT IS GONE IS TOUCHED |'*) echo vanished ;;
     'FAILS '*'| REACHABLE OBJECT DESTROYED |'*) echo destroyed ;;
     'FAILS '*'| DESTRUCTOR RUN TWICE |'*) echo twice ;;
     'FAILS '*'| DESTRUCTOR NEVER RUN |'*) echo never ;;
