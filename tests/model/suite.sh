@@ -35,6 +35,10 @@ verdict_of() {
     'FAILS '*'| PERFORMED ON A THREAD THAT RUNS |'*) echo unsafe ;;
     'FAILS '*'| A THREAD RUNS IN A STOPPED WORLD |'*) echo awake ;;
     'FAILS '*'| MEMORY OF A THREAD THAT IS GONE IS TOUCHED |'*) echo vanished ;;
+    'FAILS '*'| PART OF ANOTHER POOL USED |'*) echo mixed ;;
+    'FAILS '*'| PART TOUCHED THAT WAS FREED |'*) echo freed ;;
+    'FAILS '*'| PART USED BY TWO THREADS |'*) echo shared ;;
+    'FAILS '*'| PART THAT NOBODY TAKES OVER |'*) echo kept ;;
     'FAILS '*'| REACHABLE OBJECT DESTROYED |'*) echo destroyed ;;
     'FAILS '*'| DESTRUCTOR RUN TWICE |'*) echo twice ;;
     'FAILS '*'| DESTRUCTOR NEVER RUN |'*) echo never ;;
