@@ -6,7 +6,8 @@
 //
 // allocate() is lull::make_array without constructors: std::bad_alloc when memory is out after a full collection,
 // std::bad_array_new_length for a length nothing can have; it may collect. deallocate() does nothing, the collector frees
-// what nobody refers to. All allocators are equal. Thread-safe.
+// what nobody refers to. destroy() runs the destructor and stores null over the references that it leaves behind; a container that leaves
+// trivial destructors out does not call it (lull/containers.h sees to that for Boost's). All allocators are equal. Thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -16,6 +17,18 @@
 #include "lull/make.h"
 
 namespace lull {
+namespace detail {
+
+// Null into each word of dead memory that may be a reference, through the barrier: somebody may have loaded it.
+inline void forget_words(void* memory, std::size_t bytes) noexcept {
+  auto* word = static_cast<Word*>(memory);
+  asm("" : "+r"(word) : : "memory");  // it is raw memory by now, of which compilers know nothing
+  const std::size_t size = __atomic_load_n(&heap_range.size, __ATOMIC_ACQUIRE);  // as in dirty_card
+  for (std::size_t n = bytes / sizeof(Word); n > 0; --n, ++word)
+    if (load_word(word) - heap_range.base < size) overwrite_with_null_slow(word);
+}
+
+}  // namespace detail
 
 template <class T>
 class allocator {
@@ -43,6 +56,12 @@ class allocator {
     return pointer(reinterpret_cast<T*>(static_cast<char*>(detail::allocate_array_of<T>(n)) + detail::array_offset<T>));
   }
   void deallocate(const pointer&, size_type) noexcept {}
+  // The memory may outlive the element, as that behind the last one of a vector does, and would keep what the element referred to.
+  template <class U>
+  void destroy(U* element) noexcept(std::is_nothrow_destructible_v<U>) {
+    element->~U();
+    if constexpr (!no_pointers<U>::value && alignof(U) >= alignof(detail::Word)) detail::forget_words(element, sizeof(U));
+  }
 
   friend bool operator==(const allocator&, const allocator&) noexcept { return true; }
 };

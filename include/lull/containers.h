@@ -20,12 +20,32 @@
 #include <boost/container/vector.hpp>
 #include <boost/unordered_map.hpp>
 #include <boost/unordered_set.hpp>
+#include <array>
 #include <functional>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
 #include "lull/allocator.h"
 #include "lull/tracer.h"
+
+// What is taken out of a container, or cleared, is not kept by the room that it leaves: Boost has the allocator destroy these elements, which stores null
+// (lull/allocator.h), though their destructors do nothing. Not elements of a type without trace() and destructor: those stay until others take their place.
+namespace lull::detail {
+template <class T>
+inline constexpr bool keeps_references = HasTrace<T>;
+template <class T, class U>
+inline constexpr bool keeps_references<std::pair<T, U>> = keeps_references<std::remove_const_t<T>> || keeps_references<U>;
+template <class T, std::size_t N>
+inline constexpr bool keeps_references<std::array<T, N>> = keeps_references<T>;
+template <class T>
+inline constexpr bool keeps_references<std::optional<T>> = keeps_references<T>;
+}  // namespace lull::detail
+template <class T>
+  requires lull::detail::keeps_references<T>
+struct boost::move_detail::is_trivially_destructible<T> {
+  static const bool value = false;
+};
 
 namespace lull {
 

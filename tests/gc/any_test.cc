@@ -7,6 +7,8 @@
 #include <thread>
 #include <vector>
 
+#include "alloc/os/thread.h"
+#include "alloc/os/thread_state.h"
 #include "gc/cycle/stepper.h"
 #include "gc/model/options.h"
 #include "lull/atomic.h"
@@ -177,7 +179,13 @@ TEST(AtomicOfPtr, IsWhatStdAtomicIs) {
 
 TEST(AtomicOfPtr, WaitersAreWokenAndDelayNoCollection) {
   root<Head> head = make<Head>();
-  std::thread waiter([&] { head->top.wait(nullptr); });
+  std::atomic<int> tid{0};
+  std::thread waiter([&] {
+    tid = lull::os::current_thread_id();
+    head->top.wait(nullptr);
+    EXPECT_EQ(1, head->top.load()->value);
+  });
+  while (tid == 0 || lull::os::stack_of_waiting_thread(tid) == 0) std::this_thread::yield();  // it spins before it sleeps
   lull::collect();
   head->top = make<Node>(1);
   head->top.notify_all();

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 #include <set>
@@ -183,6 +184,95 @@ TEST_F(Containers, OnAStackAreSeenThere) {
   }
   lull::collect();
   for (int i = 0; i < scaled(500); ++i) ASSERT_EQ(v[static_cast<std::size_t>(i)]->value + m.at(i)->value, 2 * i);
+}
+
+// Room for more elements keeps nothing of those that were there.
+struct Pair {
+  ptr<Item> first;
+  int second = 0;
+  void trace(lull::tracer& t) const { t(first); }
+};
+
+template <class Container>
+struct Holder {
+  Container items;
+  void trace(lull::tracer& t) const { t(items); }
+};
+
+// `fill(container, item)` puts ten items in, `take(container)` some out again; `left` of them are there afterwards.
+template <class Container, class Fill, class Take>
+void expect_gone(const char* what, std::size_t left, Fill fill, Take take) {
+  root<Holder<Container>> holder = make<Holder<Container>>();
+  std::vector<Hidden> items;
+  lull::testing::elsewhere([&] {
+    for (int i = 0; i < 10; ++i) {
+      const ptr<Item> item = make<Item>(i);
+      items.emplace_back(item.get());
+      fill(holder->items, item);
+    }
+    take(holder->items);
+  });
+  clear_stack_below();
+  lull::collect();
+  const auto there = std::count_if(items.begin(), items.end(), [](const Hidden& item) { return is_allocated(item); });
+  EXPECT_EQ(left, static_cast<std::size_t>(there)) << what;
+}
+
+TEST(ContainersWithRoom, KeepNothingOfWhatWasTakenOut) {
+  const auto append = [](auto& to, const ptr<Item>& item) { to.push_back(item); };
+  using Vector = lull::vector<ptr<Item>>;
+  expect_gone<Vector>("pop_back", 9, append, [](Vector& v) { v.pop_back(); });
+  expect_gone<Vector>("erase one", 9, append, [](Vector& v) { v.erase(v.begin() + 3); });
+  expect_gone<Vector>("erase some", 6, append, [](Vector& v) { v.erase(v.begin() + 3, v.begin() + 7); });
+  expect_gone<Vector>("clear", 0, append, [](Vector& v) { v.clear(); });
+  expect_gone<Vector>("resize", 2, append, [](Vector& v) { v.resize(2); });
+  expect_gone<Vector>("assign", 0, append, [](Vector& v) { v = Vector(); });
+  expect_gone<Vector>("swap and drop", 0, append, [](Vector& v) { Vector().swap(v); });
+  using Deque = lull::deque<ptr<Item>>;
+  expect_gone<Deque>("deque: both ends", 8, append, [](Deque& d) { d.pop_back(), d.pop_front(); });
+  expect_gone<Deque>("deque: clear", 0, append, [](Deque& d) { d.clear(); });
+  using Map = lull::flat_map<int, ptr<Item>>;
+  const auto enter = [](Map& to, const ptr<Item>& item) { to.emplace(item->value, item); };
+  expect_gone<Map>("flat_map: erase", 9, enter, [](Map& m) { m.erase(3); });
+  using Set = lull::flat_set<ptr<Item>>;
+  expect_gone<Set>("flat_set: erase", 9, [](Set& to, const ptr<Item>& item) { to.insert(item); }, [](Set& s) { s.erase(s.begin()); });
+  using Traced = lull::vector<Pair>;
+  expect_gone<Traced>("traced elements", 9, [](Traced& to, const ptr<Item>& item) { to.push_back({item, 1}); }, [](Traced& v) { v.pop_back(); });
+  using Pairs = lull::vector<std::pair<int, ptr<Item>>>;
+  expect_gone<Pairs>("pairs", 9, [](Pairs& to, const ptr<Item>& item) { to.emplace_back(1, item); }, [](Pairs& v) { v.pop_back(); });
+}
+
+// As OfAVariantIsShadedWhenTheVariantGoesOverToANumber, below.
+TEST(ContainersWithRoom, ShadeWhatIsTakenOut) {
+  root<Holder<lull::vector<ptr<Item>>>> holder = make<Holder<lull::vector<ptr<Item>>>>();
+  Hidden item;
+  lull::testing::elsewhere([&] {
+    holder->items.push_back(make<Item>(1));
+    item = Hidden(holder->items.back().get());
+  });
+  clear_stack_below();
+  lull::collect();
+  {
+    Stepper stepper;
+    stepper.run_to(Step::stacks_scanned);
+    lull::testing::elsewhere([&] { holder->items.pop_back(); });
+    clear_stack_below();
+    stepper.finish();
+  }
+  EXPECT_TRUE(is_allocated(item));
+}
+
+TEST(StdVector, KeepsNothingOfWhatWasTakenOut) {
+  root<std::vector<ptr<Item>, lull::allocator<ptr<Item>>>> v = make<std::vector<ptr<Item>, lull::allocator<ptr<Item>>>>();
+  Hidden item;
+  lull::testing::elsewhere([&] {
+    v->push_back(make<Item>(1));
+    item = Hidden(v->back().get());
+    v->pop_back();
+  });
+  clear_stack_below();
+  lull::collect();
+  EXPECT_FALSE(is_allocated(item));
 }
 
 TEST(StdVector, TakesTheAllocator) {

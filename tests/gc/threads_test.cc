@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "alloc/os/lock.h"
+#include "gc/cycle/stepper.h"
 #include "gc/model/options.h"
 #include "gc/mutator/handshake.h"
 #include "lull/lull_c.h"
@@ -450,7 +451,33 @@ TEST_F(ThreadWithoutSignals, IsNamedWhenItKeepsTheCollectorWaiting) {
   EXPECT_THAT(told, testing::HasSubstr("call lull::safepoint()"));
 }
 
-TEST_F(ThreadWithoutSignals, AnswersWhenItAllocatesOrStoresWhileMarking) {
+// The flush of termination and the handshake that turns barriers off find it at its stores alone.
+TEST_F(ThreadWithoutSignals, AnswersWhenItStoresWhileMarking) {
+  std::atomic<bool> attached{false}, is_marking{false}, over{false};
+  std::atomic<std::uint64_t> stores{0};
+  std::thread storing([&] {
+    root<Node> holder = make<Node>();
+    const ptr<Node> one = make<Node>(), other = make<Node>();
+    attached = true;
+    while (!is_marking) lull::safepoint();
+    for (; !over; ++stores) {  // over something, or a barrier may have nothing to do
+      holder->next = one;
+      holder->next = other;
+    }
+  });
+  while (!attached) std::this_thread::yield();
+  lull::gc::Stepper stepper;
+  stepper.run_to(lull::gc::Step::stacks_scanned);
+  is_marking = true;
+  while (stores < 1000) std::this_thread::yield();
+  const std::uint64_t rounds = lull::gc::handshake_stats.rounds.load();
+  stepper.finish();
+  EXPECT_GE(lull::gc::handshake_stats.rounds.load(), rounds + 2);
+  over = true;
+  join(storing);
+}
+
+TEST_F(ThreadWithoutSignals, AnswersWhenItAllocates) {
   std::atomic<bool> over{false};
   std::thread allocating([&] {
     while (!over) make<Node>();

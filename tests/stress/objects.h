@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "lull/containers.h"
 #include "lull/lull.h"
 
 namespace lull::stress {
@@ -17,8 +18,8 @@ inline constexpr std::size_t kOwnEdges = 3;
 constexpr std::uint64_t pattern(Id id, std::size_t i) { return 0xf000'0000'0000'0000 | ((id * 1'000'003 + i) >> 4); }
 
 // What kind of object it is; the number of words behind the edges and how it is traced differ.
-enum class Shape : std::uint8_t { plain, opaque, big, table, bytes, doomed, watcher, keeper };
-inline constexpr std::size_t kShapes = 8;
+enum class Shape : std::uint8_t { plain, opaque, big, table, bytes, doomed, watcher, keeper, shelf };
+inline constexpr std::size_t kShapes = 9;
 
 struct Node {
   explicit Node(Id number) {
@@ -53,6 +54,11 @@ struct Big : Node {
 struct Table : Node {  // further edges in an array
   using Node::Node;
   ptr<ptr<char>[]> more;
+  void trace(tracer& t) const { t(edges, more); }
+};
+struct Shelf : Node {  // further edges in a container
+  using Node::Node;
+  vector<ptr<char>> more;
   void trace(tracer& t) const { t(edges, more); }
 };
 struct Bytes : Node {  // an array without pointers

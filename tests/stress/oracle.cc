@@ -42,6 +42,8 @@ std::vector<Id> roots_of_the_graph() {
   std::vector<Id> roots;
   for (const Edge& edge : world.root_edges) roots.push_back(edge.target);
   for (const atomic_ptr<Node>& slot : world.slots->nodes) roots.push_back(identify(slot.load().get()).id);
+  roots.insert(roots.end(), world.key_ids.begin(), world.key_ids.end());
+  for (const Strand& strand : world.strands) roots.insert(roots.end(), {strand.kept, strand.mail_id});
   return roots;
 }
 
@@ -78,7 +80,15 @@ void check_reachable(Id id, const Record& r, const std::vector<bool>& reachable,
   if (r.shape == Shape::keeper) check_map(r, id, reachable, when);
 }
 
+void check_keys(const char* when) {
+  for (std::size_t key = 0; key < kKeys; ++key) {
+    const auto entry = world.map.find(key);
+    if ((entry ? identify(entry->second.get()).id : kNone) != world.key_ids[key]) fault("%s: key %zu leads to another object", when, key);
+  }
+}
+
 void check_all_reachable(const std::vector<bool>& reachable, const char* when) {
+  check_keys(when);
   world.shadow.for_each([&](Id id, Record& r) {
     if (reachable[id]) check_reachable(id, r, reachable, when);
   });
@@ -191,6 +201,16 @@ void prune(std::mt19937_64& random, std::size_t left) {
       }
     for (atomic_ptr<Node>& slot : world.slots->nodes)
       if (random() % 2 == 0) slot.store(nullptr);
+    for (std::size_t key = 0; key < kKeys; ++key)
+      if (random() % 2 == 0) {
+        world.map.erase(key);
+        world.key_ids[key] = kNone;
+      }
+    for (Strand& strand : world.strands)
+      if (random() % 2 == 0) {
+        strand.body = nullptr;
+        strand.kept = kNone;
+      }
   });
 }
 

@@ -24,6 +24,7 @@ std::size_t size_of(Shape shape) {
     case Shape::doomed: return sizeof(Doomed);
     case Shape::watcher: return sizeof(Watcher);
     case Shape::keeper: return sizeof(Keeper);
+    case Shape::shelf: return sizeof(Shelf);
   }
   return sizeof(Node);
 }
@@ -59,6 +60,10 @@ void Player::pause() {
 
 void Player::step() {
   const std::size_t choice = pick(1000);
+  if (choice < 25) return use_map();
+  if (choice < 45) return use_pool();
+  if (choice < 60) return use_strand();
+  if (choice < 85) return use_shelf();
   if (choice < 550) return insert();
   if (choice < 640) return link();
   if (choice < 710) return cut();
@@ -74,7 +79,8 @@ void Player::step() {
   if (choice < 965) return hold_across_an_exception();
   if (choice < 985) return exchange_block();
   if (choice < 995) return make_garbage();
-  if (choice < 997) return start_thread();
+  if (choice < 996) return start_thread();
+  if (choice < 997) return end_unnoticed();
   collect();
 }
 
@@ -158,6 +164,7 @@ Held Player::make_shape(Shape shape) {
     case Shape::doomed: p = make<Doomed>(id).get(); break;
     case Shape::watcher: p = make<Watcher>(id).get(); break;
     case Shape::keeper: p = make<Keeper>(id).get(); break;
+    case Shape::shelf: p = make<Shelf>(id).get(); break;
     case Shape::table: {
       const ptr<Table> table = make<Table>(id);
       further = pick(50) == 0 ? 1 + pick(5000) : 1 + pick(40);

@@ -57,6 +57,11 @@ class Player {
   void hold_across_an_exception();
   void exchange_block();
   void start_thread();
+  void use_map();  // and those below: player_beside.cc
+  void use_pool();
+  void use_strand();
+  void use_shelf();
+  void end_unnoticed();
   void collect();
   void make_garbage();
 

@@ -60,6 +60,7 @@ void meet_whole(const Held& held) {
 
 ptr<char>& edge_of(const Held& held, std::size_t i) {
   if (i < kOwnEdges) return held.p->edges[i];
+  if (world.shadow[held.id].shape == Shape::shelf) return static_cast<Shelf*>(held.p)->more[i - kOwnEdges];
   return static_cast<Table*>(held.p)->more[i - kOwnEdges];
 }
 
