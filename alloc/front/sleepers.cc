@@ -37,14 +37,26 @@ void finish(ThreadBins& t) {
   if (t.sleeper.state.exchange(Sleep::asleep, std::memory_order_acq_rel) == Sleep::awaited) os::futex_wake_all(t.sleeper.state);
 }
 
-void ask(ThreadBins& t) {
+// A thread can end and tell nobody: it used its first block in the last round of key destructors. Its variable lay in its stack's memory, which may be
+// another thread's by now, or gone. The purger has its bins busy, and nobody waits for them. True: abandon_bins() follows, out of the visit.
+bool bury_if_gone(ThreadBins& t) {
+  if (os::is_thread_here(t.sleeper.tid)) return false;
+  give_back(t);
+  t.sleeper.state.store(Sleep::ended, std::memory_order_release);
+  return true;
+}
+
+// True: the thread is gone, and what it had given back.
+bool ask(ThreadBins& t) {
   const Visiting visiting(nullptr);  // a fork finds no bins busy
   Sleep expected = Sleep::awake;
-  if (!t.sleeper.state.compare_exchange_strong(expected, Sleep::busy, std::memory_order_acq_rel)) return;
+  if (!t.sleeper.state.compare_exchange_strong(expected, Sleep::busy, std::memory_order_acq_rel)) return false;
   t.sleeper.tries = 0;
   t.sleeper.emptied = false;
+  if (bury_if_gone(t)) return true;
   __atomic_store_n(t.sleeper.variable, &asleep_bins, __ATOMIC_RELAXED);
   finish(t);
+  return false;
 }
 
 // From awake or asleep to `to`, by the thread.
@@ -94,13 +106,17 @@ bool is_proved_outside(const os::OwnMemory& memory, const ThreadBins& t) {
   if (before == 0 || stack == 0 || !stack_holds_no_fast_path(memory, stack, t) || os::cpu_ns_of_thread(t.sleeper.tid) != before) return false;
   // The thread may have taken its bins back just before it was asked again, and its store to the variable came after ours. The
   // last of the proofs: until the times were the same, it may have been about to come.
-  return __atomic_load_n(t.sleeper.variable, __ATOMIC_RELAXED) == &asleep_bins;
+  // Read as its stack is: it may be about to end.
+  ThreadBins* now = nullptr;
+  return memory.read(reinterpret_cast<std::uintptr_t>(t.sleeper.variable), &now, sizeof now) && now == &asleep_bins;
 }
 
-void try_to_empty(const os::OwnMemory& memory, ThreadBins& t) {
+// Likewise.
+bool try_to_empty(const os::OwnMemory& memory, ThreadBins& t) {
   const Visiting visiting(nullptr);  // a fork finds no bins busy
   Sleep expected = Sleep::asleep;
-  if (!t.sleeper.state.compare_exchange_strong(expected, Sleep::busy, std::memory_order_acq_rel)) return;
+  if (!t.sleeper.state.compare_exchange_strong(expected, Sleep::busy, std::memory_order_acq_rel)) return false;
+  if (bury_if_gone(t)) return true;
   if (is_proved_outside(memory, t)) {
     give_back(t);
     t.sleeper.emptied = true;
@@ -108,6 +124,7 @@ void try_to_empty(const os::OwnMemory& memory, ThreadBins& t) {
     ++t.sleeper.tries;
   }
   finish(t);
+  return false;
 }
 
 }  // namespace
@@ -143,15 +160,19 @@ bool empty_sleepers_but(const ThreadBins* own, When when) {
     t->sleeper.last_look = look;
     more |= !is_idle;
     if (!is_idle && when == When::when_idle) continue;
-    ask(*t);
-    asked = true;
+    if (ask(*t)) abandon_bins(*t), emptied = true;
+    else asked = true;
   }
   if (asked) os::process_barrier();
   const os::OwnMemory memory;
   for (ThreadBins* t = all; t != nullptr; t = t->next) {
     const Sleeper& s = t->sleeper;
     if (t == own || s.state.load(std::memory_order_relaxed) != Sleep::asleep || s.emptied || s.tries >= kMostTries) continue;
-    try_to_empty(memory, *t);
+    if (try_to_empty(memory, *t)) {
+      abandon_bins(*t);
+      emptied = true;
+      continue;
+    }
     emptied |= s.emptied;
     more |= !s.emptied && s.tries < kMostTries;
   }

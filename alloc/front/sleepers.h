@@ -23,6 +23,8 @@
 //                      busy              ended: nobody's; busy is waited for
 //
 // Of a visit that begins and a purger that asks, one sees the other, as with the gate of fork_gate.h.
+// A thread that ends and tells nobody (it used its first block when the last round of key destructors had begun) is found gone by its number, and its
+// bins given back, before its variable is written to.
 // A thread of which nothing can be proved keeps what it has: the main thread, whose stack does not end at its
 // thread-local variables, one that sleeps deep in its stack, and every thread where /proc cannot be read or under
 // ThreadSanitizer, which knows nothing of such proofs.

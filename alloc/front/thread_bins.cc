@@ -70,8 +70,7 @@ std::uintptr_t random_word() {
 void release_bins(ThreadBins& t) {
   give_back(t);
   after_giving();
-  os::Locked locked(lock);
-  t.used = false;
+  abandon_bins(t);
 }
 
 void end_thread(void* bins) {
@@ -257,6 +256,11 @@ void give_back(ThreadBins& t) {
   give_strangers_back(t);
 }
 
+void abandon_bins(ThreadBins& t) {
+  os::Locked locked(lock);
+  t.used = false;
+}
+
 void flush_thread_bins() {
   ThreadBins* own = own_bins_or_null();
   if (own == nullptr) return;
@@ -278,7 +282,11 @@ bool has_bins() {
 
 ThreadBins* own_bins_or_null() {
   ThreadBins* t = current_bins();
-  if (t == &asleep_bins) return wake_own_bins(*static_cast<ThreadBins*>(pthread_getspecific(key)));
+  if (t == &asleep_bins) {
+    auto* const own = static_cast<ThreadBins*>(pthread_getspecific(key));
+    if (own != nullptr) return wake_own_bins(*own);
+    thread_bins = t = &no_bins;  // another thread was asked that had its variable here, and had just ended
+  }
   return t == &no_bins || t == &ended_bins ? nullptr : t;
 }
 

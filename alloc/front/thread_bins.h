@@ -201,6 +201,7 @@ inline void free(void* address) {
 
 // Everything this thread caches goes back to the central store, which keeps its bins.
 void flush_thread_bins();
+void abandon_bins(ThreadBins& t);   // of a thread that is gone, after give_back()
 std::size_t thread_bins_in_use();  // threads that have bins
 
 bool has_bins();                     // the calling thread

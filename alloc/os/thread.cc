@@ -1,6 +1,7 @@
 #include "alloc/os/thread.h"
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <sched.h>
 #include <sys/resource.h>
@@ -48,6 +49,13 @@ StackBounds active_signal_stack() {
 }
 
 int current_thread_id() { return static_cast<int>(::syscall(SYS_gettid)); }
+
+bool is_thread_here(int tid) {
+  const int saved = errno;
+  const bool is_gone = ::syscall(SYS_tgkill, ::getpid(), tid, 0) != 0 && errno == ESRCH;
+  errno = saved;
+  return !is_gone;
+}
 
 unsigned processors() {
   cpu_set_t set;

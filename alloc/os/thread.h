@@ -17,6 +17,7 @@ StackBounds current_stack();
 StackBounds active_signal_stack();
 
 int current_thread_id();  // the kernel's tid
+bool is_thread_here(int tid);  // of this process; also true when the system does not say. errno stays
 unsigned processors();    // that this process may use
 
 // Starts a background thread with all signals blocked; false when the system refuses. The thread is joinable.

@@ -2,6 +2,8 @@
 #include "alloc/front/sleepers.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <array>
@@ -106,6 +108,81 @@ TEST_F(SleepersTest, AThreadThatSleepsGivesItsBlocksBackAndGoesOnAfterwards) {
   });
   ASSERT_GT(cached_or_used(), before + 8 * kBlock);
   EXPECT_TRUE(empties_until(When::when_idle, [&] { return cached_or_used() < before + 4 * kBlock; }));
+}
+
+// Its first block comes when malloc's own key destructor can have no turn any more.
+namespace last_round {
+
+pthread_key_t key;
+std::function<void()>* body = nullptr;
+thread_local int rounds = 0;
+
+void destroy(void* set) {
+  if (++rounds < PTHREAD_DESTRUCTOR_ITERATIONS) pthread_setspecific(key, set);
+  else (*body)();
+}
+void* run(void*) {
+  pthread_setspecific(key, &key);
+  return nullptr;
+}
+
+// On a stack that is unmapped when the thread has ended.
+void play(std::function<void()> what, std::function<void()> meanwhile = [] {}) {
+  static const int made = pthread_key_create(&key, destroy);
+  ASSERT_EQ(0, made);
+  constexpr std::size_t kStack = 1 << 20;
+  void* stack = ::mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstack(&attributes, stack, kStack);
+  body = &what;
+  pthread_t thread;
+  ASSERT_EQ(0, pthread_create(&thread, &attributes, run, nullptr));
+  meanwhile();
+  pthread_join(thread, nullptr);
+  pthread_attr_destroy(&attributes);
+  ASSERT_EQ(0, ::munmap(stack, kStack));
+}
+
+}  // namespace last_round
+
+TEST_F(SleepersTest, WhatAThreadHadThatEndsUnnoticedIsGivenBack) {
+  const std::size_t bins = lull::front::thread_bins_in_use(), before = cached_or_used();
+  last_round::play([] { fill_cache(); });
+  ASSERT_EQ(bins + 1, lull::front::thread_bins_in_use()) << "somebody noticed";
+  ASSERT_GT(cached_or_used(), before + 8 * kBlock);
+  empty_sleepers(When::at_once);  // wrote to the unmapped stack
+  EXPECT_EQ(bins, lull::front::thread_bins_in_use());
+  EXPECT_LT(cached_or_used(), before + 4 * kBlock);
+}
+
+TEST_F(SleepersTest, OfAThreadThatEndsUnnoticedAfterItWasAskedToo) {
+  const std::size_t bins = lull::front::thread_bins_in_use();
+  std::atomic<int> step{0};
+  last_round::play(
+      [&] {
+        fill_cache();
+        step = 1;
+        while (step != 2) {  // runs: nothing is proved
+        }
+      },
+      [&] {
+        while (step != 1) std::this_thread::yield();
+        empty_sleepers(When::at_once);
+        step = 2;
+      });
+  EXPECT_EQ(bins + 1, lull::front::thread_bins_in_use());
+  empty_sleepers(When::at_once);
+  EXPECT_EQ(bins, lull::front::thread_bins_in_use());
+}
+
+// As if the purger had meant the thread that had this stack before.
+TEST_F(SleepersTest, AThreadIsAskedInPlaceOfAnother) {
+  std::thread([] {
+    lull::front::thread_bins = &lull::front::asleep_bins;
+    fill_cache();
+    EXPECT_TRUE(lull::front::has_bins());
+  }).join();
 }
 
 TEST_F(SleepersTest, AThreadKeepsItsBlocksInTheFirstRoundAfterItUsedThem) {

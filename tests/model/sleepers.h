@@ -23,6 +23,7 @@ enum class Mutant {
   no_visit_recheck, // a visit does not look whether its bins are asked for
   take_busy,        // the thread takes its bins back while the purger has them
   no_wake,          // the purger does not wake a thread that waits for its bins
+  no_look,          // it asks without a look whether the thread is there
 };
 
 struct Config {
@@ -30,14 +31,16 @@ struct Config {
   int strangers = 1;         // the thread also uses its bins outside of visits, in slow paths
   int signals = 1;           // handlers that sleep
   int ends = 0;              // the thread may end
+  int dies = 0;              // 1: it may end and tell nobody; 2: also between the purger's look and its store
   Mutant mutant = Mutant::none;
 };
 
-enum class Fault { none, twice, deadlock };
+enum class Fault { none, twice, vanished, deadlock };
 inline const char* name(Fault f) {
   switch (f) {
     case Fault::none: return "-";
     case Fault::twice: return "BLOCK HANDED OUT TWICE";
+    case Fault::vanished: return "MEMORY OF A THREAD THAT IS GONE IS TOUCHED";
     case Fault::deadlock: return "DEADLOCK";
   }
   return "?";
@@ -51,13 +54,14 @@ enum Pc : u8 {
   slow_own,                                          // own_bins()
   wake_state, wake_swap, wake_wait, wake_variable,   // wake_own_bins(), end_sleeper()
   visit_enter, visit_check, visit_back, visit_top, visit_store, visit_leave,
-  gone,
+  gone,  // and has given its bins back, or
+  dead,  // has not
 };
 enum Waiting : u8 { runs, waits, waits_in_handler };
 enum PurgerPc : u8 {
   p_idle,
-  ask_swap, ask_variable, ask_finish, ask_barrier,
-  try_swap, try_visit, try_variable_early, try_time, try_wait, try_stack, try_time_again, try_variable, give_read, give_clear, try_finish,
+  ask_swap, ask_look, ask_variable, ask_finish, ask_barrier,
+  try_swap, try_look, try_visit, try_variable_early, try_time, try_wait, try_stack, try_time_again, try_variable, give_read, give_clear, try_finish,
 };
 enum Place : u8 { of_visiting, of_variable, of_top };
 
@@ -115,12 +119,12 @@ class SleeperModel {
   template <class Io>
   void transfer(Io&& io, State& s) const {
     io(s.sleep, 3), io(s.variable, 1), io(s.visiting, 1), io(s.top, 3), io(s.central, 3), io(s.program, 3);
-    io(s.pc, 4), io(s.op, 2), io(s.wakes_to, 4), io(s.n, 3), io(s.seen, 3), io(s.waiting, 2), io(s.ran, 1);
+    io(s.pc, 5), io(s.op, 2), io(s.wakes_to, 4), io(s.n, 3), io(s.seen, 3), io(s.waiting, 2), io(s.ran, 1);
     for (Store& b : s.buffer) io(b.place, 2), io(b.value, 3);
-    io(s.buffered, 2), io(s.purger, 4), io(s.taken, 3), io(s.proved, 1), io(s.emptied, 1);
+    io(s.buffered, 2), io(s.purger, 5), io(s.taken, 3), io(s.proved, 1), io(s.emptied, 1);
   }
 
-  static bool at_rest(const State& s) { return (s.pc == idle || s.pc == gone) && s.buffered == 0 && s.purger == p_idle; }
+  static bool at_rest(const State& s) { return (s.pc == idle || s.pc >= gone) && s.buffered == 0 && s.purger == p_idle; }
 
   // What the thread reads: its own store, or memory.
   static u8 read(const State& s, Place place) {
@@ -152,7 +156,7 @@ class SleeperModel {
   }
 
   // A handler's frame holds the address of the bins that the interrupted code uses.
-  static bool frame_has_address(const State& s) { return s.pc > fast_load && s.pc != slow_own && s.pc != gone; }
+  static bool frame_has_address(const State& s) { return s.pc > fast_load && s.pc != slow_own && s.pc < gone; }
 
   // Slow paths make system calls right before visits (the fork gate) and in them (the page heap); fast paths, and the way from
   // taking the bins back to their first use, none.
@@ -161,7 +165,7 @@ class SleeperModel {
   template <class Emit>
   void step_thread(const State& before, Emit& emit) const {
     State s = before;
-    if (before.pc == gone) return emit(s, Step{"the thread is gone"});
+    if (before.pc >= gone) return emit(s, Step{"the thread is gone"});
     s.ran = 1;
     const auto done = [&](const char* what) { emit(s, Step{what, before.n, s.program, s.top}); };
     if (before.buffered == 0 && before.pc != wake_wait) {
@@ -240,6 +244,7 @@ class SleeperModel {
     if (before.program > 0) begin(frees, fast_load, "the thread frees");
     if (before.program > 0 && c_.strangers) begin(keeps_stranger, slow_own, "the thread frees a stranger");
     if (c_.ends) begin(ends, wake_state, "the thread ends");
+    if (c_.dies && before.buffered == 0) begin(allocates, dead, "the thread ends and tells nobody");
   }
   void use_fast(State& s) const {
     if (s.op == allocates) {
@@ -305,10 +310,15 @@ class SleeperModel {
       case ask_swap:
         if (before.sleep != awake) return done("the purger need not ask", p_idle);
         s.sleep = busy, s.emptied = 0;
-        return done("the purger asks", ask_variable);
+        return done("the purger asks", ask_look);
+      case ask_look:
+        if (is_gone(before) && !is(Mutant::no_look)) return bury(before, emit);
+        if (c_.dies == 2) return done("the purger sees that the thread is there", ask_variable);
+        [[fallthrough]];  // one step: the code has two system calls' time between them
       case ask_variable:
         s.variable = 1;
-        return done("the purger points thread_bins at empty ones", ask_finish);
+        s.purger = ask_finish;
+        return emit(s, Step{"the purger points thread_bins at empty ones", 0, 0, 0, is_gone(before) ? Fault::vanished : Fault::none});
       case ask_finish:
         finish(s);
         return done("the purger has asked", ask_barrier);
@@ -318,7 +328,10 @@ class SleeperModel {
       case try_swap:
         if (before.sleep != asleep) return done("the purger need not try", p_idle);
         s.sleep = busy;
-        return done("the purger tries", try_visit);
+        return done("the purger tries", try_look);
+      case try_look:
+        if (is_gone(before)) return bury(before, emit);
+        return done("the purger looks whether the thread is there", try_visit);
       case try_visit:
         return prove(!before.visiting || is(Mutant::no_visit_check), "the purger looks for a visit", try_variable_early);
       case try_variable_early:
@@ -332,7 +345,7 @@ class SleeperModel {
         return prove(before.waiting != waits_in_handler || !frame_has_address(before) || is(Mutant::no_stack_check),
                      "the purger looks at the stack", try_time_again);
       case try_time_again:
-        return prove(!before.ran || is(Mutant::no_time_check), "the purger reads the time again", try_variable);
+        return prove((!before.ran && !is_gone(before)) || is(Mutant::no_time_check), "the purger reads the time again", try_variable);
       case try_variable:
         return prove(before.variable || is(Mutant::no_variable_check) || is(Mutant::early_variable_check), "the purger looks at thread_bins", give_read);
       case give_read:
@@ -346,6 +359,13 @@ class SleeperModel {
         finish(s);
         return done("the purger is done", p_idle);
     }
+  }
+  static bool is_gone(const State& s) { return s.pc == dead; }
+  template <class Emit>
+  void bury(const State& before, Emit& emit) const {
+    State s = before;
+    s.central = u8(s.central + s.top), s.top = 0, s.sleep = ended, s.pc = gone, s.op = 0, s.purger = p_idle;
+    emit(s, Step{"the purger finds the thread gone and gives back what is in its bins"});
   }
   void finish(State& s) const {
     if (s.sleep != awaited || !is(Mutant::no_wake)) s.sleep = asleep;

@@ -9,7 +9,7 @@ using namespace model;
 using namespace model::sleepers;
 
 static const std::map<std::string, int Config::*> kNumbers = {
-    {"blocks", &Config::blocks}, {"room", &Config::room}, {"strangers", &Config::strangers}, {"signals", &Config::signals}, {"ends", &Config::ends}};
+    {"blocks", &Config::blocks}, {"room", &Config::room}, {"strangers", &Config::strangers}, {"signals", &Config::signals}, {"ends", &Config::ends}, {"dies", &Config::dies}};
 static const std::map<std::string, Mutant> kMutants = {
     {"none", Mutant::none},
     {"no_barrier", Mutant::no_barrier},
@@ -21,7 +21,8 @@ static const std::map<std::string, Mutant> kMutants = {
     {"early_variable_check", Mutant::early_variable_check},
     {"no_visit_recheck", Mutant::no_visit_recheck},
     {"take_busy", Mutant::take_busy},
-    {"no_wake", Mutant::no_wake}};
+    {"no_wake", Mutant::no_wake},
+    {"no_look", Mutant::no_look}};
 
 static bool set_option(Config& c, const std::string& key, const std::string& value) {
   if (auto it = kNumbers.find(key); it != kNumbers.end()) c.*it->second = std::atoi(value.c_str());

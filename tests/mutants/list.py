@@ -300,6 +300,12 @@ MUTANTS = [
     ('the filter of AVX-512 forgets the rest', 'gc/model/word_filter.cc', '  for (; i < count; i += 4) {\n    const auto some',
      '  for (; i + 4 <= count; i += 4) {\n    const auto some', 'word_filter_test', '*'),
     # malloc.
+    ('malloc: a thread that is gone is asked for its bins', 'alloc/front/sleepers.cc', '  if (bury_if_gone(t)) return true;\n  __atomic', '  __atomic',
+     'sleepers_test', '*WhatAThreadHadThatEndsUnnoticed*'),
+    ('malloc: a thread that has gone since it was asked keeps its bins', 'alloc/front/sleepers.cc', '  if (bury_if_gone(t)) return true;\n  if (is_proved', '  if (is_proved',
+     'sleepers_test', '*EndsUnnoticedAfterItWasAskedToo'),
+    ('malloc: who is asked in place of another has bins to wake', 'alloc/front/thread_bins.cc', 'if (own != nullptr) return wake_own_bins(*own);', 'return wake_own_bins(*own);',
+     'sleepers_test', '*IsAskedInPlaceOfAnother'),
     ('malloc: a full bin lets the purger start before its array is in order', 'alloc/front/magazines.cc',
      '  give_blocks(r.blocks, older);\n', '  give_blocks(r.blocks, older);\n  after_giving();\n',
      'malloc_reentry_test', '*WithinFree*'),
@@ -482,7 +488,7 @@ MUTANTS = [
      'closed.load(std::memory_order_relaxed) == 0 && !is_asked_for(own_)', 'static_cast<void>(is_asked_for), closed.load(std::memory_order_relaxed) == 0',
      'sleepers_test', 'SleepersTest.AVisitTakes*'),
     ('sleepers: a store of the thread that came later is not seen', 'alloc/front/sleepers.cc',
-     '  return __atomic_load_n(t.sleeper.variable, __ATOMIC_RELAXED) == &asleep_bins;', '  return true;',
+     '  return memory.read(reinterpret_cast<std::uintptr_t>(t.sleeper.variable), &now, sizeof now) && now == &asleep_bins;', '  static_cast<void>(memory);\n  return true;',
      'sleepers_test', 'SleepersTest.AThreadWhoseStoreCameLater*'),
     # The memory limit.
     ('limit: the environment goes before the program', 'alloc/pages/memory_limit.cc', 'least = std::min(least, bytes);', 'least = bytes;',
