@@ -83,6 +83,7 @@ extern "C" int lull_ephemerons_set(lull_ephemerons* table, const void* key, cons
 }
 
 extern "C" int lull_ephemerons_get(const lull_ephemerons* table, const void* key, void** value) {
+  detail::ensure_attached();
   const detail::EphemeronCell* cell = table_of(table).find(word_of(key));
   if (cell == nullptr) return 0;
   *value = pointer_of(detail::load_word(&cell->value));

@@ -75,4 +75,11 @@ void destroy_now(const void* address) noexcept {
   asm volatile("" ::"r"(address) : "memory");
 }
 
+void destroy_if_due(const void* address) noexcept {
+  ensure_attached();
+  const gc::ObjectRef object = gc::resolve(reinterpret_cast<Word>(address));
+  if (object && gc::claim(object)) gc::destructor_of(gc::kind_of(*object.span))(reinterpret_cast<void*>(object.address()));
+  asm volatile("" ::"r"(address) : "memory");
+}
+
 }  // namespace lull::detail

@@ -6,8 +6,8 @@
 //
 // allocate() is lull::make_array without constructors: std::bad_alloc when memory is out after a full collection,
 // std::bad_array_new_length for a length nothing can have; it may collect. deallocate() does nothing, the collector frees
-// what nobody refers to. destroy() runs the destructor and stores null over the references that it leaves behind; a container that leaves
-// trivial destructors out does not call it (lull/containers.h sees to that for Boost's). All allocators are equal. Thread-safe.
+// what nobody refers to. destroy() runs the destructor and stores null over the references that it leaves behind: the memory of a dead element
+// may live on, and the next element there begin with zeroes that no barrier sees. All allocators are equal. Thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +28,30 @@ inline void forget_words(void* memory, std::size_t bytes) noexcept {
     if (load_word(word) - heap_range.base < size) overwrite_with_null_slow(word);
 }
 
+// Elements that destroy() has something to do for though their destructors do nothing.
+template <class T>
+constexpr bool leaves_references() {
+  if constexpr (!std::is_class_v<T> || no_pointers<T>::value || alignof(T) < alignof(Word)) return false;
+  else if constexpr (requires { typename T::first_type; typename T::second_type; })
+    return !no_pointers<std::remove_cv_t<typename T::first_type>>::value || !no_pointers<typename T::second_type>::value;
+  else return true;
+}
+
 }  // namespace detail
+}  // namespace lull
+
+// Boost's containers leave trivial destructors out, and the allocator's destroy() with them.
+namespace boost::move_detail {
+template <class T>
+struct is_trivially_destructible;
+template <class T>
+  requires(lull::detail::leaves_references<T>())
+struct is_trivially_destructible<T> {
+  static const bool value = false;
+};
+}  // namespace boost::move_detail
+
+namespace lull {
 
 template <class T>
 class allocator {
@@ -56,7 +79,7 @@ class allocator {
     return pointer(reinterpret_cast<T*>(static_cast<char*>(detail::allocate_array_of<T>(n)) + detail::array_offset<T>));
   }
   void deallocate(const pointer&, size_type) noexcept {}
-  // The memory may outlive the element, as that behind the last one of a vector does, and would keep what the element referred to.
+  // Or the memory, as that behind the last element of a vector, would keep what a dead one referred to.
   template <class U>
   void destroy(U* element) noexcept(std::is_nothrow_destructible_v<U>) {
     element->~U();

@@ -6,7 +6,8 @@
 // One word; lives where a ptr may live. Copying copies the value (std::any's semantics), moving takes it over. Interface, thread-safety and
 // errors as std::any's; std::bad_alloc when memory is out. Works without run-time types: types are told apart by the address of a
 // constant, so a type must not be hidden in two shared libraries. A value whose type is not lull::droppable is destroyed when the any gets
-// another value or reset(); when the any itself ends, by the collector, later (docs/design/weak_and_destructors.md).
+// another value or reset(); when the any itself ends, by the collector, later (docs/design/weak_and_destructors.md). Where the object that holds
+// the any is garbage and has a destructor of its own, the two run in any order: that destructor may find the value destroyed.
 #pragma once
 
 #include <any>
@@ -53,7 +54,7 @@ template <class T>
 ptr<AnyBox> copy_any_box(const AnyBox& box) { return make_any_box<T>(static_cast<const AnyValue<T>&>(box).value); }
 template <class T>
 void drop_any_box(const ptr<AnyBox>& box) {
-  if constexpr (!droppable<T>::value) destroy(static_pointer_cast<AnyValue<T>>(box));
+  if constexpr (!droppable<T>::value) destroy_if_due(box.get());  // the collector may have been there, if the owner is garbage, too
 }
 
 }  // namespace detail

@@ -20,32 +20,12 @@
 #include <boost/container/vector.hpp>
 #include <boost/unordered_map.hpp>
 #include <boost/unordered_set.hpp>
-#include <array>
 #include <functional>
-#include <optional>
 #include <type_traits>
 #include <utility>
 
 #include "lull/allocator.h"
 #include "lull/tracer.h"
-
-// What is taken out of a container, or cleared, is not kept by the room that it leaves: Boost has the allocator destroy these elements, which stores null
-// (lull/allocator.h), though their destructors do nothing. Not elements of a type without trace() and destructor: those stay until others take their place.
-namespace lull::detail {
-template <class T>
-inline constexpr bool keeps_references = HasTrace<T>;
-template <class T, class U>
-inline constexpr bool keeps_references<std::pair<T, U>> = keeps_references<std::remove_const_t<T>> || keeps_references<U>;
-template <class T, std::size_t N>
-inline constexpr bool keeps_references<std::array<T, N>> = keeps_references<T>;
-template <class T>
-inline constexpr bool keeps_references<std::optional<T>> = keeps_references<T>;
-}  // namespace lull::detail
-template <class T>
-  requires lull::detail::keeps_references<T>
-struct boost::move_detail::is_trivially_destructible<T> {
-  static const bool value = false;
-};
 
 namespace lull {
 
@@ -79,17 +59,17 @@ using basic_string = managed_container<boost::container::basic_string<Char, std:
 using string = basic_string<char>;
 
 template <class K, class V, class Less = std::less<K>>
-using map = managed_container<boost::container::map<K, V, Less, allocator<std::pair<const K, V>>>, K, V>;
+using map = managed_container<boost::container::map<K, V, Less, allocator<std::pair<const K, V>>>, K, V, Less>;
 template <class K, class Less = std::less<K>>
-using set = managed_container<boost::container::set<K, Less, allocator<K>>, K>;
+using set = managed_container<boost::container::set<K, Less, allocator<K>>, K, Less>;
 template <class K, class V, class Less = std::less<K>>
-using flat_map = managed_container<boost::container::flat_map<K, V, Less, allocator<std::pair<K, V>>>, K, V>;
+using flat_map = managed_container<boost::container::flat_map<K, V, Less, allocator<std::pair<K, V>>>, K, V, Less>;
 template <class K, class Less = std::less<K>>
-using flat_set = managed_container<boost::container::flat_set<K, Less, allocator<K>>, K>;
+using flat_set = managed_container<boost::container::flat_set<K, Less, allocator<K>>, K, Less>;
 
 template <class K, class V, class Hash = boost::hash<K>, class Equal = std::equal_to<K>>
-using unordered_map = managed_container<boost::unordered_map<K, V, Hash, Equal, allocator<std::pair<const K, V>>>, K, V>;
+using unordered_map = managed_container<boost::unordered_map<K, V, Hash, Equal, allocator<std::pair<const K, V>>>, K, V, Hash, Equal>;
 template <class K, class Hash = boost::hash<K>, class Equal = std::equal_to<K>>
-using unordered_set = managed_container<boost::unordered_set<K, Hash, Equal, allocator<K>>, K>;
+using unordered_set = managed_container<boost::unordered_set<K, Hash, Equal, allocator<K>>, K, Hash, Equal>;
 
 }  // namespace lull

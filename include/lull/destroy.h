@@ -14,6 +14,7 @@ namespace lull {
 namespace detail {
 
 void destroy_now(const void* object) noexcept;
+void destroy_if_due(const void* object) noexcept;  // nothing happens if the destructor has run
 
 }  // namespace detail
 

@@ -44,7 +44,7 @@ class element_ptr {
   using pointer = T*;
   using iterator_category = std::random_access_iterator_tag;
 
-  element_ptr() noexcept = default;
+  [[gnu::always_inline]] element_ptr() noexcept {}  // as ptr()
   element_ptr(T* element) noexcept : slot_(detail::to_word(element)) {}  // implicit: containers convert their plain pointers
   element_ptr(const element_ptr&) noexcept = default;
   element_ptr& operator=(const element_ptr&) noexcept = default;

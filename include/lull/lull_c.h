@@ -190,7 +190,8 @@ static inline void lull_keep_alive(const void* reference) { __asm__ volatile("" 
 
 /* ---- Threads ---- */
 
-/* Threads attach by themselves at their first allocation, store, or call; attaching early keeps that out of a hot path. A thread detaches
+/* Threads attach by themselves at their first allocation, store, or call; attaching early keeps that out of a hot path. Inline functions that only read or
+   keep a list (lull_load, frames) do not: a thread that begins by reading a root attaches first, or nobody looks at its stack. A thread detaches
    when it exits. Detaching by hand: it has no frames (checked) and no references left. Attaching again is fine. */
 void lull_attach_thread(void);
 void lull_detach_thread(void);

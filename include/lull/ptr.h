@@ -65,7 +65,7 @@ class ptr {
   using element_type = T;
   using pointer = T*;
 
-  ptr() noexcept = default;
+  [[gnu::always_inline]] ptr() noexcept {}  // not defaulted: ptr() would zero first, and the barrier would see no old value
   [[gnu::always_inline]] ptr(std::nullptr_t) noexcept {}
   // From a pointer into a managed object, or to memory outside of the heap (which the collector ignores).
   explicit ptr(T* object) noexcept : slot_(detail::to_word(object)) {}
@@ -108,7 +108,7 @@ class ptr<T[]> {
  public:
   using element_type = T;
 
-  ptr() noexcept = default;
+  [[gnu::always_inline]] ptr() noexcept {}  // not defaulted: ptr() would zero first, and the barrier would see no old value
   [[gnu::always_inline]] ptr(std::nullptr_t) noexcept {}
   explicit ptr(T* elements) noexcept : slot_(detail::to_word(elements)) {}
   ptr(detail::Fresh, T* elements) noexcept : slot_(detail::Fresh{}, detail::to_word(elements)) {}  // lull::make's
@@ -148,7 +148,12 @@ template <class T>
 bool operator==(const ptr<T>& a, std::nullptr_t) noexcept { return !a; }
 template <class T, class U>
 std::strong_ordering operator<=>(const ptr<T>& a, const ptr<U>& b) noexcept {
-  return std::compare_three_way{}(static_cast<const volatile void*>(a.get()), static_cast<const volatile void*>(b.get()));
+  if constexpr (requires { true ? a.get() : b.get(); }) {  // a base may lie elsewhere than its derived class
+    using Common = decltype(true ? a.get() : b.get());
+    return std::compare_three_way{}(static_cast<Common>(a.get()), static_cast<Common>(b.get()));
+  } else {
+    return std::compare_three_way{}(static_cast<const volatile void*>(a.get()), static_cast<const volatile void*>(b.get()));
+  }
 }
 template <class T>
 void swap(ptr<T>& a, ptr<T>& b) noexcept { a.swap(b); }

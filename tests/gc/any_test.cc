@@ -192,6 +192,41 @@ TEST(AtomicOfPtr, WaitersAreWokenAndDelayNoCollection) {
   waiter.join();
 }
 
+// Owner and value are garbage together; their destructors run in any order.
+struct Destroyed {
+  static inline std::atomic<int> count{0};
+  std::string text = "a text that is too long for the string itself";
+  ~Destroyed() { ++count; }
+};
+struct Owner {
+  lull::any value;
+  explicit Owner(bool moves) : moves_(moves) {}
+  ~Owner() {
+    if (moves_) value = lull::any(1);
+    else value.reset();
+  }
+  void trace(lull::tracer& t) const { t(value); }
+
+ private:
+  bool moves_;
+};
+
+TEST(Any, MayBeResetByTheDestructorOfItsOwner) {
+  Destroyed::count = 0;
+  lull::testing::elsewhere([] {
+    for (int i = 0; i < 100; ++i) {
+      const ptr<Owner> owner = make<Owner>(i % 2 == 0);
+      owner->value.emplace<Destroyed>();
+    }
+  });
+  clear_stack_below();
+  for (int i = 0; i < 4; ++i) {
+    lull::collect();
+    lull::wait_for_finalizers();
+  }
+  EXPECT_EQ(100, Destroyed::count);
+}
+
 // What a black stack takes out is kept: the deleted value is shaded by each of the three.
 TEST(AtomicOfPtr, WhatABlackStackTakesOutIsKept) {
   for (int way = 0; way < 3; ++way) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <random>
 #include <set>
@@ -193,6 +194,13 @@ struct Pair {
   void trace(lull::tracer& t) const { t(first); }
 };
 
+struct Plain {
+  ptr<Item> first;
+  long second = 0;
+};
+static_assert(!lull::detail::leaves_references<std::pair<long, double>>() && lull::detail::leaves_references<std::pair<long, ptr<Item>>>());
+static_assert(!lull::droppable<lull::map<int, int, std::function<bool(int, int)>>>::value && lull::droppable<lull::map<int, int>>::value);
+
 template <class Container>
 struct Holder {
   Container items;
@@ -238,8 +246,67 @@ TEST(ContainersWithRoom, KeepNothingOfWhatWasTakenOut) {
   expect_gone<Set>("flat_set: erase", 9, [](Set& to, const ptr<Item>& item) { to.insert(item); }, [](Set& s) { s.erase(s.begin()); });
   using Traced = lull::vector<Pair>;
   expect_gone<Traced>("traced elements", 9, [](Traced& to, const ptr<Item>& item) { to.push_back({item, 1}); }, [](Traced& v) { v.pop_back(); });
+  using Untraced = lull::vector<Plain>;
+  expect_gone<Untraced>("elements without trace()", 9, [](Untraced& to, const ptr<Item>& item) { to.push_back({item, 1}); }, [](Untraced& v) { v.pop_back(); });
   using Pairs = lull::vector<std::pair<int, ptr<Item>>>;
   expect_gone<Pairs>("pairs", 9, [](Pairs& to, const ptr<Item>& item) { to.emplace_back(1, item); }, [](Pairs& v) { v.pop_back(); });
+}
+
+// A class without a constructor of its own begins with zeroes, which no barrier sees: what was there before has to be gone by then.
+TEST(ContainersWithRoom, BeginNewElementsWhereNothingIs) {
+  root<Holder<lull::vector<Plain>>> holder = make<Holder<lull::vector<Plain>>>();
+  Hidden item;
+  lull::testing::elsewhere([&] {
+    holder->items.reserve(4);
+    holder->items.push_back({make<Item>(1), 0});
+    item = Hidden(holder->items.back().first.get());
+  });
+  clear_stack_below();
+  lull::collect();
+  {
+    Stepper stepper;
+    stepper.run_to(Step::stacks_scanned);
+    lull::testing::elsewhere([&] {
+      holder->items.resize(0);
+      holder->items.resize(1);
+    });
+    clear_stack_below();
+    stepper.finish();
+  }
+  EXPECT_TRUE(is_allocated(item));
+}
+
+TEST(Ptr, IsShadedWhenAnotherBeginsInItsMemory) {
+  root<Plain> holder = make<Plain>();
+  Hidden item;
+  lull::testing::elsewhere([&] {
+    holder->first = make<Item>(1);
+    item = Hidden(holder->first.get());
+  });
+  clear_stack_below();
+  lull::collect();
+  {
+    Stepper stepper;
+    stepper.run_to(Step::stacks_scanned);
+    lull::testing::elsewhere([&] { ::new (static_cast<void*>(&holder->first)) ptr<Item>(); });
+    clear_stack_below();
+    stepper.finish();
+  }
+  EXPECT_TRUE(is_allocated(item));
+}
+
+struct OtherBase {
+  long padding = 1;
+};
+struct Second {
+  long own = 2;
+};
+struct Both : OtherBase, Second {};
+
+TEST(Ptr, OrdersBasesAndDerivedAsOne) {
+  const ptr<Both> both = make<Both>();
+  const ptr<Second> second = both;
+  EXPECT_TRUE(second == both && second <= both && second >= both && !(second < both));
 }
 
 // As OfAVariantIsShadedWhenTheVariantGoesOverToANumber, below.

@@ -138,6 +138,7 @@ consteval std::uint32_t slot_bytes_for() {
 template <class T>
 struct KindOf {
   static_assert(alignof(T) <= 4096, "managed objects are aligned to at most a page");
+  static_assert(sizeof(T) < std::size_t{1} << 31, "larger objects are arrays: lull::make_array");
   static constexpr bool kTrivial = droppable<T>::value;
   static inline constinit Kind object{.object_bytes = slot_bytes_for<T>(),
                                       .alignment = alignof(T),
