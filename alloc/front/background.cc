@@ -35,16 +35,16 @@ bool on_tick() {
   return rounds_left > 0 || may_find_sleepers;
 }
 
-void note(std::atomic<bool>& what) {
+void note(std::atomic<bool>& what, bool (*nudge)()) {
   if (what.load(std::memory_order_relaxed)) return;
   what.store(true, std::memory_order_relaxed);
   pages::set_purger_hook(on_tick);
-  if (!pages::nudge_purger()) what.store(false, std::memory_order_relaxed);  // the heap may yet grow to be worth it
+  if (!nudge()) what.store(false, std::memory_order_relaxed);  // the heap may yet grow to be worth it
 }
 
 }  // namespace
 
-void note_blocks_given() { note(given); }
-void note_blocks_taken() { note(taken); }
+void note_blocks_given() { note(given, pages::nudge_purger_from_free); }
+void note_blocks_taken() { note(taken, pages::nudge_purger); }
 
 }  // namespace lull::front

@@ -320,7 +320,7 @@ void give_blocks(Block* const* blocks, std::uint32_t n) { Gatherer(blocks, n).ad
 
 void after_giving() {
   note_blocks_given();
-  pages::nudge_purger();
+  pages::nudge_purger_from_free();
 }
 
 namespace {

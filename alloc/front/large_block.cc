@@ -58,7 +58,7 @@ void free_large(void* address) {
   }
   if (is_secure()) retire_large_secure(span);
   else pages::destroy_span(span);
-  pages::nudge_purger();
+  pages::nudge_purger_from_free();
 }
 
 bool resize_large(void* address, std::size_t bytes) {
@@ -70,7 +70,7 @@ bool resize_large(void* address, std::size_t bytes) {
     if (!pages::extend_span(span, {wanted.value - span->page_count})) return false;
   } else {
     pages::shrink_span(span, wanted);
-    pages::nudge_purger();
+    pages::nudge_purger_from_free();
   }
   if (span->bitmaps == 1 && (sample::is_sampling() || sample::sample_of(span).stack != nullptr)) sample_large(span, bytes);
   return true;

@@ -78,8 +78,7 @@ std::size_t purge_pages(const Span& span, std::uint32_t pages) {
   while (pages != 0) {
     const auto first = static_cast<std::uint32_t>(std::countr_zero(pages));
     const auto length = static_cast<std::uint32_t>(std::countr_one(pages >> first));
-    pages::purge_range(span.base + first * kSystemPage, length * kSystemPage);
-    bytes += length * kSystemPage;
+    if (pages::purge_range(span.base + first * kSystemPage, length * kSystemPage)) bytes += length * kSystemPage;
     pages &= length + first >= 32 ? 0 : ~std::uint32_t{0} << (first + length);
   }
   return bytes;

@@ -2,9 +2,13 @@
 
 #include <pthread.h>
 #include <sys/auxv.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <new>
 #include <utility>
@@ -18,8 +22,10 @@
 #include "alloc/front/misuse.h"
 #include "alloc/front/sampling.h"
 #include "alloc/front/secure.h"
+#include "alloc/os/clock.h"
 #include "alloc/os/lock.h"
 #include "alloc/os/meta_arena.h"
+#include "alloc/pages/purger.h"
 #include "alloc/sample/guard_pool.h"
 
 namespace lull::front {
@@ -61,9 +67,17 @@ constinit std::uint32_t all_bins = 0;    // lock; their number
 constinit pthread_key_t key{};           // lock; valid once `ready`
 constinit bool ready = false;            // lock
 
+// Not the C library's random bytes as they are: the stack protector's canary comes of the first eight, and freed blocks tell the secret.
 std::uintptr_t random_word() {
+  const int saved = errno;
   std::uintptr_t word = 0;
-  if (const auto* bytes = reinterpret_cast<const void*>(::getauxval(AT_RANDOM))) std::memcpy(&word, bytes, sizeof word);
+  if (::syscall(SYS_getrandom, &word, sizeof word, GRND_NONBLOCK) != sizeof word) {  // getrandom() is a cancellation point
+    std::uint64_t bytes[2] = {};
+    if (const auto* given = reinterpret_cast<const void*>(::getauxval(AT_RANDOM))) std::memcpy(bytes, given, sizeof bytes);
+    word = (bytes[1] ^ os::monotonic_ns()) * 0x9e37'79b9'7f4a'7c15u;
+    word ^= word >> 29;
+  }
+  errno = saved;
   return word | 1;  // no block's address equals its key
 }
 
@@ -183,6 +197,7 @@ void* take_in_visit(ThreadBins* t, BinIndex b, bool& took) {
   bool took = false;
   void* block = take_in_visit(t, b, took);
   if (took && may_become_sleeper(*t)) note_blocks_taken();
+  pages::start_purger_if_due();
   return block;
 }
 
@@ -199,9 +214,14 @@ bool put_in_visit(ThreadBins* t, BinIndex b, Block* block) {
   return true;
 }
 
+// The C library frees a block or two in the name of a thread that has ended, when no key destructor runs any more: bins would never be given back.
+constexpr std::uint8_t kFreesWithoutBins = 4;
+constinit __thread std::uint8_t frees_without_bins = 0;
+bool only_begins_to_free() { return current_bins() == &no_bins && frees_without_bins < kFreesWithoutBins && ++frees_without_bins != 0; }
+
 // Apart from free_slow(), so that strangers, of which there may be many, do not pay for its registers.
 [[gnu::noinline]] void free_visiting(Block* block, BinIndex b, std::uint32_t entry) {
-  ThreadBins* t = own_bins();
+  ThreadBins* t = only_begins_to_free() ? nullptr : own_bins();
   if (t != nullptr && (entry & t->foreign)) return keep_stranger(*t, block, entry & t->foreign);
   if (put_in_visit(t, b, block)) after_giving();
 }
@@ -218,6 +238,7 @@ void* allocate_slow(std::size_t bytes) {
   if (bytes <= kSmallMost) return allocate_small_slow(bytes);
   install_fork_handlers();
   bool zero;
+  pages::start_purger_if_due();
   return allocate_large(bytes, 1, zero);
 }
 

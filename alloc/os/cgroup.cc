@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <new>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "alloc/os/no_cancellation.h"
@@ -26,10 +28,22 @@ struct Path {
   }
 };
 
+struct Mount {
+  Path root;   // what of the hierarchy is mounted
+  Path point;  // where
+};
+
+// In a mapping of its own, zero at first: malloc gets here in any thread, and stacks may be of 16 KiB.
+struct Scratch {
+  Path file, group, directory;
+  Mount mount;
+  char buffer[2048], line[kLongest];
+};
+
 // The lines of a file, one after the other, without their ends; those that are too long are cut.
 class Lines {
  public:
-  explicit Lines(const char* path) : file_(::open(path, O_RDONLY | O_CLOEXEC)) {}
+  Lines(const char* path, Scratch& scratch) : file_(::open(path, O_RDONLY | O_CLOEXEC)), buffer_(scratch.buffer), line_(scratch.line) {}
   ~Lines() {
     if (file_ >= 0) ::close(file_);
   }
@@ -42,7 +56,7 @@ class Lines {
     for (int c; (c = get()) >= 0;) {
       any = true;
       if (c == '\n') break;
-      if (length + 1 < sizeof line_) line_[length++] = static_cast<char>(c);
+      if (length + 1 < kLongest) line_[length++] = static_cast<char>(c);
     }
     line_[length] = 0;
     return any ? line_ : nullptr;
@@ -51,7 +65,7 @@ class Lines {
  private:
   int get() {
     if (at_ == filled_) {
-      const ssize_t n = file_ < 0 ? 0 : ::pread(file_, buffer_, sizeof buffer_, offset_);
+      const ssize_t n = file_ < 0 ? 0 : ::pread(file_, buffer_, sizeof(Scratch::buffer), offset_);
       if (n <= 0) return -1;
       offset_ += n;
       at_ = 0;
@@ -63,8 +77,8 @@ class Lines {
   int file_;
   off_t offset_ = 0;
   std::size_t at_ = 0, filled_ = 0;
-  char buffer_[2048];
-  char line_[kLongest];
+  char* buffer_;
+  char* line_;
 };
 
 // Cuts the next word off; nullptr at the end.
@@ -83,45 +97,36 @@ bool contains_word(char* list, const char* wanted) {
   return false;
 }
 
-std::size_t read_limit(const char* directory, const char* file) {
-  Path path;
-  if (!path.set(directory, "/", file)) return kNoLimit;
-  Lines lines(path.text);
+std::size_t read_limit(const char* file, Scratch& scratch) {
+  if (!scratch.file.set(scratch.directory.text, "/", file)) return kNoLimit;
+  Lines lines(scratch.file.text, scratch);
   const char* line = lines.next();
   if (line == nullptr || *line < '0' || *line > '9') return kNoLimit;  // "max"
   const unsigned long long bytes = std::strtoull(line, nullptr, 10);
   return bytes >= kNoneInVersion1 ? kNoLimit : static_cast<std::size_t>(bytes);
 }
 
-std::size_t limit_of_group(const char* directory) {
-  return std::min({read_limit(directory, "memory.max"), read_limit(directory, "memory.high"),
-                   read_limit(directory, "memory.limit_in_bytes")});
+std::size_t limit_of_group(Scratch& scratch) {
+  return std::min({read_limit("memory.max", scratch), read_limit("memory.high", scratch), read_limit("memory.limit_in_bytes", scratch)});
 }
 
 // The group's path within one hierarchy, from /proc/self/cgroup: "number:controllers:path"; version 2 has no controllers.
-bool find_group(const char* root, bool version2, Path& into) {
-  Path file;
-  if (!file.set(root, "/proc/self/cgroup")) return false;
-  Lines lines(file.text);
+bool find_group(const char* root, bool version2, Scratch& scratch) {
+  if (!scratch.file.set(root, "/proc/self/cgroup")) return false;
+  Lines lines(scratch.file.text, scratch);
   while (char* rest = lines.next()) {
     cut_word(rest, ':');
     char* controllers = cut_word(rest, ':');
     if (controllers == nullptr || rest == nullptr) continue;
-    if (version2 ? *controllers == 0 : contains_word(controllers, "memory")) return into.set(rest, "");
+    if (version2 ? *controllers == 0 : contains_word(controllers, "memory")) return scratch.group.set(rest, "");
   }
   return false;
 }
 
-struct Mount {
-  Path root;   // what of the hierarchy is mounted
-  Path point;  // where
-};
-
 // A line of mountinfo: id parent device root point options [tags] - type source super-options.
-bool find_mount(const char* root, bool version2, Mount& into) {
-  Path file;
-  if (!file.set(root, "/proc/self/mountinfo")) return false;
-  Lines lines(file.text);
+bool find_mount(const char* root, bool version2, Scratch& scratch) {
+  if (!scratch.file.set(root, "/proc/self/mountinfo")) return false;
+  Lines lines(scratch.file.text, scratch);
   while (char* rest = lines.next()) {
     char* words[6];
     for (char*& word : words) word = cut_word(rest, ' ');
@@ -131,7 +136,7 @@ bool find_mount(const char* root, bool version2, Mount& into) {
     cut_word(rest, ' ');
     if (type == nullptr || words[4] == nullptr || std::strcmp(type, version2 ? "cgroup2" : "cgroup") != 0) continue;
     if (!version2 && (rest == nullptr || !contains_word(rest, "memory"))) continue;
-    return into.root.set(words[3], "") && into.point.set(root, words[4]);
+    return scratch.mount.root.set(words[3], "") && scratch.mount.point.set(root, words[4]);
   }
   return false;
 }
@@ -144,17 +149,17 @@ const char* below(const char* mounted, const char* group) {
   return is_below && std::strstr(group, "/..") == nullptr ? group + length : "";
 }
 
-std::size_t limit_in_hierarchy(const char* root, bool version2) {
-  Path group, directory;
-  Mount mount;
-  if (!find_group(root, version2, group) || !find_mount(root, version2, mount)) return kNoLimit;
-  if (!directory.set(mount.point.text, below(mount.root.text, group.text))) return kNoLimit;
-  const std::size_t top = std::strlen(mount.point.text);
+std::size_t limit_in_hierarchy(const char* root, bool version2, Scratch& scratch) {
+  if (!find_group(root, version2, scratch) || !find_mount(root, version2, scratch)) return kNoLimit;
+  const char* const point = scratch.mount.point.text;
+  char* const directory = scratch.directory.text;
+  if (!scratch.directory.set(point, below(scratch.mount.root.text, scratch.group.text))) return kNoLimit;
+  const std::size_t top = std::strlen(point);
   std::size_t least = kNoLimit;
   for (;;) {
-    least = std::min(least, limit_of_group(directory.text));
-    char* last = std::strrchr(directory.text, '/');
-    if (last == nullptr || static_cast<std::size_t>(last - directory.text) < top) return least;
+    least = std::min(least, limit_of_group(scratch));
+    char* last = std::strrchr(directory, '/');
+    if (last == nullptr || static_cast<std::size_t>(last - directory) < top) return least;
     *last = 0;
   }
 }
@@ -164,7 +169,13 @@ std::size_t limit_in_hierarchy(const char* root, bool version2) {
 std::size_t cgroup_memory_limit(const char* root) {
   const NoCancellation none;
   const int saved = errno;
-  const std::size_t least = std::min(limit_in_hierarchy(root, true), limit_in_hierarchy(root, false));
+  std::size_t least = kNoLimit;
+  void* const memory = ::mmap(nullptr, sizeof(Scratch), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory != MAP_FAILED) {
+    Scratch& scratch = *new (memory) Scratch;
+    least = std::min(limit_in_hierarchy(root, true, scratch), limit_in_hierarchy(root, false, scratch));
+    ::munmap(memory, sizeof(Scratch));
+  }
   errno = saved;
   return least;
 }

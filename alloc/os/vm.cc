@@ -79,10 +79,12 @@ void unmap(void* at, std::size_t bytes) {
   LULL_CHECK(::munmap(at, bytes) == 0, "munmap of a mapping of our own failed");
 }
 
-void purge(void* at, std::size_t bytes) {
+bool purge(void* at, std::size_t bytes) {
+  constexpr int kDontNeedLocked = 24;  // MADV_DONTNEED_LOCKED, Linux 5.18
   const int saved = errno;
-  LULL_CHECK(::madvise(at, bytes, MADV_DONTNEED) == 0, "madvise of the heap failed");
+  const bool done = ::madvise(at, bytes, MADV_DONTNEED) == 0 || (errno == EINVAL && ::madvise(at, bytes, kDontNeedLocked) == 0);
   errno = saved;
+  return done;
 }
 
 std::size_t physical_memory() {

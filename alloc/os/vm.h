@@ -23,7 +23,8 @@ void unmap(void* at, std::size_t bytes);
 // and all. May be called inside malloc and free: errno stays.
 [[nodiscard]] bool decommit(void* at, std::size_t bytes);
 // Gives the memory behind a committed range back; it reads as zero afterwards.
-void purge(void* at, std::size_t bytes);
+// False where the system refuses: pages that the program has locked (mlock), on an old kernel, or a sandbox.
+bool purge(void* at, std::size_t bytes);
 
 std::size_t physical_memory();      // bytes
 std::size_t address_space_limit();  // of the process (`ulimit -v`), bytes; the largest number: none

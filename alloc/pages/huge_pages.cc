@@ -120,7 +120,7 @@ bool make_dense_chunks_huge() {
   }
 }
 
-void purge_range(std::uintptr_t at, std::size_t bytes) {
+bool purge_range(std::uintptr_t at, std::size_t bytes) {
   const std::uintptr_t end = at + bytes;
   for (std::uintptr_t from = at; from < end;) {
     const std::uintptr_t chunk = reservation.base + (from - reservation.base) / kChunkBytes * kChunkBytes;
@@ -129,7 +129,7 @@ void purge_range(std::uintptr_t at, std::size_t bytes) {
     if (was_huge && to - from < kChunkBytes) os::split_huge_page(reinterpret_cast<void*>(from));
     from = to;
   }
-  os::purge(reinterpret_cast<void*>(at), bytes);
+  return os::purge(reinterpret_cast<void*>(at), bytes);
 }
 
 }  // namespace lull::pages

@@ -51,6 +51,6 @@ void leave_fresh_chunks();
 bool make_dense_chunks_huge();
 
 // Gives the memory of any part of the heap back, whose pages the caller owns; breaks huge pages that it lies in.
-void purge_range(std::uintptr_t at, std::size_t bytes);
+bool purge_range(std::uintptr_t at, std::size_t bytes);
 
 }  // namespace lull::pages

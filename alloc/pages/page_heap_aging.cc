@@ -176,10 +176,11 @@ std::size_t PageHeap::purge_chunk(std::uint32_t c, std::size_t most) {
       begin_unlocked_locked();
     }
     if (was_huge && run.length < kChunkPages) os::split_huge_page(reinterpret_cast<void*>(address_of({run.first})));
-    os::purge(reinterpret_cast<void*>(address_of({run.first})), PageCount{run.length}.bytes());
+    const bool done = os::purge(reinterpret_cast<void*>(address_of({run.first})), PageCount{run.length}.bytes());
     os::Locked locked(lock_);
     end_unlocked_locked();
-    give_locked(run.first, run.length, true);
+    give_locked(run.first, run.length, done);
+    if (!done) return purged;  // they were given just now, so it is a while until the next attempt
     purged_pages_total_ += run.length;
     purged += PageCount{run.length}.bytes();
   }

@@ -13,6 +13,8 @@
 #include "alloc/trace/probes.h"
 #include "alloc/trace/timeline.h"
 
+extern "C" char __libc_single_threaded __attribute__((weak));
+
 namespace lull::pages {
 namespace {
 
@@ -28,6 +30,11 @@ constinit std::atomic<std::uint32_t> state{kNone};
 constinit std::atomic<bool (*)()> hook{nullptr};
 constinit std::atomic<void (*)(std::size_t)> purge_report{nullptr};
 constinit pthread_t thread{};
+
+constinit std::atomic<bool> start_is_due{false};
+
+// No other thread has been started yet. What does not say so (musl) is taken for threaded.
+bool is_single_threaded() { return &__libc_single_threaded != nullptr && __libc_single_threaded != 0; }
 
 // True: there may be more to do at the next tick.
 bool tick() {
@@ -63,7 +70,7 @@ void* run(void*) {
   return nullptr;
 }
 
-// free() gets here, which keeps errno. Not in a visit, nor with a lock of malloc's (front/fork_gate.h).
+// Keeps errno. Not in a visit, nor with a lock of malloc's (front/fork_gate.h).
 void start() {
   os::check_ranks_below(os::LockRank::caches);
   const int saved = errno;
@@ -82,6 +89,16 @@ bool is_worth_a_thread() {
 void set_purger_hook(bool (*on_tick)()) { hook.store(on_tick, std::memory_order_release); }
 
 void set_purge_report(void (*report)(std::size_t bytes)) { purge_report.store(report, std::memory_order_relaxed); }
+
+bool nudge_purger_from_free() {
+  if (state.load(std::memory_order_seq_cst) != kNone || is_single_threaded()) return nudge_purger();
+  if (is_worth_a_thread()) start_is_due.store(true, std::memory_order_relaxed);
+  return false;
+}
+
+void start_purger_if_due() {
+  if (start_is_due.load(std::memory_order_relaxed) && start_is_due.exchange(false, std::memory_order_relaxed)) nudge_purger();
+}
 
 bool nudge_purger() {
   const std::uint32_t seen = state.load(std::memory_order_seq_cst);

@@ -10,6 +10,10 @@ namespace lull::pages {
 // There may be something to give back. Starts the thread at the first call that finds enough; false: not enough, nothing
 // will be done. Cheap. Thread-safe.
 bool nudge_purger();
+// The same for free(), which the C library also calls with the lock of its stacks held (of threads that have ended), for which pthread_create() would wait: where
+// there are other threads it leaves the start to the next slow path of malloc.
+bool nudge_purger_from_free();
+void start_purger_if_due();
 // Called by the purger's thread whenever it has given back memory, with the bytes; nullptr: nobody.
 void set_purge_report(void (*report)(std::size_t bytes));
 // Extra work for the thread, done at every tick; true: there may be more at the next one.

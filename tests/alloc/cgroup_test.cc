@@ -7,7 +7,10 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <pthread.h>
 #include <unistd.h>
+
+#include "tests/alloc/support.h"
 
 namespace {
 
@@ -97,6 +100,20 @@ TEST_F(CgroupTest, OddFilesAreNoLimit) {
   EXPECT_EQ(limit(), kNoLimit);
   write("proc/self/mountinfo", "- - -\n\n1 2 3\n");
   EXPECT_EQ(limit(), kNoLimit);
+}
+
+// It is read by whoever makes the heap pass 8 MiB.
+TEST(Cgroup, IsReadOnTheSmallestStack) {
+  if (lull::testing::kSanitized) GTEST_SKIP() << "frames are larger there";
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  ASSERT_EQ(0, pthread_attr_setstacksize(&attributes, 16384));
+  pthread_t thread;
+  ASSERT_EQ(0, pthread_create(&thread, &attributes, [](void*) -> void* { return reinterpret_cast<void*>(lull::os::cgroup_memory_limit("")); }, nullptr));
+  void* limit = nullptr;
+  pthread_join(thread, &limit);
+  pthread_attr_destroy(&attributes);
+  EXPECT_EQ(lull::os::cgroup_memory_limit(""), reinterpret_cast<std::size_t>(limit));
 }
 
 TEST_F(CgroupTest, ErrnoIsKept) {

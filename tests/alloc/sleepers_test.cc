@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -10,6 +11,8 @@
 #include <condition_variable>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <mutex>
 #include <random>
@@ -174,6 +177,58 @@ TEST_F(SleepersTest, OfAThreadThatEndsUnnoticedAfterItWasAskedToo) {
   EXPECT_EQ(bins + 1, lull::front::thread_bins_in_use());
   empty_sleepers(When::at_once);
   EXPECT_EQ(bins, lull::front::thread_bins_in_use());
+}
+
+// Such as one in whose name the C library frees when it has ended.
+TEST_F(SleepersTest, AThreadThatFreesAFewBlocksTakesNoBins) {
+  std::array<void*, 20> blocks;
+  for (void*& block : blocks) block = lull_malloc(100);
+  std::thread([&] {
+    for (int i = 0; i < 3; ++i) lull_free(blocks[static_cast<std::size_t>(i)]);
+    EXPECT_FALSE(lull::front::has_bins());
+    for (std::size_t i = 3; i < blocks.size(); ++i) lull_free(blocks[i]);
+    EXPECT_TRUE(lull::front::has_bins());
+  }).join();
+}
+
+int purger_threads() {
+  int found = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string name;
+    std::ifstream(task.path() / "comm") >> name;
+    found += name == "lull-purge";
+  }
+  return found;
+}
+
+// The C library calls free() with a lock for which pthread_create() waits, once threads have ended.
+TEST(PurgerOfMallocDeathTest, IsNotStartedByAFreeOfAThreadedProgramButByTheNextMalloc) {
+  lull::testing::expect_success_in_new_process([] {
+    std::thread([] {}).join();
+    void* block = lull_malloc(4 << 20);
+    std::memset(block, 1, 4 << 20);
+    lull_free(block);
+    LULL_CHILD_EXPECT(purger_threads() == 0);
+    lull_free(lull_malloc(100));
+    LULL_CHILD_EXPECT(purger_threads() == 1);
+  });
+}
+
+TEST(PurgerOfMallocDeathTest, IsStartedByAFreeOfAProgramOfOneThread) {
+  lull::testing::expect_success_in_new_process([] {
+    void* block = lull_malloc(4 << 20);
+    std::memset(block, 1, 4 << 20);
+    lull_free(block);
+    LULL_CHILD_EXPECT(purger_threads() == 1);
+  });
+}
+
+// Freed blocks tell it who may read them.
+TEST(Secret, IsNotTheStackProtectorsCanary) {
+  lull_free(lull_malloc(1));
+  std::uintptr_t random;
+  std::memcpy(&random, reinterpret_cast<const void*>(::getauxval(AT_RANDOM)), sizeof random);
+  EXPECT_NE(random >> 8, lull::front::free_view.secret >> 8);
 }
 
 // As if the purger had meant the thread that had this stack before.

@@ -4,6 +4,7 @@
 
 #include <malloc.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/time.h>
 
 #include <atomic>
@@ -154,6 +155,53 @@ TEST(Threads, CancelledOrExitedOnesLoseNothing) {
 }
 
 // Really strict, where the system is so; `ulimit -d` counts in the same way elsewhere.
+// The C library frees in their names when their last key destructor has run.
+TEST(Threads, ThatNeverAllocateLeaveNothingBehind) {
+  constexpr unsigned kThreads = 60;  // more stacks than the C library keeps
+  pthread_barrier_t all_there;
+  pthread_barrier_init(&all_there, nullptr, kThreads + 1);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  for (unsigned i = 0; i < kThreads; ++i) {
+    pthread_t thread;
+    ASSERT_EQ(0, pthread_create(&thread, &attributes, [](void* barrier) -> void* {
+      pthread_barrier_wait(static_cast<pthread_barrier_t*>(barrier));
+      return nullptr;
+    }, &all_there));
+  }
+  pthread_barrier_wait(&all_there);
+  while (std::distance(std::filesystem::directory_iterator("/proc/self/task"), {}) > 2) std::this_thread::yield();  // the purger
+  for (int i = 0; i < 3; ++i) malloc_trim(0);  // looks for threads that sleep: wrote to their stacks
+  pthread_attr_destroy(&attributes);
+}
+
+// The C library holds the lock of its stacks while it frees; to start a thread under it is to wait for ever.
+TEST(Threads, AreJoinedWhereThereIsMuchToGiveBack) {
+  const std::unique_ptr<char[]> much(new char[40 << 20]);
+  std::memset(much.get(), 1, 40 << 20);
+  constexpr unsigned kThreads = 150;
+  pthread_barrier_t all_there;
+  pthread_barrier_init(&all_there, nullptr, kThreads);
+  std::vector<pthread_t> threads(kThreads);
+  for (pthread_t& thread : threads)
+    ASSERT_EQ(0, pthread_create(&thread, nullptr, [](void* barrier) -> void* {
+      pthread_barrier_wait(static_cast<pthread_barrier_t*>(barrier));
+      return nullptr;
+    }, &all_there));
+  for (const pthread_t thread : threads) pthread_join(thread, nullptr);
+}
+
+TEST(Locked, BlocksMayBeFreed) {
+  void* block = std::calloc(1, 4 << 20);
+  if (mlock(block, 1 << 14) != 0) {
+    std::free(block);
+    GTEST_SKIP() << "no memory may be locked";
+  }
+  std::free(block);
+  malloc_trim(0);
+}
+
 TEST(Limits, StrictOvercommit) {
   int mode = 0;
   if (std::FILE* file = std::fopen("/proc/sys/vm/overcommit_memory", "r")) {
