@@ -300,7 +300,7 @@ MUTANTS = [
     ('the filter of AVX-512 forgets the rest', 'gc/model/word_filter.cc', '  for (; i < count; i += 4) {\n    const auto some',
      '  for (; i + 4 <= count; i += 4) {\n    const auto some', 'word_filter_test', '*'),
     # malloc.
-    ('malloc: a free of a threaded program starts the purger', 'alloc/pages/purger.cc', 'if (state.load(std::memory_order_seq_cst) != kNone || is_single_threaded())', 'if (state.load(std::memory_order_seq_cst) != kNone || true)',
+    ('malloc: a free of a threaded program starts the purger', 'alloc/pages/purger.cc', '|| is_single_threaded()) return nudge', '|| is_single_threaded() || is_worth_a_thread()) return nudge',
      'sleepers_test', '*IsNotStartedByAFree*'),
     ('malloc: nobody starts the purger that a free has asked for', 'alloc/front/thread_bins.cc', '  pages::start_purger_if_due();\n  return block;', '  return block;',
      'sleepers_test', '*IsNotStartedByAFree*'),

@@ -172,7 +172,12 @@ TEST(Threads, ThatNeverAllocateLeaveNothingBehind) {
   }
   pthread_barrier_wait(&all_there);
   while (std::distance(std::filesystem::directory_iterator("/proc/self/task"), {}) > 2) std::this_thread::yield();  // the purger
-  for (int i = 0; i < 3; ++i) malloc_trim(0);  // looks for threads that sleep: wrote to their stacks
+  std::vector<void*> blocks(50'000);
+  for (int round = 0; round < 30; ++round) {  // the purger looks for threads that sleep once a second, and wrote to their stacks
+    for (void*& block : blocks) block = std::malloc(100);
+    for (void* block : blocks) std::free(block);
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
   pthread_attr_destroy(&attributes);
 }
 
