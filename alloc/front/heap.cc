@@ -110,8 +110,10 @@ void free_sized_slow(void* address, std::size_t bytes) {
     const std::size_t have = span != nullptr ? span->slot_bytes : large_bytes(word);
     if (have != 0 && !may_have_size(have, bytes)) report_wrong_size(address, bytes);
   }
-  // Of a guarded block what was asked for is known, and what it would have otherwise.
-  if (sample::in_guard_pool(word) && !may_have_size(good_size(sample::guarded_bytes(address)), bytes)) report_wrong_size(address, bytes);
+  if (sample::in_guard_pool(word)) {  // what was asked for is known, and what it would have otherwise; reallocate() goes by the first
+    const std::size_t asked = sample::guarded_bytes(address);
+    if (!may_have_size(good_size(asked), bytes) && !may_have_size(asked, bytes)) report_wrong_size(address, bytes);
+  }
   free_slow(address);
 }
 

@@ -119,6 +119,16 @@ TEST_F(Guarded, ReallocMovesWhatDoesNotFit) {
   lull_free(block);
 }
 
+// As of other blocks: it has room for 33 bytes, and 20 are more than half of them.
+TEST_F(Guarded, WhatReallocShrankInPlaceMayBeFreedWithItsNewSize) {
+  for (std::size_t size : {33, 100, 4000})
+    for (std::size_t bytes = size; bytes > size / 3; bytes -= bytes / 16 + 1) {
+      void* block = lull_malloc(size);
+      ASSERT_TRUE(is_guarded(block));
+      lull_free_sized(lull_realloc(block, bytes), bytes);
+    }
+}
+
 TEST_F(Guarded, CallocIsZero) {
   for (const std::size_t bytes : {1u, 100u, 4096u, 20'000u}) {
     auto* block = static_cast<unsigned char*>(lull_calloc(1, bytes));
