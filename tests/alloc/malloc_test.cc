@@ -624,7 +624,10 @@ TEST(Neighbours, ThatAnotherThreadFreesComeBackByTheParcel) {
     const ThreadBins& own = *own_bins_or_null();
     const std::uint32_t bin = bin_of(bytes);
     while (count_of(own, bin) != 0) drained.push_back(lull_malloc(bytes));
-    std::thread([&] { for (void* block : freed) lull_free(block); }).join();
+    std::thread([&] {
+      lull_free(lull_malloc(1));  // it has bins: the first it frees without would go to their spans
+      for (void* block : freed) lull_free(block);
+    }).join();
     std::vector<void*> received;
     do received.push_back(lull_malloc(bytes)); while (count_of(own, bin) != 0);
     std::sort(freed.begin(), freed.end());
