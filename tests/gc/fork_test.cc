@@ -14,6 +14,7 @@
 #include "lull/pool.h"
 #include "tests/support/collecting.h"
 #include "tests/support/hidden.h"
+#include "tests/support/scale.h"
 #include "tests/support/streams.h"
 
 namespace {
@@ -137,6 +138,8 @@ TEST_F(ForkTest, TheChildOfSeveralMutatorsCollects) {
 }
 
 TEST_F(ForkTest, UnderLoadParentAndChildrenGoOn) {
+  // Its allocator's locks are not held over fork() (gcc 12): a thread of the child waited for one that a lost thread had, 1 run in some hundred.
+  if (lull::testing::kAddressSanitizer) GTEST_SKIP() << "the child's threads would wait for the sanitizer";
   std::atomic<bool> stop{false};
   std::thread busy[2];
   for (auto& thread : busy)
