@@ -1,14 +1,9 @@
 #include "alloc/front/thread_bins.h"
 
 #include <pthread.h>
-#include <sys/auxv.h>
-#include <sys/random.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <new>
 #include <utility>
@@ -22,9 +17,9 @@
 #include "alloc/front/misuse.h"
 #include "alloc/front/sampling.h"
 #include "alloc/front/secure.h"
-#include "alloc/os/clock.h"
 #include "alloc/os/lock.h"
 #include "alloc/os/meta_arena.h"
+#include "alloc/os/random.h"
 #include "alloc/pages/purger.h"
 #include "alloc/sample/guard_pool.h"
 
@@ -69,16 +64,10 @@ constinit bool ready = false;            // lock
 
 // Not the C library's random bytes as they are: the stack protector's canary comes of the first eight, and freed blocks tell the secret.
 std::uintptr_t random_word() {
-  const int saved = errno;
-  std::uintptr_t word = 0;
-  if (::syscall(SYS_getrandom, &word, sizeof word, GRND_NONBLOCK) != sizeof word) {  // getrandom() is a cancellation point
-    std::uint64_t bytes[2] = {};
-    if (const auto* given = reinterpret_cast<const void*>(::getauxval(AT_RANDOM))) std::memcpy(bytes, given, sizeof bytes);
-    word = (bytes[1] ^ os::monotonic_ns()) * 0x9e37'79b9'7f4a'7c15u;
-    word ^= word >> 29;
-  }
-  errno = saved;
-  return word | 1;  // no block's address equals its key
+  os::RandomNumbers random;
+  const auto half = [&random] { return std::uintptr_t{random.below(~std::uint32_t{0})}; };
+  const std::uintptr_t high = half();
+  return high << 32 | half() | 1;  // no block's address equals its key
 }
 
 void release_bins(ThreadBins& t) {

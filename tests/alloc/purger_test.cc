@@ -2,12 +2,11 @@
 
 #include <chrono>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 
 #include "alloc/os/clock.h"
 #include "alloc/pages/page_heap.h"
 #include "alloc/pages/reservation.h"
+#include "tests/alloc/purger_threads.h"
 #include "tests/alloc/support.h"
 
 namespace lull::pages {
@@ -37,15 +36,7 @@ void expect_shrunk_by(std::size_t bytes, std::size_t resident_before) {
   EXPECT_LE(testing::resident_bytes() + bytes * 9 / 10, resident_before);
 }
 
-int purger_threads() {
-  int found = 0;
-  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
-    std::string name;
-    std::ifstream(task.path() / "comm") >> name;
-    found += name == "lull-purge";
-  }
-  return found;
-}
+using lull::testing::purger_threads;
 
 TEST(PurgerDeathTest, NoThreadIsStartedForLessThanAMegabyteAndOneForMore) {
   testing::expect_success_in_new_process([] {

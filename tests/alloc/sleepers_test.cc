@@ -11,8 +11,6 @@
 #include <condition_variable>
 #include <csignal>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <functional>
 #include <mutex>
 #include <random>
@@ -25,6 +23,7 @@
 #include "alloc/os/thread_state.h"
 #include "lull/malloc.h"
 #include "lull/profile.h"
+#include "tests/alloc/purger_threads.h"
 #include "tests/alloc/support.h"
 
 namespace {
@@ -191,15 +190,7 @@ TEST_F(SleepersTest, AThreadThatFreesAFewBlocksTakesNoBins) {
   }).join();
 }
 
-int purger_threads() {
-  int found = 0;
-  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
-    std::string name;
-    std::ifstream(task.path() / "comm") >> name;
-    found += name == "lull-purge";
-  }
-  return found;
-}
+using lull::testing::purger_threads;
 
 // The C library calls free() with a lock for which pthread_create() waits, once threads have ended.
 TEST(PurgerOfMallocDeathTest, IsNotStartedByAFreeOfAThreadedProgramButByTheNextMalloc) {

@@ -154,7 +154,6 @@ TEST(Threads, CancelledOrExitedOnesLoseNothing) {
   EXPECT_LT(mallinfo2().uordblks, before + (8u << 20));
 }
 
-// Really strict, where the system is so; `ulimit -d` counts in the same way elsewhere.
 // The C library frees in their names when their last key destructor has run.
 TEST(Threads, ThatNeverAllocateLeaveNothingBehind) {
   constexpr unsigned kThreads = 60;  // more stacks than the C library keeps
@@ -207,6 +206,7 @@ TEST(Locked, BlocksMayBeFreed) {
   malloc_trim(0);
 }
 
+// Really strict, where the system is so; `ulimit -d` counts in the same way elsewhere.
 TEST(Limits, StrictOvercommit) {
   int mode = 0;
   if (std::FILE* file = std::fopen("/proc/sys/vm/overcommit_memory", "r")) {
