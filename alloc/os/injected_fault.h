@@ -14,10 +14,14 @@ class InjectedFault {
     countdown_.store(n, std::memory_order_relaxed);
   }
   bool hits() {
-    if (countdown_.load(std::memory_order_relaxed) < 0) [[likely]] return false;
-    if (countdown_.fetch_sub(1, std::memory_order_relaxed) > 0) return false;
-    if (sticky_.load(std::memory_order_relaxed)) countdown_.store(0, std::memory_order_relaxed);
-    return true;
+    std::int64_t left = countdown_.load(std::memory_order_relaxed);
+    if (left < 0) [[likely]] return false;
+    // Not by fetch_sub: of two threads that both see 0, one alone is hit, and a sticky fault is never away for a moment.
+    while (!countdown_.compare_exchange_weak(left, left == 0 && sticky_.load(std::memory_order_relaxed) ? 0 : left - 1,
+                                             std::memory_order_relaxed)) {
+      if (left < 0) return false;
+    }
+    return left == 0;
   }
   // Requests that will be let through yet; negative: there is no fault, or it has been.
   std::int64_t remaining_for_testing() const { return countdown_.load(std::memory_order_relaxed); }
