@@ -3,8 +3,8 @@
 
     check_fast_path.py COMPILER INCLUDE_DIR [--show]
 
-Compiles PROBE with release flags, disassembles it, and follows every path through each function that meets no call.
-docs/design/fast_paths.md explains the code.
+Compiles PROBE, and the sources of malloc's names, with release flags, disassembles them, and follows every path through each function
+that meets no call. docs/design/fast_paths.md explains the code.
 """
 
 import pathlib
@@ -55,6 +55,10 @@ void c_store(void** slot, void** from) { lull_store(slot, *from); }
 void c_poll(void) { lull_poll(); }
 """
 FLAGS = ["-std=c++20", "-O2", "-DNDEBUG", "-fomit-frame-pointer", "-c"]
+# As liblull-malloc.so has them, where the functions are (alloc/CMakeLists.txt).
+MALLOC_FLAGS = [*FLAGS, "-fPIC", "-fno-rtti", "-fno-exceptions", "-ftls-model=initial-exec", "-fno-builtin-malloc", "-fno-builtin-calloc",
+                "-fvisibility=hidden", "-fvisibility-inlines-hidden"]
+MALLOC_SOURCES = ("alloc/replace/malloc.cc", "alloc/replace/operator_new.cc")
 C_FLAGS = ["-std=c11", "-Wpedantic", "-Werror", *FLAGS[1:]]
 
 # function: most instructions of the shortest and of the longest path without a call, prologue and return included.
@@ -71,9 +75,17 @@ BUDGET = {
     "c_cons": (22, 22),
     "c_store": (22, 33),
     "c_poll": (5, 5),
+    # malloc's names: a block of the bin, or the first of the next magazine; free compares its key, a sized one the size as well.
+    "malloc": (22, 30),
+    "free": (42, 42),
+    "free_sized": (56, 56),
+    "_Znwm": (28, 33),
+    "_ZdlPv": (42, 42),
+    "_ZdlPvm": (56, 56),
 }
 # Where a path may leave for a slow half.
-SLOW = ("allocate_slow", "barrier_slow", "overwrite_with_null_slow", "lull_new_slow_", "lull_poll_slow_")
+SLOW = ("allocate_slow", "barrier_slow", "overwrite_with_null_slow", "lull_new_slow_", "lull_poll_slow_",
+        "malloc_slow", "free_slow", "free_sized_slow", "new_failed")
 
 INSTRUCTION = re.compile(r"^\s+([0-9a-f]+):\t(.*?)\s*$")
 RELOCATION = re.compile(r"^\s+[0-9a-f]+: R_X86_64_\w+\s+(\S+)")
@@ -159,18 +171,26 @@ def check(name, code):
         yield f"{name}: {shortest} to {longest} instructions, more than {most_shortest} to {most_longest}"
 
 
+def disassemble_file(compiler, include_dir, source, flags):
+    with tempfile.TemporaryDirectory() as folder:
+        output = pathlib.Path(folder, "probe.o")
+        subprocess.run([compiler, *flags, f"-I{include_dir}", f"-I{pathlib.Path(include_dir).parent}", source, "-o", output], check=True)
+        return subprocess.run(["objdump", "-dr", "--no-show-raw-insn", output], check=True, capture_output=True, text=True).stdout
+
+
 def disassemble(compiler, include_dir, probe, flags):
     with tempfile.TemporaryDirectory() as folder:
-        source, output = pathlib.Path(folder, "probe"), pathlib.Path(folder, "probe.o")
+        source = pathlib.Path(folder, "probe")
         source.write_text(probe)
-        subprocess.run([compiler, *flags, f"-I{include_dir}", source, "-o", output], check=True)
-        return subprocess.run(["objdump", "-dr", "--no-show-raw-insn", output], check=True, capture_output=True, text=True).stdout
+        return disassemble_file(compiler, include_dir, source, flags)
 
 
 def main():
     sys.setrecursionlimit(10_000)
     text = disassemble(sys.argv[1], sys.argv[2], PROBE, [*FLAGS, "-x", "c++"])
     text += "\n" + disassemble(sys.argv[1], sys.argv[2], C_PROBE, [*C_FLAGS, "-x", "c"])
+    for source in MALLOC_SOURCES:
+        text += "\n" + disassemble_file(sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[2]).parent / source, MALLOC_FLAGS)
     version = subprocess.run([sys.argv[1], "--version"], check=True, capture_output=True, text=True).stdout
     skipped = ["fast_make_node"] if "clang" in version else []  # clang does not inline std::construct_at there
     functions = {name: parse(text, name) for name in BUDGET if name not in skipped}

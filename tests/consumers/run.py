@@ -8,7 +8,8 @@ usage: run.py SOURCE BUILD CASE
   pkg_config    g++ with pkg-config's flags
   no_exceptions the same without exceptions and run-time types
   c             a C11 compiler, -Wpedantic, pkg-config's flags
-  static        a static program that starts and makes its first object, in an empty root folder where one may have one
+  static        static programs, position-independent too, that start and make their first object, in an empty root folder where one may have
+                one; they need no loader, and have 2.1 MB at most when stripped
   start         ... and how soon: at most a millisecond of processor time to its first object
   shared        liblull-malloc.so: its SONAME, its links, and that it exports the malloc family, operators new and delete, and the lull_ functions only
   deb           the Debian package that cpack makes
@@ -96,10 +97,23 @@ def case_c(scratch, prefix, _):
     expect_fine(program)
 
 
+MOST_STRIPPED = 2_100_000  # the C++ library included, which alone takes a third of it
+
+
 def case_static(scratch, prefix, _):
     program = scratch / 'uses_gc'
     run('g++', '-std=c++20', '-O1', '-static', HERE / 'plain/uses_gc.cc', '-o', program, *flags(prefix))
     expect_fine(program)
+    pie = scratch / 'uses_gc_pie'
+    run('g++', '-std=c++20', '-O1', '-static-pie', '-fPIE', HERE / 'plain/uses_gc.cc', '-o', pie, *flags(prefix))
+    expect_fine(pie)
+    for built in (program, pie):
+        run('strip', built)
+        print(f'{built.name}: {built.stat().st_size} bytes stripped')
+        if built.stat().st_size > MOST_STRIPPED:
+            sys.exit(f'more than {MOST_STRIPPED} bytes')
+        if 'INTERP' in run('readelf', '-l', built):
+            sys.exit(f'{built.name} asks for a dynamic loader')
     root = scratch / 'empty'
     root.mkdir()
     shutil.copy(program, root)
