@@ -1,10 +1,17 @@
 #include "alloc/front/large_block.h"
 
+#include <utility>
+
+#include "alloc/front/background.h"
+#include "alloc/front/fork_gate.h"
 #include "alloc/front/misuse.h"
 #include "alloc/front/sampling.h"
 #include "alloc/front/secure.h"
-#include "alloc/pages/purger.h"
+#include "alloc/front/thread_bins.h"
+#include "alloc/os/checker.h"
+#include "alloc/pages/memory_limit.h"
 #include "alloc/pages/page_heap.h"
+#include "alloc/pages/purger.h"
 #include "alloc/pages/span_geometry.h"
 #include "alloc/pages/span_table.h"
 #include "alloc/sample/history.h"
@@ -24,7 +31,42 @@ Span* large_span_at(std::uintptr_t address) {
   return pages::span_with(static_cast<SpanId>(pages::reservation.owners[page.value].load(std::memory_order_relaxed)));
 }
 
+void destroy_all(Span* first) {
+  while (first != nullptr) pages::destroy_span(std::exchange(first, LargeCache::next_of(first)));
+}
+
+Span* take_cached(PageCount pages) {
+  ThreadBins* t = bins_at_hand();
+  if (t == nullptr && (t = own_bins()) == nullptr) return nullptr;
+  const Visiting visiting(t);
+  return t->large.take(pages);
+}
+
+// False: the span is still the caller's.
+bool keep_cached(Span* span) {
+  const bool is_sample = span->slot_bytes <= kSmallMost;  // a small block
+  if (is_sample || span->page_count > LargeCache::kLongest.value || pages::memory_is_short()) return false;
+  ThreadBins* t = bins_at_hand();
+  if (t == nullptr && (t = own_bins_or_null()) == nullptr) return false;
+  span->needs_zero = 1;
+  os::forbid(span->base, span->end() - span->base);
+  Span* evicted = nullptr;
+  bool kept;
+  {
+    const Visiting visiting(t);
+    kept = t->large.keep(span, evicted);
+  }
+  if (kept && may_become_sleeper(*t)) note_blocks_taken();
+  if (evicted != nullptr) [[unlikely]] {
+    destroy_all(evicted);
+    pages::nudge_purger_from_free();
+  }
+  return kept;
+}
+
 }  // namespace
+
+void give_large_back(ThreadBins& t) { destroy_all(t.large.remove_all()); }
 
 Span* create_large_span(std::size_t bytes, std::size_t alignment, pages::SpanOwner owner) {
   owner.publish_all = false;
@@ -32,11 +74,26 @@ Span* create_large_span(std::size_t bytes, std::size_t alignment, pages::SpanOwn
   return pages::create_span(pages::large_geometry(bytes), owner);
 }
 
-void* allocate_large(std::size_t bytes, std::size_t alignment, bool& zero) {
+namespace {
+
+Span* create_malloc_span(std::size_t bytes, std::size_t alignment) {
   const pages::SpanOwner owner{.page_class = PageClass::large, .bitmaps = 1, .secure = is_secure()};
   Span* span = create_large_span(bytes, alignment, owner);
-  if (span == nullptr && owner.secure && trim_secure()) span = create_large_span(bytes, alignment, owner);
-  if (span == nullptr) return nullptr;
+  return span == nullptr && owner.secure && trim_secure() ? create_large_span(bytes, alignment, owner) : span;
+}
+
+}  // namespace
+
+void* allocate_large(std::size_t bytes, std::size_t alignment, bool& zero) {
+  const PageCount pages = pages_for(bytes);
+  Span* span = pages.value <= LargeCache::kLongest.value && alignment <= kPageSize ? take_cached(pages) : nullptr;
+  if (span != nullptr) {
+    os::allow(span->base, span->end() - span->base);
+    // release: as publish() of span_table.cc
+    pages::reservation.classes[span->first_page().value].store(PageClass::large, std::memory_order_release);
+  } else if ((span = create_malloc_span(bytes, alignment)) == nullptr) {
+    return nullptr;
+  }
   zero = span->needs_zero == 0;
   if (sample::is_sampling()) [[unlikely]] sample_large(span, bytes);
   return reinterpret_cast<void*>(span->base);
@@ -56,6 +113,7 @@ void free_large(void* address) {
     sample::note_freed(sample);
     if (keep_spare(span)) return;
   }
+  if (keep_cached(span)) return;
   if (is_secure()) retire_large_secure(span);
   else pages::destroy_span(span);
   pages::nudge_purger_from_free();

@@ -24,6 +24,7 @@ struct LargeBlock {
 void free_large(void* address);
 // Makes the block `bytes` long where it is; false when the pages behind it are taken.
 [[nodiscard]] bool resize_large(void* address, std::size_t bytes);
+void give_large_back(struct ThreadBins& t);  // what it cached; of the calling thread, or the caller has them busy
 std::size_t large_bytes(std::uintptr_t start);  // of the block that starts here
 LargeBlock large_block_of(std::uintptr_t address);  // that covers it; may walk back page by page
 

@@ -19,7 +19,7 @@ constexpr std::uint8_t kMostTries = 5;               // a second apart
 
 // The bins, which the thread may be using: no more than a hint.
 std::uint64_t digest(const ThreadBins& t) {
-  std::uint64_t sum = 1;
+  std::uint64_t sum = t.large.bytes();
   for (const Bin& bin : t.bins) {
     sum = sum * 31 + reinterpret_cast<std::uintptr_t>(__atomic_load_n(&bin.top, __ATOMIC_RELAXED));
   }

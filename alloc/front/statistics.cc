@@ -3,6 +3,7 @@
 #include "alloc/front/central.h"
 #include "alloc/front/sampling.h"
 #include "alloc/front/secure.h"
+#include "alloc/front/thread_bins.h"
 #include "alloc/pages/page_heap.h"
 #include "alloc/pages/span_table.h"
 
@@ -11,6 +12,7 @@ namespace lull::front {
 HeapFigures read_figures() {
   const pages::PageStats pages = pages::page_heap.stats();
   std::size_t free_bytes = spare_bytes();
+  for (const ThreadBins* t = first_bins(); t != nullptr; t = t->next) free_bytes += t->large.bytes();
   const PageIndex end = pages::heap_end();
   for (PageIndex at{0}; at < end; at = at + PageCount{1}) {
     // From the page's entry, not from the descriptor, which may be another span's meanwhile.

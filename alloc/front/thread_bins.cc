@@ -124,7 +124,8 @@ void initialise_without_bins() {
   install_fork_handlers();
 }
 
-// This thread's bins; nullptr when it can have none.
+}  // namespace
+
 ThreadBins* own_bins() {
   if (current_bins() != &no_bins) return own_bins_or_null();
   if (is_secure()) {
@@ -144,6 +145,8 @@ ThreadBins* own_bins() {
   release_bins(*t);
   return nullptr;
 }
+
+namespace {
 
 void forget_distances(ThreadBins& t) {
   forget_counts(t);
@@ -264,6 +267,7 @@ void give_back(ThreadBins& t) {
     if (Span* held = std::exchange(r.held, nullptr)) release_held_span(static_cast<BinIndex>(b), held);
   }
   give_strangers_back(t);
+  give_large_back(t);
 }
 
 void abandon_bins(ThreadBins& t) {

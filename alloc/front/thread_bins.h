@@ -20,6 +20,7 @@
 
 #include "alloc/base/sanitizers.h"
 #include "alloc/front/central.h"
+#include "alloc/front/large_cache.h"
 #include "alloc/front/neighbours.h"
 #include "alloc/front/sleepers.h"
 #include "alloc/front/strangers.h"
@@ -63,6 +64,7 @@ struct ThreadBins {
   std::size_t capacity_bytes = 0, capacity_large = 0;  // all arrays, full; those of them that magazines.cc calls large
   std::atomic<bool> visiting{false};  // the central store (fork_gate.h); written by the thread
   Sleeper sleeper;
+  LargeCache large;
   bool used = false;               // by a thread
   std::uint32_t until_sample[kBins] = {};  // allocations behind those that the counter has, the sample included; 0: to be drawn
   std::uint32_t sampling_epoch = 0;        // that the distances were drawn in
@@ -77,6 +79,11 @@ extern __thread ThreadBins* thread_bins __attribute__((tls_model("initial-exec")
 extern ThreadBins no_bins, asleep_bins;  // never written
 
 inline ThreadBins* current_bins() { return __atomic_load_n(&thread_bins, __ATOMIC_RELAXED); }
+// The thread's own where they are at hand, else nullptr: for own_bins() or own_bins_or_null().
+inline ThreadBins* bins_at_hand() {
+  ThreadBins* t = current_bins();
+  return t->used ? t : nullptr;
+}
 
 // What free() needs of the heap, in one cache line.
 struct alignas(64) FreeView {
@@ -205,6 +212,7 @@ void abandon_bins(ThreadBins& t);   // of a thread that is gone, after give_back
 std::size_t thread_bins_in_use();  // threads that have bins
 
 bool has_bins();                     // the calling thread
+ThreadBins* own_bins();              // its bins, made if need be; nullptr when it can have none
 ThreadBins* own_bins_or_null();      // its bins, taken back from the purger
 ThreadBins* first_bins();            // all there are, linked by `next`
 void give_back(ThreadBins& t);       // empties them: the calling thread's, or a sleeper's that the caller has busy; after_giving() follows

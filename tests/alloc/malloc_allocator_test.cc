@@ -72,6 +72,8 @@ TEST(MallocAllocator, KeepsTheAlignmentOfOverAlignedTypes) {
     EXPECT_EQ(0u, reinterpret_cast<std::uintptr_t>(kept.emplace_back(n % 3 + 1).data()) % alignof(Wide));
 }
 
+constexpr std::size_t kLargestSmall = 32768;
+
 template <class T>
 void expect_room(std::size_t count) {
   malloc_allocator<T> allocator;
@@ -79,7 +81,8 @@ void expect_room(std::size_t count) {
   EXPECT_GE(got.count, count);
   const std::size_t usable = lull_malloc_usable_size(got.ptr);
   EXPECT_LE(got.count * sizeof(T), usable);
-  EXPECT_TRUE(alignof(T) > 16 || got.count == usable / sizeof(T)) << count << " of " << sizeof(T);
+  const std::size_t spare = usable > kLargestSmall ? usable / 8 : 0;  // a large block may be an eighth longer than it had to be
+  EXPECT_TRUE(alignof(T) > 16 || got.count >= (usable - spare) / sizeof(T)) << count << " of " << sizeof(T);
   allocator.deallocate(got.ptr, count);  // the standard allows any number from `count` to the one given
   const auto again = allocator.allocate_at_least(count);
   allocator.deallocate(again.ptr, again.count);

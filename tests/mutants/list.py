@@ -930,4 +930,16 @@ MUTANTS = [
      'Any.MayBeResetByTheDestructor*'),
     ('stores while marking are no safepoints', 'gc/mutator/runtime_section.h', 'if (m_.runtime_depth == 0 && options.precise_roots == 0)',
      'if (m_.runtime_depth == 0 && options.precise_roots == 0 && detail::thread_block.barrier_on == 0)', 'threads_test', 'ThreadWithoutSignals.AnswersWhenItStores*'),
+    # What threads keep of their large blocks.
+    ('a large block that was kept serves any shorter one', 'alloc/front/large_cache.h', 'return longer <= pages.value / 8 ?', 'return longer <= 64 ?', 'large_cache_test',
+     'LargeCache.ABlockServesOneAnEighth*'),
+    ('threads that only free keep large blocks', 'alloc/front/large_cache.h', ' > allowance_ &&', ' > kMostBytes &&', 'large_cache_test', 'LargeCache.KeepsNothing*'),
+    ('a large block that was kept is zero', 'alloc/front/large_block.cc', '  span->needs_zero = 1;\n', '', 'large_cache_test', 'LargeCache.GivesZeroed*'),
+    ('threads that end keep their large blocks', 'alloc/front/thread_bins.cc', '  give_large_back(t);\n', '', 'large_cache_test', 'LargeCache.GoesBackWhen*'),
+    ('small blocks that were samples are kept as large ones', 'alloc/front/large_block.cc', 'if (is_sample || span', 'if ((is_sample && span->secure) || span', 'large_cache_test',
+     'LargeCache.KeepsNoSmall*'),
+    ('what is full lets go of nothing', 'alloc/front/large_cache.cc', 'present_ & ~(std::uint64_t{1} << index)', 'present_ & 0 * (std::uint64_t{1} << index)', 'large_cache_test', 'LargeCache.FullLetsGo*'),
+    ('large blocks that are kept count as used', 'alloc/front/statistics.cc', 'free_bytes += t->large.bytes();', 'free_bytes += 0 * t->large.bytes();', 'large_cache_test', 'LargeCache.CountsAs*'),
+    ('a large block that is kept looks used', 'alloc/front/large_block.cc', 'compare_exchange_strong(expected, PageClass::none,', 'compare_exchange_strong(expected, PageClass::large,', 'large_cache_test',
+     'LargeCacheDeathTest.*'),
 ]

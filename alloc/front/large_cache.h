@@ -1,0 +1,69 @@
+// Large blocks that a thread freed, for its next ones: a trip to the page heap and back costs a lock twice and 75 to 150 ns, to this list and back 25.
+//
+// A span that waits here has its descriptor and its pages, and its first page looks free to everybody: it is the thread's alone. It serves a
+// block of its own length or one an eighth shorter, as a size class would. A thread keeps no more than it has allocated of such
+// blocks, so one that only frees keeps nothing, and at most kMostBytes; what is full lets go of another length in turn.
+// Changed in visits only (fork_gate.h), so a forked child finds all of them whole and gives back what other threads had. Sleepers are emptied
+// like bins.
+#pragma once
+
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+#include "alloc/base/units.h"
+#include "alloc/pages/span.h"
+
+namespace lull::front {
+
+class LargeCache {
+ public:
+  static constexpr PageCount kLongest = pages_for(std::size_t{256} << 10);  // of a span: to touch a longer one costs far more than the trip
+  static constexpr std::size_t kMostBytes = std::size_t{512} << 10;  // what lies here keeps its neighbours from growing together: 1 MiB took 4 MiB in a heap of 70
+
+  // Spans of at most kLongest, all of them. One of `pages` or a few more; nullptr: there is none. Counts what the thread allocates.
+  pages::Span* take(PageCount pages) {
+    allowance_ = allowance_ + pages.bytes() < kMostBytes ? allowance_ + pages.bytes() : kMostBytes;
+    const std::uint64_t long_enough = present_ >> (pages.value - 1);
+    if (long_enough == 0) return nullptr;
+    const auto longer = static_cast<std::uint32_t>(std::countr_zero(long_enough));
+    return longer <= pages.value / 8 ? pop(pages.value - 1 + longer) : nullptr;
+  }
+  // False: there is no room, and none can be made. Otherwise `evicted` are spans that have gone for it, to be destroyed: as remove_all().
+  bool keep(pages::Span* span, pages::Span*& evicted) {
+    const std::uint32_t index = span->page_count - 1;
+    if (bytes() + span->slot_bytes > allowance_ && !make_room(index, span->slot_bytes, evicted)) return false;
+    span->next.store(first_[index], std::memory_order_relaxed);
+    first_[index] = static_cast<std::uint32_t>(span->id());
+    present_ |= std::uint64_t{1} << index;
+    add_bytes(span->slot_bytes);
+    return true;
+  }
+  // All of them, linked by next_of().
+  pages::Span* remove_all();
+  static pages::Span* next_of(const pages::Span* span);
+
+  std::size_t bytes() const { return bytes_.load(std::memory_order_relaxed); }  // any thread
+
+ private:
+  static_assert(kLongest.value <= 64, "a bit of `present_` each");
+
+  pages::Span* pop(std::uint32_t index) {
+    pages::Span* span = pages::span_with(static_cast<SpanId>(first_[index]));
+    first_[index] = span->next.load(std::memory_order_relaxed);
+    if (first_[index] == 0) present_ &= ~(std::uint64_t{1} << index);
+    add_bytes(-span->slot_bytes);
+    return span;
+  }
+  bool make_room(std::uint32_t index, std::size_t more, pages::Span*& evicted);
+  void add_bytes(std::size_t bytes) { bytes_.store(bytes_.load(std::memory_order_relaxed) + bytes, std::memory_order_relaxed); }  // mod 2^64
+
+  std::uint64_t present_ = 0;                   // bit n: there are spans of n + 1 pages
+  std::uint32_t first_[kLongest.value] = {};    // SpanId, linked by Span::next
+  std::uint32_t hand_ = 0;                      // whose turn it is to let go of one
+  std::size_t allowance_ = 0;                   // bytes that it may keep
+  std::atomic<std::size_t> bytes_{0};           // that it keeps; statistics read it
+};
+
+}  // namespace lull::front
