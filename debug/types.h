@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "gc/report/same_names.h"
 #include "lull/metrics.h"
 
 namespace lull::debug {
@@ -13,6 +14,7 @@ inline constexpr std::size_t kMostTypes = 1000;  // what read_types() cannot tel
 inline std::vector<type_stats> largest_types(std::size_t most) {
   std::vector<type_stats> types(kMostTypes);
   types.resize(metrics::read_types(types));
+  types.resize(gc::merge_same_names(types));
   std::sort(types.begin(), types.end(), [](const type_stats& a, const type_stats& b) { return a.bytes > b.bytes; });
   if (types.size() > most) types.resize(most);
   return types;

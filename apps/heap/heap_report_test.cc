@@ -377,6 +377,46 @@ TEST(HeapDifference, NamesTheTypeThatGrew) {
   EXPECT_NE(out.str().find("+1600 B          +100"), std::string::npos) << out.str();
 }
 
+struct LinkCache {
+  ptr<LinkCache> next;
+  std::uint64_t payload[1000];
+  void trace(tracer& t) const { t(next); }
+};
+
+// It named who holds a type whose name only began alike, if that one was larger.
+TEST(HeapDifference, NamesWhoHoldsTheTypeThatGrewAndNoOther) {
+  root<Link> kept;
+  root<LinkCache> cache;
+  elsewhere([&] { cache = make<LinkCache>(); });
+  Heap older(take_dump());
+  elsewhere([&] { kept = chain(1); });
+  elsewhere([&] { kept->leaf = nullptr; });
+  Heap newer(take_dump());
+  std::ostringstream out;
+  print_difference(older, newer, 10, out);
+  EXPECT_NE(out.str().find("Link 0x"), std::string::npos) << out.str();
+  EXPECT_EQ(out.str().find("LinkCache 0x"), std::string::npos) << out.str();
+  std::ostringstream some;
+  const std::string name = type_of(newer.dump(), "::LinkCache").name;
+  print_retainers(newer, name.substr(0, name.size() - 2), 10, some);
+  EXPECT_NE(some.str().find("LinkCache 0x"), std::string::npos) << some.str();
+}
+
+TEST(HeapProgram, FailsWhereItsReportCannotBeWritten) {
+  if (::access("/dev/full", W_OK) != 0) GTEST_SKIP() << "no /dev/full";
+  const File file;
+  root<Link> kept;
+  elsewhere([&] { kept = chain(10); });
+  ASSERT_TRUE(dump_heap(file.path()));
+  const auto status = [&](const char* report, const char* to) {
+    return std::system((std::string(LULL_HEAP_PROGRAM " ") + report + ' ' + file.path() + " > " + to + " 2> /dev/null").c_str());
+  };
+  for (const char* report : {"summary", "top", "folded", "pprof"}) {
+    EXPECT_EQ(status(report, "/dev/null"), 0) << report;
+    EXPECT_NE(status(report, "/dev/full"), 0) << report;
+  }
+}
+
 TEST(HeapFolded, AddsUpToTheHeap) {
   root<Link> kept = chain(50);
   Heap heap(take_dump());

@@ -1,6 +1,9 @@
 // lull-heap: questions about a heap dump of lull::dump_heap. See docs/observability.md.
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstring>
 #include <iostream>
+#include <stdexcept>
 
 #include "apps/heap/reports.h"
 #include "apps/heap/type_tree.h"
@@ -36,7 +39,7 @@ int main(int argc, char** argv) {
   CLI::App& pprof = *app.add_subcommand("pprof", "the same for `go tool pprof`: cum is the retained size");
   for (CLI::App* c : {&summary, &top, &retainers, &dominators, &suspects, &diff, &folded, &pprof}) add_file(*c, a);
   for (CLI::App* c : {&summary, &top, &retainers, &dominators, &diff}) add_rows(*c, a);
-  retainers.add_option("what", a.what, "the beginning of a type's name, or an address (0x...)")->required();
+  retainers.add_option("what", a.what, "a type's name, the beginning of some, or an address (0x...)")->required();
   suspects.add_option("--share", a.share, "of the heap")->capture_default_str()->check(CLI::Range(0.0, 1.0));
   diff.add_option("newer", a.other, "the later dump")->required();
   CLI11_PARSE(app, argc, argv);
@@ -53,6 +56,7 @@ int main(int argc, char** argv) {
       Heap newer(read_dump(a.other));
       print_difference(heap, newer, a.rows, std::cout);
     }
+    if (!std::cout.flush()) throw std::runtime_error(std::string("cannot write: ") + std::strerror(errno));
   } catch (const std::exception& e) {
     std::cerr << "lull-heap: " << e.what() << '\n';
     return 1;

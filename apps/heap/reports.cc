@@ -34,12 +34,21 @@ std::uint64_t address_in(std::string_view text) {
 
 }  // namespace
 
+std::vector<bool> types_called(const Dump& dump, std::string_view what) {
+  const auto is_whole = [&](const Type& t) { return t.name == what; };
+  const bool whole = std::any_of(dump.types.begin(), dump.types.end(), is_whole);
+  std::vector<bool> called;
+  for (const Type& t : dump.types) called.push_back(whole ? is_whole(t) : t.name.starts_with(what));
+  return called;
+}
+
 Object Heap::find(const std::string& what) {
   const bool is_address = what.starts_with("0x");
+  const std::vector<bool> called = types_called(dump_, what);
   const std::uint64_t address = is_address ? address_in(what) : 0;
   Object best = kRoots;
   for (Object o = 1; o < dump_.objects(); ++o) {
-    const bool fits = is_address ? address - dump_.addresses[o] < dump_.sizes[o] : dump_.type_name(o).starts_with(what);
+    const bool fits = is_address ? address - dump_.addresses[o] < dump_.sizes[o] : called[dump_.types_of[o]];
     if (fits && (best == kRoots || retained().bytes[o] > retained().bytes[best])) best = o;
   }
   return best;
@@ -210,8 +219,9 @@ void print_retainers(Heap& heap, const std::string& what, std::size_t rows, std:
   }
   std::vector<std::uint64_t> by_type(dump.types.size() + 1);  // the last: roots
   const bool one = what.starts_with("0x");
+  const std::vector<bool> called = types_called(dump, what);
   for (Object o = 1; o < dump.objects(); ++o) {
-    if (one ? o != object : !dump.type_name(o).starts_with(what)) continue;
+    if (one ? o != object : !called[dump.types_of[o]]) continue;
     for (Object from : heap.backwards().of(o)) ++by_type[from == kRoots ? dump.types.size() : dump.types_of[from]];
   }
   out << "references from\n";

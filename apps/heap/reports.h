@@ -3,6 +3,8 @@
 
 #include <ostream>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "apps/heap/dump.h"
 #include "apps/heap/retained.h"
@@ -17,7 +19,7 @@ class Heap {
   const Retained& retained();
   const std::vector<Object>& before();     // on shortest paths
   const References& backwards();
-  // "0x..." or the start of a type's name: the object that retains most among them; kRoots: none.
+  // "0x...", a type's name, or the start of some: the object that retains most among them; kRoots: none.
   Object find(const std::string& what);
 
  private:
@@ -26,6 +28,9 @@ class Heap {
   std::vector<Object> before_;
   References backwards_;
 };
+
+// By type: a whole name means just that type, Session and not SessionCache.
+std::vector<bool> types_called(const Dump& dump, std::string_view what);
 
 struct Suspect {
   std::uint64_t bytes;         // retained

@@ -22,7 +22,7 @@ struct PacerReport {
   std::string_view reason;              // why it is of that kind
 };
 // pacer 12: 26% CPU for 1234567 B work (1200000 B expected) in 4194304 B -> 4800000 B (goal 5000000 B, -200000 B), cons/mark 1.230;
-//   next: full at 7000000 B, goal 8000000 B (young_is_enough)         [one line]
+//   next: full at 7000000 B, goal 8000000 B (young is enough)         [one line]
 std::size_t format_pacertrace(const PacerReport& report, char* out, std::size_t size);
 
 struct PurgeReport {

@@ -2,6 +2,8 @@
 // integers are strings).
 #include <unistd.h>
 
+#include <atomic>
+
 #include "alloc/os/clock.h"
 #include "gc/report/cycle_log.h"
 #include "gc/report/metrics_snapshot.h"
@@ -23,6 +25,15 @@ struct Times {
 
 void write_times(TextWriter& out, const Times& t) {
   out << "\"startTimeUnixNano\":\"" << t.start << "\",\"timeUnixNano\":\"" << t.now << '"';
+}
+
+// Of all exports the same to the nanosecond: another start means a counter that began anew.
+std::uint64_t start_of_counting(std::uint64_t now) {
+  constinit static std::atomic<std::uint64_t> start{0};
+  const std::uint64_t uptime = gc::cycle_totals().uptime_ns, fresh = now - uptime;
+  if (uptime == 0) return now;  // nothing was counted yet
+  std::uint64_t known = 0;
+  return start.compare_exchange_strong(known, fresh, std::memory_order_relaxed) ? fresh : known;
 }
 
 std::string_view unit_of(const description& d) {
@@ -89,7 +100,7 @@ void write_types(TextWriter& out, Comma& comma, const MetricsSnapshot& snapshot,
 void write_otlp(const text_sink& to, const export_options& options) {
   const MetricsSnapshot snapshot(options.most_types);
   const std::uint64_t now = os::wall_ns();
-  const Times times{now - gc::cycle_totals().uptime_ns, now};
+  const Times times{start_of_counting(now), now};
   TextWriter out(to);
   out << R"({"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":)";
   out.json(options.service_name) << R"(}},{"key":"process.pid","value":{"intValue":")" << std::uint64_t(::getpid()) << R"("}}]},)"

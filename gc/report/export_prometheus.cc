@@ -39,11 +39,11 @@ void write_histogram(TextWriter& out, const description& d, const histogram& h) 
 }
 
 void write_label(TextWriter& out, std::string_view text) {
-  for (char c : text) {
+  out.characters(text, [&](char c) {
     if (c == '\\' || c == '"') out << '\\';
     if (c == '\n') out << "\\n";
     else out << c;
-  }
+  });
 }
 
 struct TypeMetric {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "alloc/base/check.h"
+#include "gc/report/same_names.h"
 
 namespace lull::gc {
 
@@ -17,7 +18,7 @@ MetricsSnapshot::MetricsSnapshot(std::size_t most_types) {
     samples_[i].durations = &durations_[histograms++];
   }
   metrics::read(std::span(samples_).first(all.size()));
-  const std::size_t rows = metrics::read_types(types_);
+  const std::size_t rows = merge_same_names(std::span(types_).first(metrics::read_types(types_)));
   const auto more_bytes = [](const type_stats& a, const type_stats& b) { return a.bytes > b.bytes; };
   std::sort(types_.begin(), types_.begin() + static_cast<std::ptrdiff_t>(rows), more_bytes);
   type_count_ = std::min(rows, most_types);

@@ -61,6 +61,7 @@ def check_json(base):
     check(all(n > newest for n in more["samples"]["number"]), "samples: not only newer ones")
     check(any(t["name"].endswith("Session") for t in first["types"]), "samples: types")
     check(any(t["name"] == "lull-gc" for t in first["threads"]), f"samples: threads {first['threads']}")
+    check(any(t["name"] == "Hintergrund-\u00d6\ufffd" for t in first["threads"]), f"samples: a name that is cut off: {first['threads']}")
     check(json.loads(fetch(f"{base}/debug/vars"))["memstats"]["Mallocs"] > 0, "vars")
     check(len(json.loads(fetch(f"{base}/debug/trace?seconds=0.2"))["traceEvents"]) > 0, "trace")
     print("json: samples, vars and trace")

@@ -101,10 +101,37 @@ void check_histogram(Input& in) {
 
 // ---- Text for monitoring ----
 
+// By the number that the bytes mean.
+bool is_character(std::string_view bytes) {
+  const std::size_t n = bytes.size();
+  const std::uint32_t first = static_cast<unsigned char>(bytes[0]);
+  if (n == 1) return first < 0x80;
+  if (first >> (7 - n) != (2u << n) - 2) return false;  // n ones and a zero
+  std::uint32_t point = first & (0x7fu >> n);
+  for (char c : bytes.substr(1)) {
+    if ((static_cast<unsigned char>(c) & 0xc0) != 0x80) return false;
+    point = point << 6 | (static_cast<unsigned char>(c) & 0x3f);
+  }
+  constexpr std::uint32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};
+  return point >= kLeast[n] && point <= 0x10ffff && (point < 0xd800 || point > 0xdfff);
+}
+// With U+FFFD for each byte that belongs to no character.
+std::string as_utf8(std::string_view bytes) {
+  std::string text;
+  while (!bytes.empty()) {
+    std::size_t n = std::min<std::size_t>(bytes.size(), 4);
+    while (n > 0 && !is_character(bytes.substr(0, n))) --n;
+    text += n == 0 ? "\xef\xbf\xbd" : bytes.substr(0, n);
+    bytes.remove_prefix(std::max<std::size_t>(n, 1));
+  }
+  return text;
+}
+
 template <class Write>
 std::string text_of(Write&& write) {
   std::string text;
   write(lull::text_sink{[](void* to, const char* at, std::size_t n) { static_cast<std::string*>(to)->append(at, n); }, &text});
+  FUZZ_CHECK(as_utf8(text) == text);
   return text;
 }
 
@@ -121,7 +148,7 @@ void check_json_strings(Input& in) {
   });
   const Json array = JsonReader(text).read();
   FUZZ_CHECK(array.items.size() == strings.size());
-  for (std::size_t i = 0; i < strings.size(); ++i) FUZZ_CHECK(array.items[i].text == strings[i]);
+  for (std::size_t i = 0; i < strings.size(); ++i) FUZZ_CHECK(array.items[i].text == as_utf8(strings[i]));
 }
 
 // A kind of the C interface with objects that live. Its name is changed in place from input to input, in the copy of the kind that the
@@ -159,7 +186,7 @@ std::string label_value(std::string_view text) {
   }
   return out;
 }
-bool has_kind_name(const std::string& text) { return text == std::string_view(kind_name, kNameLength); }
+bool has_kind_name(const std::string& text) { return text == as_utf8({kind_name, kNameLength}); }
 
 void check_prometheus(const lull::metrics::export_options& options) {
   const std::string text = text_of([&](const lull::text_sink& to) { lull::metrics::write_prometheus(to, options); });
@@ -191,7 +218,7 @@ void check_expvar(const lull::metrics::export_options& options) {
 void check_otlp(const lull::metrics::export_options& options) {
   const std::string text = text_of([&](const lull::text_sink& to) { lull::metrics::write_otlp(to, options); });
   const Json resource = JsonReader(text).read().at("resourceMetrics").items.at(0);
-  FUZZ_CHECK(resource.at("resource").at("attributes").items.at(0).at("value").at("stringValue").text == options.service_name);
+  FUZZ_CHECK(resource.at("resource").at("attributes").items.at(0).at("value").at("stringValue").text == as_utf8(options.service_name));
   bool found = false;
   for (const Json& metric : resource.at("scopeMetrics").items.at(0).at("metrics").items)
     if (metric.at("name").text == "lull.type.live")

@@ -12,6 +12,7 @@
 #include <sstream>
 #include <string>
 
+#include "gc/report/text_writer.h"
 #include "lull/lull.h"
 #include "tests/support/hidden.h"
 
@@ -147,6 +148,49 @@ TEST(Exporters, TypesAreTheOnesWithTheMostBytes) {
   for (std::size_t at = 0; (at = text.find("lull_type_bytes{type=\"char", at)) != text.npos; ++at) ++rows;
   EXPECT_EQ(rows, 1u);
   EXPECT_EQ(text.find("Node"), text.npos);
+}
+
+// Two files may each have a Node in a namespace without a name. Prometheus refuses a metric with the same labels twice.
+TEST(Exporters, TypesOfOneNameAreOne) {
+  constinit static lull::detail::Kind kinds[2] = {};
+  for (lull::detail::Kind& kind : kinds) {
+    kind.object_bytes = kind.alignment = 16;
+    kind.layout = lull::detail::Layout::no_pointers;
+    kind.name = "Twin";
+  }
+  lull::testing::elsewhere([] {
+    for (lull::detail::Kind& kind : kinds) lull::detail::allocate_slow(kind);
+  });
+  lull::collect();
+  std::set<std::string> seen;
+  std::istringstream lines(text_of([](const text_sink& to) { lull::metrics::write_prometheus(to, {.most_types = 256}); }));
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with('#')) continue;
+    EXPECT_TRUE(seen.insert(line.substr(0, line.rfind(' '))).second) << line;
+  }
+  EXPECT_TRUE(seen.contains("lull_type_allocated_objects_total{type=\"Twin\"}"));
+}
+
+TEST(Exporters, OtlpCountersBeganAtOneMoment) {
+  do_something();
+  const auto start = [] {
+    const std::string text = text_of([](const text_sink& to) { lull::metrics::write_otlp(to); });
+    return text.substr(text.find("startTimeUnixNano"), 40);
+  };
+  const std::string first = start();
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(start(), first);
+}
+
+// The kernel cuts a thread's name off after 15 bytes, in the midst of a character; arguments and C's names of types are any bytes.
+TEST(TextWriter, WritesNothingButUtf8) {
+  const auto json = [](std::string_view text) { return text_of([&](const text_sink& to) { lull::gc::TextWriter(to).json(text); }); };
+  EXPECT_EQ(json("Gr\u00f6\u00dfe \u20ac \U0001f600"), "\"Gr\u00f6\u00dfe \u20ac \U0001f600\"");
+  EXPECT_EQ(json("cut \xc3"), "\"cut \ufffd\"");
+  EXPECT_EQ(json("\xc3\n"), "\"\ufffd\\u000a\"");
+  EXPECT_EQ(json("\xe2\x82"), "\"\ufffd\ufffd\"");
+  EXPECT_EQ(json("\xff\x80 \xc0\xaf"), "\"\ufffd\ufffd \ufffd\ufffd\"");
+  for (const char* wrong : {"\xe0\x9f\xbf", "\xed\xa0\x80"}) EXPECT_EQ(json(wrong), "\"\ufffd\ufffd\ufffd\"");
+  for (const char* wrong : {"\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80"}) EXPECT_EQ(json(wrong), "\"\ufffd\ufffd\ufffd\ufffd\"");
 }
 
 TEST(Exporters, DoNotAttachTheThread) {

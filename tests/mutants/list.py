@@ -616,6 +616,10 @@ MUTANTS = [
      '    note_live_by_type();\n', '', 'mem_stats_test', '*ByTypeCounts*'),
     ('buckets of the exposition are not cumulative', 'gc/report/metrics_snapshot.h',
      'for (std::size_t b = 0; b <=', 'for (std::size_t b = histogram::bucket_of(bound) / 2; b <=', 'export_test', '*PrometheusHistogramsAreCumulative*'),
+    ('types of one name stay apart', 'gc/report/same_names.h', 'types[merged - 1].name != t.name', 'true', 'export_test', '*TypesOfOneName*'),
+    ("OTLP's counters begin anew with each export", 'gc/report/export_otlp.cc', '? fresh : known;', '? fresh : fresh;', 'export_test', '*OtlpCountersBegan*'),
+    ('half a character is written', 'gc/report/text_writer.h', 'if (byte(i) >> 6 != 2) return 0;', 'if (i < text.size() && byte(i) >> 6 != 2) return 0;',
+     'export_test', 'TextWriter.*'),
     # The timeline.
     ('a reader takes an entry that is being overwritten', 'alloc/trace/timeline.cc',
      '  return cell.number.load(std::memory_order_acquire) == number;\n', '  return true;\n', 'timeline_test', '*IsOverwrittenWhileItIsRead*'),
@@ -668,7 +672,7 @@ MUTANTS = [
      '  gc::delay_point("a request claims a recording");\n  const Claim claim(recording.claimed);\n  if (!claim) return Response::error(409, "another request is recording; try again when it is done");\n  const bool was_on = recording.is_on();',
      '  const bool was_on = recording.is_on();\n  gc::delay_point("a request claims a recording");\n  const Claim claim(recording.claimed);\n  if (!claim) return Response::error(409, "another request is recording; try again when it is done");\n',
      'debug_server_test', '*TakesNoOtherRequests*'),
-    ('a profile is cut to the range that was asked for', 'debug/http.cc', 'request.ranges.clear();', 'static_cast<void>(request);', 'debug_server_test', '*IgnoresRanges*'),
+    ('a profile is cut to the range that was asked for', 'debug/http.cc', "*c = ' ';", "*c = ':';", 'debug_server_test', '*IgnoresRanges*'),
     # The page heap, the purger, spans.
     ('page heap: a chunk that has room again is not looked at', 'alloc/pages/page_heap.cc',
      'if (c < hint_[n] && (',
