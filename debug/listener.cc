@@ -24,7 +24,9 @@ constexpr std::uint64_t kPlaceNs = kTickNs / 10;       // for one of the connect
 constexpr int kNoResourcesMs = 100;  // without file descriptors or threads: until the next attempt
 constexpr char kBusy[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
 
+// No address means every host's with AI_PASSIVE, which has to be asked for.
 addrinfo* resolve(const char* address, std::uint16_t port) {
+  if (address == nullptr) return nullptr;
   char service[8];
   std::snprintf(service, sizeof service, "%u", unsigned{port});
   addrinfo hints{};

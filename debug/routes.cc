@@ -6,8 +6,10 @@
 
 #include "debug/heap_profile.h"
 #include "debug/snapshot.h"
+#include "alloc/trace/timeline.h"
 #include "debug/web_assets.h"
 #include "gc/model/delay.h"
+#include "gc/report/object_samples.h"
 #include "lull/collect.h"
 #include "lull/metrics_export.h"
 #include "lull/object_profile.h"
@@ -102,8 +104,8 @@ const Routes::Route Routes::kRoutes[] = {
 Routes::Routes(Samples& samples, StopSignal& stopping)
     : samples_(samples),
       stopping_(stopping),
-      timeline_{timeline::is_on, [] { timeline::start(); }, timeline::stop, 1, 1},
-      objects_{object_profile::is_on, [] { object_profile::start(); }, object_profile::stop, 5, 0} {}
+      timeline_{timeline::is_on, [] { timeline::start(); }, timeline::stop, trace::session, 1, 1},
+      objects_{object_profile::is_on, [] { object_profile::start(); }, object_profile::stop, gc::object_sampling_round, 5, 0} {}
 
 Response Routes::answer(const Request& request) {
   Response response;
@@ -170,12 +172,16 @@ Response Routes::expvar(const Request&) {
 
 // `to_end` while it is on: the thread that would end it is not there in a forked child.
 void Routes::Recording::begin() {
+  begun.store(0, std::memory_order_relaxed);
   to_end.store(true, std::memory_order_relaxed);
   start();
+  begun.store(run(), std::memory_order_relaxed);
 }
 
+// What the program has started meanwhile goes on.
 void Routes::Recording::end() {
-  stop();
+  const std::uint32_t ours = begun.load(std::memory_order_relaxed);
+  if (ours == 0 || ours == run()) stop();
   to_end.store(false, std::memory_order_relaxed);
 }
 

@@ -27,9 +27,11 @@ class Routes {
     bool (*is_on)();
     void (*start)();
     void (*stop)();
+    std::uint32_t (*run)();  // another one after each start, by whomever
     double usual_seconds, usual_seconds_on;  // where the request does not say; where the program records already
     std::atomic<bool> claimed{false};
     std::atomic<bool> to_end{false};  // by who has claimed it
+    std::atomic<std::uint32_t> begun{0};  // the run to end; 0: whichever it is
 
     void begin();
     void end();

@@ -12,6 +12,7 @@
 #include "alloc/base/printable.h"
 #include "alloc/front/options.h"
 #include "alloc/front/sampling.h"
+#include "alloc/os/cgroup.h"
 #include "alloc/sample/guard_pool.h"
 #include "lull/profile.h"
 
@@ -48,6 +49,15 @@ bool ends_with(const char* text, const char* end) {
   return n >= m && std::strcmp(text + n - m, end) == 0;
 }
 
+void complain(const char* what, const char* about) {
+  Path line;
+  line.add(what, std::strlen(what));
+  const Printable shown(about);
+  line.add(shown.c_str(), std::strlen(shown.c_str()));
+  line.add("\n", 1);
+  [[maybe_unused]] auto ignored = ::write(STDERR_FILENO, line.c_str(), std::strlen(line.c_str()));
+}
+
 // `number` 0: none is added.
 void write_one(unsigned number) {
   Path name;
@@ -70,13 +80,7 @@ void write_one(unsigned number) {
     name.add_number(number);
   }
   const auto format = ends_with(path, ".heap") ? LULL_PROFILE_TEXT : LULL_PROFILE_PPROF;
-  if (lull_profile_write(name.c_str(), format) == 0) return;
-  Path line;
-  line.add("lull: cannot write the profile ", 31);
-  const Printable shown(name.c_str());
-  line.add(shown.c_str(), std::strlen(shown.c_str()));
-  line.add("\n", 1);
-  [[maybe_unused]] auto ignored = ::write(STDERR_FILENO, line.c_str(), std::strlen(line.c_str()));
+  if (lull_profile_write(name.c_str(), format) != 0) complain("lull: cannot write the profile ", name.c_str());
 }
 
 void on_signal(int) {
@@ -93,6 +97,14 @@ std::size_t number_in(const char* name, std::size_t otherwise) {
   return *end == '\0' ? n : otherwise;
 }
 
+// 0: the usual one.
+std::size_t rate_from_environment() {
+  const char* text = std::getenv("LULL_PROFILE_RATE");
+  std::size_t bytes = 0;
+  if (text != nullptr && *text != '\0' && !os::parse_bytes(text, bytes)) complain("lull: LULL_PROFILE_RATE is no number of bytes: ", text);
+  return bytes;
+}
+
 }  // namespace
 
 void begin_profile_of_run() {
@@ -100,7 +112,7 @@ void begin_profile_of_run() {
   const bool guards = guard != 0 && sample::start_guarding(static_cast<std::uint32_t>(guard));
   const char* wanted = ::secure_getenv("LULL_PROFILE");  // a file is written with the program's rights
   if (wanted == nullptr || *wanted == '\0' || std::strlen(wanted) >= kMostPath) {
-    if (guards) start_profile(number_in("LULL_PROFILE_RATE", 0));
+    if (guards) start_profile(rate_from_environment());
     return;
   }
   std::strcpy(path, wanted);
@@ -111,7 +123,7 @@ void begin_profile_of_run() {
     action.sa_flags = SA_RESTART | SA_ONSTACK;
     ::sigaction(signal, &action, nullptr);
   }
-  start_profile(number_in("LULL_PROFILE_RATE", 0));
+  start_profile(rate_from_environment());
 }
 
 void end_profile_of_run() {

@@ -135,6 +135,7 @@ void start(std::size_t entries_per_thread) {
 }
 
 void stop() { recording.store(false, std::memory_order_relaxed); }
+std::uint32_t session() { return sessions.load(std::memory_order_relaxed); }
 
 void release_ring() {
   if (own_ring == nullptr) return;

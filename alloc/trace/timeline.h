@@ -67,6 +67,7 @@ class Span {
 // it). Nobody else starts or stops meanwhile.
 void start(std::size_t entries_per_thread);
 void stop();
+std::uint32_t session();  // another one after each start()
 // The calling thread ends: its ring is for others.
 void release_ring();
 // In the child: its thread has another number, attached or not. The rings of the others are for new threads, and nothing of what is in them is

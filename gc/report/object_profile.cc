@@ -12,6 +12,7 @@
 
 #include "alloc/base/printable.h"
 #include "alloc/base/units.h"
+#include "alloc/os/cgroup.h"
 #include "alloc/os/vm.h"
 #include "alloc/sample/pprof_writer.h"
 #include "gc/cycle/cycle_events.h"
@@ -143,6 +144,15 @@ void write_at_exit() {
   if (!write_by_name(path_at_exit)) std::fprintf(stderr, "lull: LULL_OBJECT_PROFILE: cannot write %s: %s\n", Printable(path_at_exit).c_str(), std::strerror(errno));
 }
 
+// 0: the usual one.
+std::size_t rate_from_environment() {
+  const char* text = std::getenv("LULL_OBJECT_PROFILE_RATE");
+  std::size_t bytes = 0;
+  if (text != nullptr && *text != '\0' && !os::parse_bytes(text, bytes))
+    std::fprintf(stderr, "lull: LULL_OBJECT_PROFILE_RATE: '%s' is no number of bytes\n", Printable(text, 80).c_str());
+  return bytes;
+}
+
 }  // namespace
 
 void start_object_profile_from_environment() {
@@ -158,8 +168,7 @@ void start_object_profile_from_environment() {
     }
   }
   started_in = ::getpid();
-  const char* rate = std::getenv("LULL_OBJECT_PROFILE_RATE");
-  object_profile::start(rate != nullptr ? std::strtoull(rate, nullptr, 10) : 0);
+  object_profile::start(rate_from_environment());
   std::atexit(write_at_exit);
 }
 

@@ -126,6 +126,7 @@ void look_at_locked(Record* list, std::uint64_t handed) {
 }  // namespace
 
 std::size_t object_sampling_mean() { return mean.load(std::memory_order_relaxed); }
+std::uint32_t object_sampling_round() { return cache::sampling_round.load(std::memory_order_relaxed); }
 os::Lock& object_samples_lock_for_fork() { return lock; }
 
 std::uint32_t draw_objects_to_sample(std::size_t slot_bytes) {

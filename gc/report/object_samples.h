@@ -59,5 +59,6 @@ void for_each_site(Visit&& visit) {
 }
 
 std::size_t object_sampling_mean();  // 0: off
+std::uint32_t object_sampling_round();  // another one after each start; 0: off
 
 }  // namespace lull::gc

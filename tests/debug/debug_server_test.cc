@@ -280,6 +280,20 @@ TEST_F(DebugServer, LeavesATimelineOfTheProgramAlone) {
   lull::timeline::stop();
 }
 
+TEST_F(DebugServer, LeavesAloneWhatTheProgramStartsWhileARequestRecords) {
+  std::thread requests[] = {std::thread([&] { EXPECT_EQ(get(port_, "/debug/trace?seconds=0.3").status, 200); }),
+                            std::thread([&] { EXPECT_EQ(get(port_, "/debug/pprof/objects?seconds=0.3").status, 200); })};
+  while (!lull::timeline::is_on() || !lull::object_profile::is_on()) std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));  // for what the request does behind the start
+  lull::timeline::start();
+  lull::object_profile::start();
+  for (std::thread& request : requests) join(request);
+  EXPECT_TRUE(lull::timeline::is_on());
+  EXPECT_TRUE(lull::object_profile::is_on());
+  lull::timeline::stop();
+  lull::object_profile::stop();
+}
+
 TEST_F(DebugServer, StopsWithClientsConnectedAndStartsAgainOnItsPort) {
   for (int i = 0; i < 3; ++i) {
     Client silent(port_);
@@ -308,8 +322,10 @@ TEST_F(DebugServer, SaysWhyItDoesNotStart) {
   EXPECT_EQ(errno, EALREADY);
   lull::debug_server::stop();
   lull::debug_server::stop();
-  EXPECT_FALSE(lull::debug_server::start({.address = "no.address"}));
-  EXPECT_EQ(errno, EINVAL);
+  for (const char* address : {"no.address", "", static_cast<const char*>(nullptr)}) {  // none was every host's
+    EXPECT_FALSE(lull::debug_server::start({.address = address}));
+    EXPECT_EQ(errno, EINVAL);
+  }
   const int other = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in at{};
   at.sin_family = AF_INET;

@@ -1,5 +1,6 @@
 // What the environment may say (gc/model/options.h).
 #include "gc/model/options.h"
+#include "gc/report/object_samples.h"
 
 #include <gtest/gtest.h>
 
@@ -85,6 +86,25 @@ TEST(GcOptions, TargetsThatMakeNoSenseHaveNoEffect) {
   EXPECT_EQ(targets.cpu_share, 0.025);
   EXPECT_EQ(targets.latency_ns, 1'500'000u);
   EXPECT_EQ(targets.min_percent, 30);
+}
+
+// "64K" was 64.
+TEST(GcOptionsDeathTest, TheRateOfTheObjectProfileIsANumberOfBytes) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  ::setenv("LULL_OBJECT_PROFILE", "/dev/null", 1);
+  const auto expect = [](const char* rate, std::size_t mean, const char* complaint) {
+    ::setenv("LULL_OBJECT_PROFILE_RATE", rate, 1);
+    EXPECT_EXIT({
+      lull::make<int>();
+      std::exit(lull::gc::object_sampling_mean() == mean ? 0 : 1);
+    }, ::testing::ExitedWithCode(0), complaint) << rate;
+  };
+  expect("64K", 64 * 1024, "^$");
+  expect("8192", 8192, "^$");
+  expect("", 512 * 1024, "^$");
+  expect("64Q", 512 * 1024, "LULL_OBJECT_PROFILE_RATE: '64Q' is no number of bytes");
+  ::unsetenv("LULL_OBJECT_PROFILE");
+  ::unsetenv("LULL_OBJECT_PROFILE_RATE");
 }
 
 // A whole program under each: it may say what it thinks of the text, and has to run.

@@ -40,6 +40,11 @@ def main():
         cases += [{"LULL_PROFILE": "written", variable: text} for variable in ("LULL_PROFILE_RATE", "LULL_PROFILE_SIGNAL") for text in TEXTS[variable]]
         for environment in cases:
             assert run(folder, environment) == expected, environment
+        # "64K" was taken for nonsense, silently.
+        for rate, complaint in (("64K", b""), ("64Q", b"lull: LULL_PROFILE_RATE is no number of bytes: 64Q\n")):
+            done = subprocess.run([PROGRAM, "few"], env={"LD_PRELOAD": LIBRARY, "LULL_PROFILE": "written", "LULL_PROFILE_RATE": rate}, cwd=folder,
+                                  capture_output=True, timeout=120)
+            assert done.returncode == 0 and done.stderr == complaint, done
     return 0
 
 
