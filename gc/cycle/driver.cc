@@ -144,6 +144,12 @@ void sleep_or_collect(std::uint32_t requested) {
   request_cycle();
 }
 
+// Threads go on when the pacer has its report, before the cycle counts as over: what they asked for by then was this cycle. A heap that is at its
+// trigger already would wait for the next thread that allocates, and all of them may be held.
+void request_if_due() {
+  if (heap_counters.live.load(std::memory_order_seq_cst) >= pacing.trigger()) request_cycle();
+}
+
 void* driver_main(void*) {
   is_drivers = true;
   for (;;) {
@@ -163,8 +169,9 @@ void* driver_main(void*) {
     run_stopped_jobs();
     start_finalizer_if_needed();
     reach(Step::cycle_ends);
-    driver.completed.store(number, std::memory_order_seq_cst);
+    driver.completed.store(number, std::memory_order_seq_cst);  // and then the heap; request_cycle() the other way round
     os::futex_wake_all(driver.completed);
+    request_if_due();
   }
   return nullptr;
 }
@@ -220,6 +227,7 @@ void start() {
 }  // namespace
 
 void request_cycle() {
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // what was allocated, then this: pairs with request_if_due()
   const std::uint32_t done = driver.completed.load(std::memory_order_relaxed);
   request_up_to(done + 1);
 }
@@ -295,6 +303,7 @@ bool is_driver() { return is_drivers; }
 void start_runtime() { pthread_once(&start_once, start); }
 
 void after_slow_allocation(Mutator& m) {
+  m.silent.store(false, std::memory_order_relaxed);
   publish_handed(m);  // with the span just taken: four spans that nobody knows of are much beside a small goal
   if (m.block->barrier_on != 0 && mark_state.load(std::memory_order_acquire) == MarkState::marking) assist(m);
   else m.handed_bytes = 0;

@@ -188,6 +188,7 @@ void answer_self(Mutator& m, const Stopped& at) {
     if (op == HandshakeOp::none) return;
     const std::uint64_t start = os::monotonic_ns(), cpu = os::thread_cpu_ns();
     if (at.async) handshake_stats.async_answers.fetch_add(1, std::memory_order_relaxed);
+    m.silent.store(at.async, std::memory_order_relaxed);
     if (op == HandshakeOp::park) {
       park(m, at);
     } else {
@@ -246,10 +247,18 @@ void signal_unless_answering(Mutator& m) {
   if (!m.answering.load(std::memory_order_relaxed)) signal_thread(m);
 }
 
-void signal_stragglers(bool all) {  // or those that refused
-  for (Mutator* m = mutators.first; m != nullptr; m = m->next)
-    if (m->pending.load(std::memory_order_acquire) != HandshakeOp::none && (m->refused_signal.exchange(false, std::memory_order_relaxed) || all))
-      signal_unless_answering(*m);
+enum class Look : bool { first, later };
+
+// Those that refused, or all; at the first look those that will hardly poll: they wait in a system call, or count without end.
+// relaxed: `silent` is a guess; a wrong one costs a signal, or 100 us.
+void signal_stragglers(bool all, Look look) {
+  for (Mutator* m = mutators.first; m != nullptr; m = m->next) {
+    if (m->pending.load(std::memory_order_acquire) == HandshakeOp::none) continue;
+    const bool at_once = look == Look::first && m->silent.load(std::memory_order_relaxed);
+    if (!(m->refused_signal.exchange(false, std::memory_order_relaxed) || all || at_once)) continue;
+    if (at_once) handshake_stats.signalled_at_once.fetch_add(1, std::memory_order_relaxed);
+    signal_unless_answering(*m);
+  }
 }
 
 // Threads that ended unnoticed answer nothing any more.
@@ -275,7 +284,7 @@ void request_and_wait_locked(HandshakeOp op) {
   const std::uint64_t start = os::monotonic_ns();
   std::uint64_t next_signal = start + kSignalAfterNs;
   LateThreads late(op, start);
-  for (;;) {
+  for (Look look = Look::first;; look = Look::later) {
     help_blocked(op);
     // acquire: pairs with the release in wake_driver_if_last, so that every answer's effects are visible
     const std::uint32_t seen = missing.load(std::memory_order_acquire);
@@ -283,7 +292,7 @@ void request_and_wait_locked(HandshakeOp op) {
     const std::uint64_t now = os::monotonic_ns();
     const bool all = now >= next_signal;
     if (all) bury_the_dead();
-    if (options.noasync == 0) signal_stragglers(all);
+    if (options.noasync == 0) signal_stragglers(all, look);
     if (all) next_signal = now + kResendAfterNs;
     late.tell_if_due(now);
     os::futex_wait_for(missing, seen, next_signal - now < kSignalAfterNs ? next_signal - now : kSignalAfterNs);
@@ -369,6 +378,7 @@ void enter_blocked(Mutator& m, std::uintptr_t caller_sp) {
 }
 
 void leave_blocked(Mutator& m) {
+  m.silent.store(false, std::memory_order_relaxed);
   if (m.blocked_depth == 1) become_running(m);
   m.blocked_depth = m.blocked_depth - 1;
 }

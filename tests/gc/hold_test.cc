@@ -1,6 +1,10 @@
 // Allocations past the goal wait, each for a bounded time, and only while a cycle is due (gc/cycle/hold.cc).
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+
+#include "gc/cycle/driver.h"
 #include "gc/cycle/pacing.h"
 #include "gc/cycle/stepper.h"
 #include "gc/model/options.h"
@@ -55,6 +59,18 @@ TEST_P(HoldAt, AnAllocationPastTheGoalWaitsAndThenGoesOn) {
 }
 INSTANTIATE_TEST_SUITE_P(Steps, HoldAt, testing::Values(Step::cycle_begins, Step::barriers_on, Step::marked, Step::done),
                          [](const auto& step) { return lull::gc::name_of(step.param); });
+
+// The cycle does not count as over there, so what is asked for is itself; held threads ask for nothing more.
+TEST_F(Hold, AHeapThatIsAtItsTriggerWhenACycleEndsIsCollected) {
+  Stepper stepper;
+  stepper.run_to(Step::cycle_ends);
+  const auto before = lull::gc::cycle_counts().completed;
+  allocate_until(lull::gc::pacing.trigger() + 65536);
+  EXPECT_EQ(before, lull::gc::cycle_counts().completed);
+  stepper.finish();
+  for (int i = 0; i < 1000 && lull::gc::cycle_counts().completed < before + 2; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_EQ(before + 2, lull::gc::cycle_counts().completed);
+}
 
 TEST_F(Hold, NobodyWaitsWhereCollectionIsOff) {
   lull::set_gc_percent(-1);

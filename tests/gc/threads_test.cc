@@ -551,6 +551,36 @@ TEST_F(Thread, KeepsItsSystemCallsWhenInterrupted) {
   close(ends[1]);
 }
 
+// Main in pthread_join, say: each handshake of each cycle would wait 100 us for it before it sends a signal.
+TEST_F(Thread, ThatIsSilentIsSignalledAtOnceUntilItAllocates) {
+  if (kThreadSanitizer) GTEST_SKIP() << "no signals";
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  std::atomic<int> waits{0};
+  std::thread thread([&] {
+    for (int i = 0; i < 2; ++i) {
+      for (int n = 0; n < 1000; ++n) make<Node>();
+      ++waits;
+      char byte;
+      EXPECT_EQ(read(ends[0], &byte, 1), 1);
+    }
+  });
+  for (int i = 0; i < 2; ++i) {
+    while (waits <= i) std::this_thread::yield();
+    const auto& stats = lull::gc::handshake_stats;
+    const std::uint64_t rounds = stats.rounds.load(), at_once = stats.signalled_at_once.load();
+    lull::collect();
+    EXPECT_EQ(stats.rounds.load() - rounds, stats.signalled_at_once.load() - at_once + 1) << "the first waits for a poll";
+    const std::uint64_t rounds_then = stats.rounds.load(), at_once_then = stats.signalled_at_once.load();
+    lull::collect();
+    EXPECT_EQ(stats.rounds.load() - rounds_then, stats.signalled_at_once.load() - at_once_then);
+    ASSERT_EQ(write(ends[1], "x", 1), 1);
+  }
+  join(thread);
+  close(ends[0]);
+  close(ends[1]);
+}
+
 struct sigaction handshake_action;
 std::atomic<int> interruptions{0};
 volatile std::sig_atomic_t answers = 0, is_answering = 0;

@@ -946,4 +946,8 @@ MUTANTS = [
     ('large blocks that are kept count as used', 'alloc/front/statistics.cc', 'free_bytes += t->large.bytes();', 'free_bytes += 0 * t->large.bytes();', 'large_cache_test', 'LargeCache.CountsAs*'),
     ('a large block that is kept looks used', 'alloc/front/large_block.cc', 'compare_exchange_strong(expected, PageClass::none,', 'compare_exchange_strong(expected, PageClass::large,', 'large_cache_test',
      'LargeCacheDeathTest.*'),
+    # Found by an auditor's program.
+    ('a heap that is full when a cycle ends waits for the next allocation', 'gc/cycle/driver.cc', '    request_if_due();\n', '    if (number == 0) request_if_due();\n', 'hold_test', 'Hold.AHeapThatIsAtItsTrigger*'),
+    ('a silent thread is given time to poll', 'gc/mutator/handshake.cc', '|| all || at_once)) continue;', '|| all || (at_once && all))) continue;', 'threads_test', 'Thread.ThatIsSilent*'),
+    ('a thread that allocates stays silent', 'gc/cycle/driver.cc', '  m.silent.store(false, std::memory_order_relaxed);\n', '', 'threads_test', 'Thread.ThatIsSilent*'),
 ]
