@@ -26,6 +26,9 @@ void unmap(void* at, std::size_t bytes);
 // False where the system refuses: pages that the program has locked (mlock), on an old kernel, or a sandbox.
 bool purge(void* at, std::size_t bytes);
 
+// False: something of it is not mapped.
+[[nodiscard]] bool copy_if_mapped(void* to, const void* from, std::size_t bytes);
+
 std::size_t physical_memory();      // bytes
 std::size_t address_space_limit();  // of the process (`ulimit -v`), bytes; the largest number: none
 

@@ -68,14 +68,16 @@ class PprofWriter::Message {
   std::size_t used_ = 0;
 };
 
-// The mappings of one loaded file that hold code.
+// The mappings of one loaded file that hold code. A signal may come in the midst of dlclose(), which unmaps a file before it takes it off the list,
+// and the handler write a profile: what of the file is not there any more is left out.
 class MappingWriter {
  public:
   MappingWriter(PprofWriter& to, const dl_phdr_info& info, const Symbols& symbols) : to_(to), info_(info), symbols_(symbols) {}
 
   void write() {
     for (int i = 0; i < info_.dlpi_phnum; ++i) {
-      const auto& header = info_.dlpi_phdr[i];
+      ElfW(Phdr) header;
+      if (!os::copy_if_mapped(&header, &info_.dlpi_phdr[i], sizeof header)) return;
       if (header.p_type == PT_LOAD && (header.p_flags & PF_X) && to_.mappings_ < PprofWriter::kMostMappings) put(header);
     }
   }
@@ -109,25 +111,30 @@ class MappingWriter {
   std::uint64_t build_id() {
     constexpr std::uint32_t kBuildId = 3;
     for (int i = 0; i < info_.dlpi_phnum; ++i) {
-      if (info_.dlpi_phdr[i].p_type != PT_NOTE) continue;
-      const auto* at = reinterpret_cast<const unsigned char*>(info_.dlpi_addr + info_.dlpi_phdr[i].p_vaddr);
-      const auto* end = at + info_.dlpi_phdr[i].p_memsz;
+      ElfW(Phdr) header;
+      if (!os::copy_if_mapped(&header, &info_.dlpi_phdr[i], sizeof header)) return 0;
+      if (header.p_type != PT_NOTE) continue;
+      const auto* at = reinterpret_cast<const unsigned char*>(info_.dlpi_addr + header.p_vaddr);
+      const auto* end = at + header.p_memsz;
       while (end - at >= 12) {
         std::uint32_t words[3];
-        std::memcpy(words, at, sizeof words);
-        const unsigned char* name = at + sizeof words;
-        const unsigned char* contents = name + round_up(words[0], 4);
+        if (!os::copy_if_mapped(words, at, sizeof words)) return 0;
+        const unsigned char* contents = at + sizeof words + round_up(words[0], 4);
         const unsigned char* next = contents + round_up(words[1], 4);
         if (next > end || next <= at) break;
-        if (words[2] == kBuildId && words[0] == 4 && std::memcmp(name, "GNU", 4) == 0) return hexadecimal(contents, words[1]);
+        char name[4];
+        if (words[2] == kBuildId && words[0] == sizeof name && os::copy_if_mapped(name, at + sizeof words, sizeof name) && std::memcmp(name, "GNU", 4) == 0)
+          return hexadecimal(contents, words[1]);
         at = next;
       }
     }
     return 0;
   }
-  std::uint64_t hexadecimal(const unsigned char* bytes, std::size_t n) {
-    char text[2 * 64 + 1];
-    n = std::min<std::size_t>(n, 64);
+  std::uint64_t hexadecimal(const unsigned char* at, std::size_t n) {
+    unsigned char bytes[64];
+    char text[2 * sizeof bytes + 1];
+    n = std::min<std::size_t>(n, sizeof bytes);
+    if (!os::copy_if_mapped(bytes, at, n)) return 0;
     for (std::size_t i = 0; i < n; ++i) std::snprintf(text + 2 * i, 3, "%02x", bytes[i]);
     return to_.string({text, 2 * n});
   }

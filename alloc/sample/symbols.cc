@@ -54,7 +54,8 @@ void Symbols::resolve() {
   dl_iterate_phdr([](dl_phdr_info* info, std::size_t, void* self) {
     std::uintptr_t low = ~std::uintptr_t{0}, high = 0;
     for (int i = 0; i < info->dlpi_phnum; ++i) {
-      const auto& header = info->dlpi_phdr[i];
+      ElfW(Phdr) header;
+      if (!os::copy_if_mapped(&header, &info->dlpi_phdr[i], sizeof header)) return 0;  // this thread is just closing it
       if (header.p_type != PT_LOAD || !(header.p_flags & PF_X)) continue;
       low = std::min<std::uintptr_t>(low, info->dlpi_addr + header.p_vaddr);
       high = std::max<std::uintptr_t>(high, info->dlpi_addr + header.p_vaddr + header.p_memsz);

@@ -6,10 +6,18 @@
 
 #include <csignal>
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <link.h>
 #include <pthread.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdlib>
 #include <functional>
 #include <stdexcept>
@@ -108,6 +116,49 @@ TEST(Profile, WhileLibrariesComeAndGo) {
     }
   });
 }
+
+#if defined(__x86_64__) && defined(PR_SET_SYSCALL_USER_DISPATCH)
+// dlclose() unmaps a library before it takes it off the list of those that there are. A handler that wrote a profile in between read what was unmapped: here
+// each system call of the dynamic linker is a signal, and so is the one that unmaps.
+char selector = SYSCALL_DISPATCH_FILTER_ALLOW;
+int unmapped = 0;
+
+void call_and_write(int, siginfo_t* info, void* context) {
+  selector = SYSCALL_DISPATCH_FILTER_ALLOW;
+  greg_t* const r = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  const long result = ::syscall(info->si_syscall, r[REG_RDI], r[REG_RSI], r[REG_RDX], r[REG_R10], r[REG_R8], r[REG_R9]);
+  r[REG_RAX] = result == -1 ? -errno : result;
+  if (info->si_syscall == SYS_munmap) {
+    void* const hole = reinterpret_cast<void*>(r[REG_RDI]);  // kept empty: the writer's own memory might come to lie there
+    const auto bytes = static_cast<std::size_t>(r[REG_RSI]);
+    const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+    ::mmap(hole, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    unmapped += write_fd(nowhere, LULL_PROFILE_PPROF) == 0;
+    ::munmap(hole, bytes);
+    ::close(nowhere);
+  }
+  selector = SYSCALL_DISPATCH_FILTER_BLOCK;
+}
+
+TEST(Profile, WrittenByAHandlerInTheMidstOfDlclose) {
+  Sampled sampled;
+  allocate_and_free(100);
+  struct sigaction action{}, before{};
+  action.sa_sigaction = call_and_write;
+  action.sa_flags = SA_SIGINFO;
+  ::sigaction(SIGSYS, &action, &before);
+  void* plugin = ::dlopen(LULL_TEST_PLUGIN, RTLD_NOW);
+  ASSERT_NE(nullptr, plugin) << ::dlerror();
+  const unsigned long linker = ::getauxval(AT_BASE);  // what lies below it, the C library and we, calls as usual
+  if (::prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, 0ul, linker, &selector) != 0) GTEST_SKIP() << "needs Linux 5.11";
+  selector = SYSCALL_DISPATCH_FILTER_BLOCK;
+  ::dlclose(plugin);
+  selector = SYSCALL_DISPATCH_FILTER_ALLOW;
+  ::prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0ul, 0ul, 0ul);
+  ::sigaction(SIGSYS, &before, nullptr);
+  EXPECT_GE(unmapped, 1);
+}
+#endif
 #endif
 
 TEST(Profile, OfThreadsThatComeAndGo) {
