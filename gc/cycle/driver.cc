@@ -56,6 +56,7 @@ constinit CycleKind last_kind = CycleKind::full;  // driver
 constinit IdleCollection idle;
 constinit std::atomic<std::uint64_t> idle_period_ns{0};
 constinit bool idle_cycle_due = false;
+constinit std::uint64_t full_cycle_ns = 0;  // processor time of the last full one
 
 // True if somebody asked for cycles up to a number that `number` does not exceed.
 bool was_asked_for(const std::atomic<std::uint32_t>& up_to, std::uint32_t number) {
@@ -162,10 +163,12 @@ void* driver_main(void*) {
     const std::uint32_t number = done + 1;
     driver.started.store(number, std::memory_order_seq_cst);
     IdleCollection::Activity before = activity();
+    const std::uint64_t cpu = os::thread_cpu_ns() + crew.helper_ns();
     run_cycle(number);
     idle_cycle_due = false;
     before.young = last_kind == CycleKind::young;
-    idle.end_cycle(os::monotonic_ns(), before);
+    if (!before.young) full_cycle_ns = os::thread_cpu_ns() + crew.helper_ns() - cpu;
+    idle.end_cycle(os::monotonic_ns(), before, full_cycle_ns);
     run_stopped_jobs();
     start_finalizer_if_needed();
     reach(Step::cycle_ends);

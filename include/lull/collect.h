@@ -24,8 +24,9 @@ int set_gc_percent(int percent);
 // Go). A program that will have tens of megabytes anyway does not collect on its way there. Returns the previous value.
 std::uint64_t set_min_heap(std::uint64_t bytes);
 
-// A program that has allocated something since the last cycle and then none for so long gets a full cycle (120 s by default or
-// LULL_IDLE_SECONDS; 0: off; also off while the percentage is negative). It comes once: while nothing has changed no other follows.
+// A program that has allocated something since the last cycle and has had none for so long gets a full cycle (120 s by default or
+// LULL_IDLE_SECONDS; 0: off; also off while the percentage is negative); sooner, from 10 s on, if a full cycle takes less than 1 % of
+// that time. It comes once: while nothing has changed no other follows.
 // Programs whose heap never came near its first goal have none. Returns the previous value.
 std::uint64_t set_idle_period_ms(std::uint64_t milliseconds);
 

@@ -14,6 +14,7 @@ namespace lull::gc {
 namespace {
 
 constexpr std::uint64_t kSecond = 1'000'000'000, kPeriod = 120 * kSecond;
+constexpr std::uint64_t kDear = 2 * kSecond;  // a full cycle that cannot be had for 1 % of a processor within the period
 
 class Idle : public testing::Test {
  protected:
@@ -31,51 +32,64 @@ TEST_F(Idle, ProgramsWithoutACycleYetAreLeftAlone) {
 
 TEST_F(Idle, PeriodOfZeroMeansNever) {
   idle.set_period_ns(0);
-  idle.end_cycle(now, activity);
+  idle.end_cycle(now, activity, kDear);
   activity.allocated = 1000;
   now += 1000 * kPeriod;
   EXPECT_EQ(wait(), IdleCollection::kForever);
 }
 
 TEST_F(Idle, CollectsOnceAPeriodAfterTheLastCycleAndThenNoMore) {
-  idle.end_cycle(now, activity);
+  idle.end_cycle(now, activity, kDear);
   activity.allocated = 64;
   EXPECT_EQ(wait(), kPeriod);
   now += kPeriod - kSecond;
   EXPECT_EQ(wait(), kSecond);
   now += kSecond;
   EXPECT_EQ(wait(), 0u);
-  idle.end_cycle(now, activity);
+  idle.end_cycle(now, activity, kDear);
   for (int i = 0; i < 100; ++i) {
     now += kPeriod;
     EXPECT_EQ(wait(), kPeriod);  // looks again, does not collect
   }
 }
 
+TEST_F(Idle, CheapCyclesComeSooner) {
+  activity.allocated = 64;
+  idle.end_cycle(now, {}, kSecond / 1000);
+  EXPECT_EQ(wait(), 10 * kSecond);
+  idle.end_cycle(now, {}, kSecond / 2);
+  EXPECT_EQ(wait(), 50 * kSecond);
+  now += 50 * kSecond;
+  EXPECT_EQ(wait(), 0u);
+  idle.set_period_ns(3 * kSecond);
+  idle.end_cycle(now, {}, kSecond / 1000);
+  EXPECT_EQ(wait(), 3 * kSecond) << "not later than was asked for";
+}
+
 TEST_F(Idle, WhatCameWhileTheCycleRanCountsAsNew) {
   const auto before = activity;
   activity.allocated = 8192;
-  idle.end_cycle(now, before);
+  idle.end_cycle(now, before, kDear);
   now += kPeriod;
   EXPECT_EQ(wait(), 0u);
 }
 
 TEST_F(Idle, AFullCycleFollowsAYoungOne) {
   activity.young = true;
-  idle.end_cycle(now, activity);
+  idle.end_cycle(now, activity, kDear);
   now += kPeriod;
   EXPECT_EQ(wait(), 0u);
 }
 
 TEST_F(Idle, AnotherCycleFollowsDestructors) {
-  idle.end_cycle(now, activity);
+  idle.end_cycle(now, activity, kDear);
   activity.destructors = 1;
   now += kPeriod;
   EXPECT_EQ(wait(), 0u);
 }
 
 TEST_F(Idle, AClockThatJumpsBackIsWaitedFor) {
-  idle.end_cycle(now, activity);
+  idle.end_cycle(now, activity, kDear);
   activity.allocated = 64;
   now -= 500 * kSecond;
   EXPECT_EQ(wait(), kPeriod);

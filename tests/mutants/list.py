@@ -179,7 +179,7 @@ MUTANTS = [
     ('the tuner forgets growth', 'gc/pace/tuner.cc', 'memory_percent(live_ + growth_), calm', 'memory_percent(live_), calm', 'tuner_test', '*'),
     ('the tuner turns round at once', 'gc/pace/tuner.cc', 'return ++turns_wanted_ >= kTurnsWanted;', 'return true;', 'tuner_test', 'TunerSimulation.*'),
     ('memory waits for the window', 'gc/pace/tuner.cc', '(in_window_ < kWindow && !urgent)', '(static_cast<void>(urgent), in_window_ < kWindow)', 'tuner_test', 'TunerSimulation.*'),
-    ('idle programs are collected again and again', 'gc/pace/idle.h', '    if (!may_gain(now)) return period_ns_;\n', '    static_cast<void>(now);\n', 'idle_test', '*ThenNoMore*'),
+    ('idle programs are collected again and again', 'gc/pace/idle.h', '    if (!may_gain(now)) return due;\n', '    static_cast<void>(now);\n', 'idle_test', '*ThenNoMore*'),
     # Young cycles: cards, rule 13, and what counts as old.
     ('a young cycle does not scan dirty cards', 'gc/cycle/cycle.cc',
      '  if (kind_ == CycleKind::young) dirty_cards.scan(marker);\n', '',
@@ -950,4 +950,5 @@ MUTANTS = [
     ('a heap that is full when a cycle ends waits for the next allocation', 'gc/cycle/driver.cc', '    request_if_due();\n', '    if (number == 0) request_if_due();\n', 'hold_test', 'Hold.AHeapThatIsAtItsTrigger*'),
     ('a silent thread is given time to poll', 'gc/mutator/handshake.cc', '|| all || at_once)) continue;', '|| all || (at_once && all))) continue;', 'threads_test', 'Thread.ThatIsSilent*'),
     ('a thread that allocates stays silent', 'gc/cycle/driver.cc', '  m.silent.store(false, std::memory_order_relaxed);\n', '', 'threads_test', 'Thread.ThatIsSilent*'),
+    ('idle cycles cost what they cost', 'gc/pace/idle.h', 'std::max(kSoonestNs, full_cost_ns_ * kTimesItsCost)', 'std::max(kSoonestNs, full_cost_ns_)', 'idle_test', 'Idle.CheapCycles*'),
 ]
