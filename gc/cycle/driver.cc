@@ -212,7 +212,16 @@ void wait_until(std::uint32_t number) {
 
 constinit pthread_once_t start_once = PTHREAD_ONCE_INIT;
 
+// Two libraries may each have been linked with a collector.
+void claim_kinds() {
+  const void* other = nullptr;
+  if (detail::collector_of_kinds.compare_exchange_strong(other, &driver)) return;
+  fatal("two collectors in one process share what they know of types: link the libraries that use lull to one copy of it, or build each, lull included, with "
+        "-fvisibility=hidden");
+}
+
 void start() {
+  claim_kinds();
   read_options();
   LULL_CHECK(pages::reserve_heap(), "cannot reserve address space for the heap");
   pages::leave_fresh_chunks();

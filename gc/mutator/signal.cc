@@ -16,11 +16,13 @@ namespace {
 // Ignored by default, so a late one does no harm after the handler is gone; hardly any program uses it; Go's choice too.
 constexpr int kHandshakeSignal = SIGURG;
 
+struct sigaction previous {};  // handler: of a library that came before, as another language's runtime
+
 constinit pthread_once_t install_once = PTHREAD_ONCE_INIT;
 
 // No locks, no allocation through the library or libc, errno kept. Runs on the thread's own stack, so that registers and
 // vector state in the signal frame lie in the range that is scanned.
-void on_handshake_signal(int, siginfo_t*, void*) {
+void on_handshake_signal(int signal, siginfo_t* info, void* context) {
   const int saved = errno;
   Mutator* m = self_or_null();
   // In a runtime section the thread polls when it leaves; blocked, the collector answers for it.
@@ -28,6 +30,9 @@ void on_handshake_signal(int, siginfo_t*, void*) {
     if (os::locks_taken != 0) m->refused_signal.store(true, std::memory_order_relaxed);  // a lock of malloc's; in a moment it is free
     else answer_signal(*m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
   }
+  // Whose the signal is cannot be told: signals of a kind become one. Who uses this one expects it for no reason, too.
+  if (previous.sa_flags & SA_SIGINFO) previous.sa_sigaction(signal, info, context);
+  else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) previous.sa_handler(signal);
   errno = saved;
 }
 
@@ -36,7 +41,7 @@ void install() {
   action.sa_sigaction = on_handshake_signal;
   action.sa_flags = SA_SIGINFO | SA_RESTART;
   sigfillset(&action.sa_mask);
-  LULL_CHECK(::sigaction(kHandshakeSignal, &action, nullptr) == 0, "cannot install the handshake signal");
+  LULL_CHECK(::sigaction(kHandshakeSignal, &action, &previous) == 0, "cannot install the handshake signal");
 }
 
 }  // namespace

@@ -581,6 +581,21 @@ TEST_F(Thread, ThatIsSilentIsSignalledAtOnceUntilItAllocates) {
   close(ends[1]);
 }
 
+volatile std::sig_atomic_t passed_on = 0;
+
+// Of a library that was there before: another language's runtime, or another collector.
+TEST(HandshakeSignal, IsPassedOnToWhoHandledItBefore) {
+  if (kThreadSanitizer) GTEST_SKIP() << "no signals";
+  struct sigaction action {}, before {};
+  action.sa_handler = [](int) { passed_on = passed_on + 1; };
+  ASSERT_EQ(0, sigaction(SIGURG, &action, &before));
+  if (before.sa_handler != SIG_DFL) GTEST_SKIP() << "the collector has started: run by itself";
+  lull::attach_thread();
+  raise(SIGURG);
+  EXPECT_EQ(1, passed_on);
+  lull::collect();
+}
+
 struct sigaction handshake_action;
 std::atomic<int> interruptions{0};
 volatile std::sig_atomic_t answers = 0, is_answering = 0;

@@ -61,6 +61,9 @@ struct Kind {
   std::atomic<std::uint32_t>* array_offsets = nullptr;  // like slot_offset, by size class; array kinds only
 };
 
+// Whose tables the kinds' numbers are of. One where kinds are: gcc's linkage for such variables makes both one for all libraries of a process.
+inline constinit std::atomic<const void*> collector_of_kinds{nullptr};
+
 inline constexpr std::size_t kLargestSmallObject = 32 * 1024;
 
 // An array object: its length, then the elements. The byte behind the last element keeps one-past-the-end pointers
