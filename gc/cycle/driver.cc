@@ -146,9 +146,11 @@ void sleep_or_collect(std::uint32_t requested) {
 }
 
 // Threads go on when the pacer has its report, before the cycle counts as over: what they asked for by then was this cycle. A heap that is at its
-// trigger already would wait for the next thread that allocates, and all of them may be held.
-void request_if_due() {
-  if (heap_counters.live.load(std::memory_order_seq_cst) >= pacing.trigger()) request_cycle();
+// trigger already would wait for the next thread that allocates, and all of them may be held. A heap that cannot get below its trigger, as beyond a
+// memory limit, is not collected again before somebody allocates.
+void request_if_due(std::uint64_t allocated_before_cycle) {
+  if (heap_counters.live.load(std::memory_order_seq_cst) < pacing.trigger()) return;
+  if (activity().allocated != allocated_before_cycle) request_cycle();
 }
 
 void* driver_main(void*) {
@@ -174,7 +176,7 @@ void* driver_main(void*) {
     reach(Step::cycle_ends);
     driver.completed.store(number, std::memory_order_seq_cst);  // and then the heap; request_cycle() the other way round
     os::futex_wake_all(driver.completed);
-    request_if_due();
+    request_if_due(before.allocated);
   }
   return nullptr;
 }
