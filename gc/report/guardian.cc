@@ -161,10 +161,12 @@ void run() {
 
 bool is_valid(const rule& r) {
   const metrics::description* metric = metrics::find(r.metric);
-  if (metric == nullptr || r.until > r.above) return false;
+  if (metric == nullptr || !(r.until <= r.above) || !(r.for_seconds >= 0) || !(r.every_seconds >= 0)) return false;  // numbers that are none, too
   const bool is_histogram = metric->kind == metrics::value_kind::histogram;
   if (is_histogram) return r.quantile > 0 && r.quantile <= 1 && r.per.empty();
-  return r.per.empty() || metrics::find(r.per) != nullptr;
+  if (r.quantile != 0) return false;
+  const metrics::description* per = metrics::find(r.per);
+  return r.per.empty() || (per != nullptr && per->kind != metrics::value_kind::histogram);
 }
 
 constexpr rule kUsualRules[] = {
@@ -196,6 +198,7 @@ std::span<const rule> usual_rules() { return gc::kUsualRules; }
 
 bool start(std::span<const rule> rules, const options& with) {
   if (rules.size() > most_rules || !std::all_of(rules.begin(), rules.end(), gc::is_valid)) return false;
+  if (!(with.period_seconds >= 0 && with.period_seconds <= 1e9) || !(with.least_pause_seconds >= 0)) return false;
   if (!gc::start_watch_thread()) return false;
   std::uint32_t call;
   {

@@ -8,6 +8,7 @@
 #include "alloc/os/clock.h"
 #include "alloc/os/copy.h"
 #include "alloc/os/no_cancellation.h"
+#include "alloc/os/no_sigpipe.h"
 #include "gc/cycle/driver.h"
 #include "gc/cycle/fork.h"
 #include "gc/mutator/handshake.h"
@@ -36,6 +37,7 @@ struct Outcome {
 };
 
 Outcome write_now(int fd, int process) {
+  const os::NoSigpipe none;
   Outcome outcome;
   sample::Output out(fd, sample::Framing::plain);
   const bool complete = write_heap(out, process, outcome.info);

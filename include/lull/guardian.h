@@ -3,8 +3,8 @@
 //   lull::guardian::start(lull::guardian::usual_rules());
 //
 // A rule looks at one metric (lull/metrics.h), at the quotient of two (of two that only grow: of what was added since the last look), or at a quantile of a histogram's values since the last look.
-// When the value has been above `above` at every look for `for_seconds`, the rule acts; it acts again only if that is still
-// so `every_seconds` later. It is over when the value is at most `until` (hysteresis: in between nothing changes). All rules together act
+// A rule acts at a look at which the value is above `above`, if it went there `for_seconds` ago or earlier and has not been at most `until` since
+// (hysteresis: in between nothing changes). It acts again only if that is still so `every_seconds` later. All rules together act
 // at most once in `least_pause_seconds`, so that two rules do not pull to and fro. Every action is kept in a log.
 #pragma once
 

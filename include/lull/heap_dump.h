@@ -25,7 +25,8 @@ struct heap_dump_info {
 // Waits for a running cycle, then dumps; blocks (the calling thread answers handshakes meanwhile). The file is made anew.
 // False: errno says why, and the file is not complete.
 bool dump_heap(const char* path, dump_mode mode = dump_mode::copy, heap_dump_info* info = nullptr);
-// The same into an open file, pipe or socket.
+// The same into an open file, pipe or socket; EPIPE when nobody reads it any more. With `stopped`, or where that takes the place of `copy`, who reads it must be no thread
+// that uses the collector: it is stopped, too, and the dump waits for it for ever.
 bool dump_heap_to(int fd, dump_mode mode = dump_mode::copy, heap_dump_info* info = nullptr);
 
 }  // namespace lull

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <limits>
 #include <string>
 #include <thread>
 #include <vector>
@@ -117,6 +118,13 @@ TEST(Guardian, RefusesRulesThatMakeNoSense) {
   EXPECT_FALSE(accepts({.name = "x", .metric = "/gc/heap/live:bytes", .per = "/no/such:metric"}));
   EXPECT_FALSE(accepts({.name = "x", .metric = "/gc/heap/live:bytes", .above = 1, .until = 2}));
   EXPECT_FALSE(accepts({.name = "x", .metric = "/gc/pauses:seconds", .above = 1}));  // which quantile?
+  EXPECT_FALSE(accepts({.name = "x", .metric = "/gc/heap/live:bytes", .quantile = 0.5, .above = 1}));  // of a number
+  EXPECT_FALSE(accepts({.name = "x", .metric = "/gc/heap/live:bytes", .per = "/gc/pauses:seconds", .above = 1}));
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN(), kInfinite = std::numeric_limits<double>::infinity();
+  EXPECT_FALSE(accepts({.name = "x", .metric = "/gc/heap/live:bytes", .above = kNone}));
+  EXPECT_FALSE(accepts({.name = "x", .metric = "/gc/heap/live:bytes", .above = 1, .for_seconds = kNone}));
+  EXPECT_FALSE(start(usual_rules(), {.period_seconds = kNone}));
+  EXPECT_FALSE(start(usual_rules(), {.period_seconds = kInfinite}));
   const std::vector<rule> many(most_rules + 1, {.name = "x", .metric = "/gc/heap/live:bytes"});
   EXPECT_FALSE(start(many));
   EXPECT_TRUE(start(usual_rules()));

@@ -4,6 +4,11 @@
 #include "lull/heap_dump.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
 
 #include "gc/model/options.h"
 #include "gc/mutator/roots.h"
@@ -60,6 +65,24 @@ TEST_F(HeapDump, AValueIsReachableIfItsKeyIs) {
   kept = nullptr;
   EXPECT_EQ(dumped().objects - before.objects, kEntries);
   map = nullptr;
+}
+
+TEST_F(HeapDump, APipeThatNobodyReadsIsAnError) {
+  for (const lull::dump_mode mode : {lull::dump_mode::copy, lull::dump_mode::stopped}) {
+    int ends[2];
+    ASSERT_EQ(0, pipe(ends));
+    close(ends[0]);
+    errno = 0;
+    EXPECT_FALSE(lull::dump_heap_to(ends[1], mode));
+    EXPECT_EQ(EPIPE, errno);
+    close(ends[1]);
+  }
+  sigset_t pending;
+  sigpending(&pending);
+  EXPECT_EQ(0, sigismember(&pending, SIGPIPE));
+  sigset_t blocked;
+  pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
+  EXPECT_EQ(0, sigismember(&blocked, SIGPIPE));
 }
 
 std::uintptr_t word_of_the_program = 0;

@@ -955,4 +955,6 @@ MUTANTS = [
     ('two collectors share what they know of types', 'gc/cycle/driver.cc', '  claim_kinds();\n', '  if (options.late < 0) claim_kinds();\n', 'two_collectors_test', 'TwoCollectorsDeathTest.*'),
     ('a heap above its trigger is collected without end', 'gc/cycle/driver.cc', '  if (activity().allocated != allocated_before_cycle) request_cycle();', '  if (allocated_before_cycle != ~0ull) request_cycle();', 'hold_test',
      'Hold.AHeapThatStaysAbove*'),
+    ('a dump into a pipe that nobody reads ends the program', 'gc/report/heap_dump.cc', '  const os::NoSigpipe none;\n', '', 'heap_dump_test', 'HeapDump.APipe*'),
+    ("the SIGPIPE of a dump comes when the dump is over", 'alloc/os/no_sigpipe.h', 'if (!was_pending_) ::sigtimedwait', 'if (was_pending_) ::sigtimedwait', 'heap_dump_test', 'HeapDump.APipe*'),
 ]
