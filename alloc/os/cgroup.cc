@@ -106,25 +106,64 @@ std::size_t read_limit(const char* file, Scratch& scratch) {
   return bytes >= kNoneInVersion1 ? kNoLimit : static_cast<std::size_t>(bytes);
 }
 
-std::size_t limit_of_group(Scratch& scratch) {
+std::size_t memory_limit_of_group(Scratch& scratch) {
   return std::min({read_limit("memory.max", scratch), read_limit("memory.high", scratch), read_limit("memory.limit_in_bytes", scratch)});
 }
 
+// A positive number; 0: none. Moves `at` behind it.
+std::uint64_t read_number(const char*& at) {
+  if (*at < '0' || *at > '9') return 0;  // "max", "-1"
+  char* end;
+  const std::uint64_t number = std::strtoull(at, &end, 10);
+  at = end;
+  return number;
+}
+
+std::size_t thousandths(std::uint64_t quota, std::uint64_t period) {
+  std::uint64_t product;
+  return quota == 0 || period == 0 || __builtin_mul_overflow(quota, 1000u, &product) ? kNoLimit : std::max<std::size_t>(product / period, 1);
+}
+
+std::uint64_t read_number_in(const char* file, Scratch& scratch) {
+  if (!scratch.file.set(scratch.directory.text, "/", file)) return 0;
+  Lines lines(scratch.file.text, scratch);
+  const char* line = lines.next();
+  return line == nullptr ? 0 : read_number(line);
+}
+
+std::size_t cpu_limit_of_group(Scratch& scratch) {
+  const std::size_t version1 = thousandths(read_number_in("cpu.cfs_quota_us", scratch), read_number_in("cpu.cfs_period_us", scratch));
+  if (!scratch.file.set(scratch.directory.text, "/cpu.max")) return version1;
+  Lines lines(scratch.file.text, scratch);  // "quota period"
+  const char* line = lines.next();
+  if (line == nullptr) return version1;
+  const std::uint64_t quota = read_number(line);
+  while (*line == ' ') ++line;
+  return std::min(version1, thousandths(quota, read_number(line)));
+}
+
+// One of the controllers whose limits are looked for.
+struct Controller {
+  const char* name;
+  std::size_t (*limit_of_group)(Scratch& scratch);
+};
+constexpr Controller kMemory{"memory", memory_limit_of_group}, kCpu{"cpu", cpu_limit_of_group};
+
 // The group's path within one hierarchy, from /proc/self/cgroup: "number:controllers:path"; version 2 has no controllers.
-bool find_group(const char* root, bool version2, Scratch& scratch) {
+bool find_group(const char* root, bool version2, const Controller& controller, Scratch& scratch) {
   if (!scratch.file.set(root, "/proc/self/cgroup")) return false;
   Lines lines(scratch.file.text, scratch);
   while (char* rest = lines.next()) {
     cut_word(rest, ':');
     char* controllers = cut_word(rest, ':');
     if (controllers == nullptr || rest == nullptr) continue;
-    if (version2 ? *controllers == 0 : contains_word(controllers, "memory")) return scratch.group.set(rest, "");
+    if (version2 ? *controllers == 0 : contains_word(controllers, controller.name)) return scratch.group.set(rest, "");
   }
   return false;
 }
 
 // A line of mountinfo: id parent device root point options [tags] - type source super-options.
-bool find_mount(const char* root, bool version2, Scratch& scratch) {
+bool find_mount(const char* root, bool version2, const Controller& controller, Scratch& scratch) {
   if (!scratch.file.set(root, "/proc/self/mountinfo")) return false;
   Lines lines(scratch.file.text, scratch);
   while (char* rest = lines.next()) {
@@ -135,7 +174,7 @@ bool find_mount(const char* root, bool version2, Scratch& scratch) {
     const char* type = cut_word(rest, ' ');
     cut_word(rest, ' ');
     if (type == nullptr || words[4] == nullptr || std::strcmp(type, version2 ? "cgroup2" : "cgroup") != 0) continue;
-    if (!version2 && (rest == nullptr || !contains_word(rest, "memory"))) continue;
+    if (!version2 && (rest == nullptr || !contains_word(rest, controller.name))) continue;
     return scratch.mount.root.set(words[3], "") && scratch.mount.point.set(root, words[4]);
   }
   return false;
@@ -149,36 +188,39 @@ const char* below(const char* mounted, const char* group) {
   return is_below && std::strstr(group, "/..") == nullptr ? group + length : "";
 }
 
-std::size_t limit_in_hierarchy(const char* root, bool version2, Scratch& scratch) {
-  if (!find_group(root, version2, scratch) || !find_mount(root, version2, scratch)) return kNoLimit;
+std::size_t limit_in_hierarchy(const char* root, bool version2, const Controller& controller, Scratch& scratch) {
+  if (!find_group(root, version2, controller, scratch) || !find_mount(root, version2, controller, scratch)) return kNoLimit;
   const char* const point = scratch.mount.point.text;
   char* const directory = scratch.directory.text;
   if (!scratch.directory.set(point, below(scratch.mount.root.text, scratch.group.text))) return kNoLimit;
   const std::size_t top = std::strlen(point);
   std::size_t least = kNoLimit;
   for (;;) {
-    least = std::min(least, limit_of_group(scratch));
+    least = std::min(least, controller.limit_of_group(scratch));
     char* last = std::strrchr(directory, '/');
     if (last == nullptr || static_cast<std::size_t>(last - directory) < top) return least;
     *last = 0;
   }
 }
 
-}  // namespace
-
-std::size_t cgroup_memory_limit(const char* root) {
+std::size_t limit_of(const Controller& controller, const char* root) {
   const NoCancellation none;
   const int saved = errno;
   std::size_t least = kNoLimit;
   void* const memory = ::mmap(nullptr, sizeof(Scratch), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory != MAP_FAILED) {
     Scratch& scratch = *new (memory) Scratch;
-    least = std::min(limit_in_hierarchy(root, true, scratch), limit_in_hierarchy(root, false, scratch));
+    least = std::min(limit_in_hierarchy(root, true, controller, scratch), limit_in_hierarchy(root, false, controller, scratch));
     ::munmap(memory, sizeof(Scratch));
   }
   errno = saved;
   return least;
 }
+
+}  // namespace
+
+std::size_t cgroup_memory_limit(const char* root) { return limit_of(kMemory, root); }
+std::size_t cgroup_cpu_limit(const char* root) { return limit_of(kCpu, root); }
 
 bool parse_bytes(const char* text, std::size_t& into) {
   std::size_t number = 0;

@@ -1,5 +1,6 @@
 #include "alloc/os/thread.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "alloc/base/check.h"
+#include "alloc/os/cgroup.h"
 #include "alloc/os/last_thread.h"
 
 extern "C" [[gnu::weak]] void* __libc_stack_end;  // glibc's loader
@@ -57,11 +59,19 @@ bool is_thread_here(int tid) {
   return !is_gone;
 }
 
+namespace {
+constinit std::atomic<std::size_t> cpu_limit{0};  // thousandths of a processor; 0: not read yet
+}
+
+void refresh_cpu_limit() { cpu_limit.store(cgroup_cpu_limit(), std::memory_order_relaxed); }
+
 unsigned processors() {
   cpu_set_t set;
   if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  const int count = CPU_COUNT(&set);
-  return count > 0 ? static_cast<unsigned>(count) : 1;
+  const auto count = static_cast<std::size_t>(std::max(CPU_COUNT(&set), 1));
+  if (cpu_limit.load(std::memory_order_relaxed) == 0) refresh_cpu_limit();
+  const std::size_t limit = cpu_limit.load(std::memory_order_relaxed);
+  return static_cast<unsigned>(std::min(count, limit / 1000 + (limit % 1000 != 0)));
 }
 
 namespace {

@@ -18,7 +18,8 @@ StackBounds active_signal_stack();
 
 int current_thread_id();  // the kernel's tid
 bool is_thread_here(int tid);  // of this process; also true when the system does not say. errno stays
-unsigned processors();    // that this process may use
+unsigned processors();    // that this process may use: by its affinity, and its container's quota rounded up
+void refresh_cpu_limit();  // reads the quota again, which the first call of processors() has read
 
 // Starts a background thread with all signals blocked; false when the system refuses. The thread is joinable.
 [[nodiscard]] bool start_thread(pthread_t& thread, void* (*entry)(void*), void* argument, const char* name);

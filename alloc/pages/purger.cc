@@ -51,7 +51,10 @@ bool tick() {
     if (given_back != 0 && report != nullptr) report(given_back);
   }
   constinit static unsigned ticks = 0;
-  if (++ticks % kLimitTicks == 0) refresh_memory_limit();
+  if (++ticks % kLimitTicks == 0) {
+    refresh_memory_limit();
+    os::refresh_cpu_limit();
+  }
   bool (*extra)() = hook.load(std::memory_order_acquire);
   bool more = extra != nullptr && extra();
   more |= make_dense_chunks_huge();

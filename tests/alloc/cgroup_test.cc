@@ -14,6 +14,7 @@
 
 namespace {
 
+using lull::os::cgroup_cpu_limit;
 using lull::os::cgroup_memory_limit;
 using lull::os::kNoLimit;
 namespace fs = std::filesystem;
@@ -27,6 +28,7 @@ class CgroupTest : public testing::Test {
     std::ofstream(root_ / path) << text;
   }
   std::size_t limit() const { return cgroup_memory_limit(root_.c_str()); }
+  std::size_t cpus() const { return cgroup_cpu_limit(root_.c_str()); }
 
   void mount_version2(const std::string& group, const std::string& mounted = "/") {
     write("proc/self/cgroup", "0::" + group + "\n");
@@ -100,6 +102,37 @@ TEST_F(CgroupTest, OddFilesAreNoLimit) {
   EXPECT_EQ(limit(), kNoLimit);
   write("proc/self/mountinfo", "- - -\n\n1 2 3\n");
   EXPECT_EQ(limit(), kNoLimit);
+}
+
+TEST_F(CgroupTest, QuotasAreThousandthsOfAProcessorTheLeastOnThePath) {
+  EXPECT_EQ(kNoLimit, cpus());
+  mount_version2("/system.slice/app.service");
+  EXPECT_EQ(kNoLimit, cpus());
+  write("sys/fs/cgroup/system.slice/app.service/cpu.max", "max 100000\n");
+  EXPECT_EQ(kNoLimit, cpus());
+  write("sys/fs/cgroup/system.slice/app.service/cpu.max", "150000 100000\n");
+  EXPECT_EQ(1500u, cpus());
+  write("sys/fs/cgroup/system.slice/cpu.max", "50000 100000\n");
+  EXPECT_EQ(500u, cpus());
+  EXPECT_EQ(kNoLimit, limit());
+  for (const char* odd : {"", "\n", "100000\n", "100000 0\n", "0 100000\n", "99999999999999999999999 1\n", "x y\n"}) {
+    write("sys/fs/cgroup/system.slice/cpu.max", odd);
+    EXPECT_EQ(1500u, cpus()) << odd;
+  }
+  write("sys/fs/cgroup/system.slice/cpu.max", "1 100000\n");
+  EXPECT_EQ(1u, cpus());
+}
+
+TEST_F(CgroupTest, QuotasOfVersion1) {
+  mount_version1("/docker/abc");
+  EXPECT_EQ(kNoLimit, cpus());
+  write("sys/fs/cgroup/cpu/elsewhere/cpu.cfs_period_us", "100000\n");
+  write("sys/fs/cgroup/cpu/elsewhere/cpu.cfs_quota_us", "-1\n");
+  EXPECT_EQ(kNoLimit, cpus());
+  write("sys/fs/cgroup/cpu/elsewhere/cpu.cfs_quota_us", "250000\n");
+  EXPECT_EQ(2500u, cpus());
+  write("sys/fs/cgroup/memory/docker/abc/cpu.cfs_quota_us", "100\n");  // not in the controller's hierarchy
+  EXPECT_EQ(2500u, cpus());
 }
 
 // It is read by whoever makes the heap pass 8 MiB.

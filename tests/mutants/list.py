@@ -957,4 +957,5 @@ MUTANTS = [
      'Hold.AHeapThatStaysAbove*'),
     ('a dump into a pipe that nobody reads ends the program', 'gc/report/heap_dump.cc', '  const os::NoSigpipe none;\n', '', 'heap_dump_test', 'HeapDump.APipe*'),
     ("the SIGPIPE of a dump comes when the dump is over", 'alloc/os/no_sigpipe.h', 'if (!was_pending_) ::sigtimedwait', 'if (was_pending_) ::sigtimedwait', 'heap_dump_test', 'HeapDump.APipe*'),
+    ("periods are quotas", 'alloc/os/cgroup.cc', 'thousandths(quota, read_number(line)));', 'thousandths(read_number(line), quota));', 'cgroup_test', 'CgroupTest.Quotas*'),
 ]
