@@ -13,8 +13,9 @@ void detach_thread() {
   gc::detach_self();
 }
 
-void safepoint() noexcept {
-  if (gc::Mutator* m = gc::self_or_null(); m != nullptr && m->runtime_depth == 0 && m->blocked_depth == 0) gc::poll(*m);
+// Also clears a request that was answered elsewhere.
+void detail::answer_poll_request() noexcept {
+  if (gc::Mutator* m = gc::self_or_null(); m != nullptr && m->runtime_depth == 0 && m->blocked_depth == 0) gc::answer_poll(*m);
 }
 
 // Not inlined: the frame that is saved must end at the caller's.

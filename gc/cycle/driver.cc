@@ -317,7 +317,7 @@ bool is_driver() { return is_drivers; }
 void start_runtime() { pthread_once(&start_once, start); }
 
 void after_slow_allocation(Mutator& m) {
-  m.silent.store(false, std::memory_order_relaxed);
+  m.silent.store(0, std::memory_order_relaxed);
   publish_handed(m);  // with the span just taken: four spans that nobody knows of are much beside a small goal
   if (m.block->barrier_on != 0 && mark_state.load(std::memory_order_acquire) == MarkState::marking) assist(m);
   else m.handed_bytes = 0;

@@ -25,6 +25,7 @@ constinit HandshakeStats handshake_stats;
 namespace {
 
 constexpr std::uint64_t kSignalAfterNs = 100'000;    // sooner signals threads that were about to poll, later stretches the cycle
+constexpr std::uint8_t kSilent = 2;                   // one may have lost its processor for a moment: its answer at a poll would get the signal on top
 constexpr std::uint64_t kResendAfterNs = 20'000'000;  // a signal can be lost only to a handler somebody else installed
 
 constinit std::atomic<std::uint32_t> missing{0};  // answers still to come; the driver sleeps on it
@@ -179,6 +180,11 @@ void park(Mutator& m, const Stopped& at) {
   m.blocked_async = false;
 }
 
+std::uint8_t next_silent(const Mutator& m) {
+  const std::uint8_t before = m.silent.load(std::memory_order_relaxed);
+  return before < kSilent ? static_cast<std::uint8_t>(before + 1) : kSilent;
+}
+
 // The thread itself answers, at a poll or in its handler: one request, and after a stop whatever came meanwhile.
 void answer_self(Mutator& m, const Stopped& at) {
   HandshakeOp op;
@@ -188,7 +194,7 @@ void answer_self(Mutator& m, const Stopped& at) {
     if (op == HandshakeOp::none) return;
     const std::uint64_t start = os::monotonic_ns(), cpu = os::thread_cpu_ns();
     if (at.async) handshake_stats.async_answers.fetch_add(1, std::memory_order_relaxed);
-    m.silent.store(at.async, std::memory_order_relaxed);
+    m.silent.store(at.async ? next_silent(m) : std::uint8_t{0}, std::memory_order_relaxed);
     if (op == HandshakeOp::park) {
       park(m, at);
     } else {
@@ -254,7 +260,7 @@ enum class Look : bool { first, later };
 void signal_stragglers(bool all, Look look) {
   for (Mutator* m = mutators.first; m != nullptr; m = m->next) {
     if (m->pending.load(std::memory_order_acquire) == HandshakeOp::none) continue;
-    const bool at_once = look == Look::first && m->silent.load(std::memory_order_relaxed);
+    const bool at_once = look == Look::first && m->silent.load(std::memory_order_relaxed) == kSilent;
     if (!(m->refused_signal.exchange(false, std::memory_order_relaxed) || all || at_once)) continue;
     if (at_once) handshake_stats.signalled_at_once.fetch_add(1, std::memory_order_relaxed);
     signal_unless_answering(*m);
@@ -378,7 +384,7 @@ void enter_blocked(Mutator& m, std::uintptr_t caller_sp) {
 }
 
 void leave_blocked(Mutator& m) {
-  m.silent.store(false, std::memory_order_relaxed);
+  m.silent.store(0, std::memory_order_relaxed);
   if (m.blocked_depth == 1) become_running(m);
   m.blocked_depth = m.blocked_depth - 1;
 }

@@ -69,7 +69,7 @@ struct Mutator {
   volatile std::sig_atomic_t runtime_depth = 0;
   volatile std::sig_atomic_t blocked_depth = 0;
   std::atomic<bool> answering{false};       // it performs what it was asked for: a signal would only interrupt that
-  std::atomic<bool> silent{false};          // it answered by signal and has reached no poll of its own since: the next request begins with a signal
+  std::atomic<std::uint8_t> silent{0};      // answers by signal since it reached a poll of its own, kSilent at most: then a request begins with a signal
   std::atomic<bool> refused_signal{false};  // it came while the thread held a lock of malloc's: the driver sends another
 
   // Where the thread stopped, valid in blocked and claimed.

@@ -172,7 +172,7 @@ Mutator* try_attach() {
   }
   unblock_handshake_signal();
   m->runtime_depth = 0;
-  m->silent.store(false, std::memory_order_relaxed);
+  m->silent.store(0, std::memory_order_relaxed);
   poll(*m);
   return m;
 }

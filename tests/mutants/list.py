@@ -949,7 +949,7 @@ MUTANTS = [
     # Found by an auditor's program.
     ('a heap that is full when a cycle ends waits for the next allocation', 'gc/cycle/driver.cc', '    request_if_due(before.allocated);\n', '    if (number == 0) request_if_due(0);\n', 'hold_test', 'Hold.AHeapThatIsAtItsTrigger*'),
     ('a silent thread is given time to poll', 'gc/mutator/handshake.cc', '|| all || at_once)) continue;', '|| all || (at_once && all))) continue;', 'threads_test', 'Thread.ThatIsSilent*'),
-    ('a thread that allocates stays silent', 'gc/cycle/driver.cc', '  m.silent.store(false, std::memory_order_relaxed);\n', '', 'threads_test', 'Thread.ThatIsSilent*'),
+    ('a thread that allocates stays silent', 'gc/cycle/driver.cc', '  m.silent.store(0, std::memory_order_relaxed);\n', '', 'threads_test', 'Thread.ThatIsSilent*'),
     ('idle cycles cost what they cost', 'gc/pace/idle.h', 'std::max(kSoonestNs, full_cost_ns_ * kTimesItsCost)', 'std::max(kSoonestNs, full_cost_ns_)', 'idle_test', 'Idle.CheapCycles*'),
     ('the handshake signal ends here', 'gc/mutator/signal.cc', 'previous.sa_handler != SIG_DFL &&', 'previous.sa_handler == SIG_DFL &&', 'threads_test', 'HandshakeSignal.*'),
     ('two collectors share what they know of types', 'gc/cycle/driver.cc', '  claim_kinds();\n', '  if (options.late < 0) claim_kinds();\n', 'two_collectors_test', 'TwoCollectorsDeathTest.*'),
