@@ -94,6 +94,9 @@ def micro_cases():
         for size in (16, 32, 64, 256):
             yield Case("small_objects", f"{size} {kind} 50", f"{size} {kind} 1",
                        ("lull", "malloc", "mimalloc", "bdwgc", "go"), ("ns", "cpu_s", "rss_mib", "stop_max_us"), "one object made and forgotten")
+    for size in (32, 64):
+        yield Case("small_objects", f"{size} linked 50 2", f"{size} linked 1 2", ("lull", "malloc", "mimalloc", "bdwgc", "go"), ("ns", "cpu_s", "rss_mib"),
+                   "the same on two threads while main waits for them")
     for order, mib in (("sequential", 1), ("random", 1), ("random", 256)):
         yield Case("pointer_store", f"{order} {mib} idle 50", f"{order} 1 idle 1",
                    ("lull", "malloc", "shared_ptr", "bdwgc", "go"), ("ns", "own_cpu_ns"), "the store of a pointer, no cycle running")

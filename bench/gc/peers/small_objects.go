@@ -2,12 +2,13 @@ package main
 
 // Small objects that die at once, in Go: the same work as bench/gc/small_objects.cc. go build small_objects.go report.go
 //
-//	small_objects_go [bytes = 32] [linked | plain] [millions = 50]
+//	small_objects_go [bytes = 32] [linked | plain] [millions = 50] [threads = 1]
 
 import (
 	"fmt"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -115,11 +116,21 @@ func main() {
 	objects := uint64(number(argument(3, "50"))) * 1000000
 	makeAll(bytes, kind, objects/10) // warm up
 	r := newReport("small_objects")
+	threads := number(argument(4, "1"))
 	start := time.Now()
-	makeAll(bytes, kind, objects)
+	var others sync.WaitGroup
+	for t := 0; t < threads; t++ {
+		others.Add(1)
+		go func() {
+			defer others.Done()
+			makeAll(bytes, kind, objects)
+		}()
+	}
+	others.Wait()
 	seconds := time.Since(start).Seconds()
 	r.add("bytes", bytes)
 	r.add("kind", kind)
+	r.add("threads", threads)
 	r.add("ns", seconds*1e9/float64(objects))
 	r.print()
 }
