@@ -97,8 +97,11 @@ inline void* HeapObject::allocate_small(HeapBin& bin) {
 void* HeapObject::allocate(std::size_t bytes) {
   bool zero;
   if (bytes > kSmallMost) return allocate_large(bytes, 1, zero);
-  const Use use(*this);
-  return allocate_small(bins_[bin_of(bytes) - kFirstBin]);
+  do {
+    const Use use(*this);
+    if (void* block = allocate_small(bins_[bin_of(bytes) - kFirstBin])) [[likely]] return block;
+  } while (give_own_large_back());  // without the lock, which has a higher rank
+  return nullptr;
 }
 
 void* HeapObject::allocate_zeroed(std::size_t bytes) {

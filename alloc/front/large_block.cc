@@ -68,10 +68,19 @@ bool keep_cached(Span* span) {
 
 void give_large_back(ThreadBins& t) { destroy_all(t.large.remove_all()); }
 
+bool give_own_large_back() {
+  ThreadBins* t = own_bins_or_null();
+  if (t == nullptr || t->large.bytes() == 0) return false;
+  const Visiting visiting(t);
+  give_large_back(*t);
+  return true;
+}
+
 Span* create_large_span(std::size_t bytes, std::size_t alignment, pages::SpanOwner owner) {
   owner.publish_all = false;
   owner.alignment = PageCount{alignment <= kPageSize ? 1 : pages_for(alignment).value};
-  return pages::create_span(pages::large_geometry(bytes), owner);
+  Span* span = pages::create_span(pages::large_geometry(bytes), owner);
+  return span == nullptr && give_own_large_back() ? pages::create_span(pages::large_geometry(bytes), owner) : span;
 }
 
 namespace {

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "alloc/base/check.h"
+#include "alloc/front/large_block.h"
 #include "alloc/os/clock.h"
 #include "alloc/os/futex.h"
 #include "alloc/os/thread.h"
@@ -329,7 +330,10 @@ void after_slow_allocation(Mutator& m) {
   m.hold_due = pacing.hold_ns(live) != 0 && options.brake != 0;
 }
 
-void collect_for_memory() { collect_and_wait(CycleKind::full); }
+void collect_for_memory() {
+  static_cast<void>(front::give_own_large_back());
+  collect_and_wait(CycleKind::full);
+}
 
 }  // namespace lull::gc
 

@@ -18,7 +18,19 @@ constexpr int kHandshakeSignal = SIGURG;
 
 struct sigaction previous {};  // handler: of a library that came before, as another language's runtime
 
+__thread volatile std::sig_atomic_t is_passing_on __attribute__((tls_model("initial-exec"))) = 0;
+
 constinit pthread_once_t install_once = PTHREAD_ONCE_INIT;
+
+// Whose the signal is cannot be told: signals of a kind become one. Who uses this one expects it for no reason, too.
+// Default and ignored are so whatever the flags say, as for the kernel. A library that has installed its handler anew calls this one in turn.
+void pass_on(int signal, siginfo_t* info, void* context) {
+  if (previous.sa_handler == SIG_DFL || previous.sa_handler == SIG_IGN || is_passing_on != 0) return;
+  is_passing_on = 1;
+  if (previous.sa_flags & SA_SIGINFO) previous.sa_sigaction(signal, info, context);
+  else previous.sa_handler(signal);
+  is_passing_on = 0;
+}
 
 // No locks, no allocation through the library or libc, errno kept. Runs on the thread's own stack, so that registers and
 // vector state in the signal frame lie in the range that is scanned.
@@ -30,9 +42,7 @@ void on_handshake_signal(int signal, siginfo_t* info, void* context) {
     if (os::locks_taken != 0) m->refused_signal.store(true, std::memory_order_relaxed);  // a lock of malloc's; in a moment it is free
     else answer_signal(*m, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
   }
-  // Whose the signal is cannot be told: signals of a kind become one. Who uses this one expects it for no reason, too.
-  if (previous.sa_flags & SA_SIGINFO) previous.sa_sigaction(signal, info, context);
-  else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) previous.sa_handler(signal);
+  pass_on(signal, info, context);
   errno = saved;
 }
 

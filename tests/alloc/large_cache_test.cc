@@ -2,8 +2,10 @@
 #include "alloc/front/large_cache.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <random>
@@ -14,6 +16,7 @@
 #include "alloc/front/statistics.h"
 #include "alloc/front/thread_bins.h"
 #include "alloc/pages/page_heap.h"
+#include "lull/heap.h"
 #include "lull/malloc.h"
 #include "lull/profile.h"
 #include "tests/alloc/support.h"
@@ -134,6 +137,42 @@ TEST(LargeCache, GoesBackByTrim) {
     lull_malloc_trim(0);
     EXPECT_EQ(0u, cached());
   });
+}
+
+std::size_t data_bytes() {
+  std::FILE* file = std::fopen("/proc/self/status", "r");
+  char line[200];
+  long kib = 0;
+  while (std::fgets(line, sizeof line, file) != nullptr && std::sscanf(line, "VmData: %ld", &kib) != 1) {
+  }
+  std::fclose(file);
+  return static_cast<std::size_t>(kib) << 10;
+}
+
+// A program that frees its reserve when there is no memory goes on with it.
+TEST(LargeCache, GoesBackWhenMemoryRunsOut) {
+  if (lull::testing::kSanitized) GTEST_SKIP() << "they need memory, too";
+  constexpr std::size_t kFew = 8, kBytes = 65536;
+  for (const bool in_heap : {false, true})
+    for (const std::size_t wanted : {std::size_t{1000}, kFew * kBytes - kPages}) {
+      const auto outcome = lull::testing::run_in_child([&] {
+        lull_heap* heap = in_heap ? lull_heap_create(0) : nullptr;
+        lull_free(lull_malloc(1000));
+        const std::size_t most = data_bytes() + (std::size_t{32} << 20);
+        const rlimit limit{most, most};
+        LULL_CHILD_EXPECT(::setrlimit(RLIMIT_DATA, &limit) == 0);
+        void* reserve[kFew];
+        for (void*& block : reserve) block = lull_malloc(kBytes);
+        for (const std::size_t bytes : {kBytes, std::size_t{1000}})
+          while (lull_malloc(bytes) != nullptr) {
+          }
+        for (void* block : reserve) lull_free(block);
+        LULL_CHILD_EXPECT(cached() == kFew * kBytes);
+        LULL_CHILD_EXPECT((in_heap ? lull_heap_malloc(heap, wanted) : lull_malloc(wanted)) != nullptr);
+        LULL_CHILD_EXPECT(cached() == 0);
+      });
+      EXPECT_TRUE(outcome.exited_well()) << wanted << (in_heap ? " in a heap: " : ": ") << outcome.errors;
+    }
 }
 
 TEST(LargeCache, CountsAsFree) {

@@ -596,6 +596,42 @@ TEST(HandshakeSignal, IsPassedOnToWhoHandledItBefore) {
   lull::collect();
 }
 
+TEST(HandshakeSignal, IsPassedOnToNobodyWhoIgnoredIt) {
+  if (kThreadSanitizer) GTEST_SKIP() << "no signals";
+  struct sigaction action {}, before {};
+  action.sa_handler = SIG_IGN;
+  action.sa_flags = SA_SIGINFO;  // the kernel looks at the handler alone
+  ASSERT_EQ(0, sigaction(SIGURG, &action, &before));
+  if (before.sa_handler != SIG_DFL) GTEST_SKIP() << "the collector has started: run by itself";
+  lull::attach_thread();
+  raise(SIGURG);
+  lull::collect();
+}
+
+struct sigaction who_was_before;
+
+void install_who_passes_on() {
+  struct sigaction action {};
+  action.sa_flags = SA_SIGINFO;
+  action.sa_sigaction = [](int signal, siginfo_t* info, void* context) {
+    passed_on = passed_on + 1;
+    if (who_was_before.sa_flags & SA_SIGINFO) who_was_before.sa_sigaction(signal, info, context);
+  };
+  ASSERT_EQ(0, sigaction(SIGURG, &action, &who_was_before));
+}
+
+// Two that pass it on, each to the other.
+TEST(HandshakeSignal, ComesBackFromWhoInstalledItselfAnewAndEnds) {
+  if (kThreadSanitizer) GTEST_SKIP() << "no signals";
+  install_who_passes_on();
+  if (who_was_before.sa_handler != SIG_DFL) GTEST_SKIP() << "the collector has started: run by itself";
+  lull::attach_thread();
+  install_who_passes_on();
+  raise(SIGURG);
+  EXPECT_EQ(2, passed_on);
+  lull::collect();
+}
+
 struct sigaction handshake_action;
 std::atomic<int> interruptions{0};
 volatile std::sig_atomic_t answers = 0, is_answering = 0;
