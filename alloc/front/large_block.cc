@@ -45,7 +45,11 @@ Span* take_cached(PageCount pages) {
 // False: the span is still the caller's.
 bool keep_cached(Span* span) {
   const bool is_sample = span->slot_bytes <= kSmallMost;  // a small block
-  if (is_sample || span->page_count > LargeCache::kLongest.value || pages::memory_is_short()) return false;
+  if (is_sample || span->page_count > LargeCache::kLongest.value) return false;
+  if (pages::memory_is_short()) [[unlikely]] {
+    static_cast<void>(give_own_large_back());
+    return false;
+  }
   ThreadBins* t = bins_at_hand();
   if (t == nullptr && (t = own_bins_or_null()) == nullptr) return false;
   span->needs_zero = 1;

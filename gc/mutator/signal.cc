@@ -22,10 +22,16 @@ __thread volatile std::sig_atomic_t is_passing_on __attribute__((tls_model("init
 
 constinit pthread_once_t install_once = PTHREAD_ONCE_INIT;
 
+// One that asked for the alternate stack would find itself on the thread's own, for which Go's stops the program.
+bool would_miss_its_stack() {
+  stack_t stack;
+  return (previous.sa_flags & SA_ONSTACK) != 0 && ::sigaltstack(nullptr, &stack) == 0 && (stack.ss_flags & (SS_DISABLE | SS_ONSTACK)) == 0;
+}
+
 // Whose the signal is cannot be told: signals of a kind become one. Who uses this one expects it for no reason, too.
 // Default and ignored are so whatever the flags say, as for the kernel. A library that has installed its handler anew calls this one in turn.
 void pass_on(int signal, siginfo_t* info, void* context) {
-  if (previous.sa_handler == SIG_DFL || previous.sa_handler == SIG_IGN || is_passing_on != 0) return;
+  if (previous.sa_handler == SIG_DFL || previous.sa_handler == SIG_IGN || is_passing_on != 0 || would_miss_its_stack()) return;
   is_passing_on = 1;
   if (previous.sa_flags & SA_SIGINFO) previous.sa_sigaction(signal, info, context);
   else previous.sa_handler(signal);

@@ -15,6 +15,7 @@
 #include "alloc/front/sleepers.h"
 #include "alloc/front/statistics.h"
 #include "alloc/front/thread_bins.h"
+#include "alloc/pages/memory_limit.h"
 #include "alloc/pages/page_heap.h"
 #include "lull/heap.h"
 #include "lull/malloc.h"
@@ -173,6 +174,23 @@ TEST(LargeCache, GoesBackWhenMemoryRunsOut) {
       });
       EXPECT_TRUE(outcome.exited_well()) << wanted << (in_heap ? " in a heap: " : ": ") << outcome.errors;
     }
+}
+
+TEST(LargeCache, GoesBackWhileMemoryIsShort) {
+  in_a_thread([] {
+    const std::vector<void*> blocks = blocks_of(65536, 4);
+    lull_free(blocks[0]);
+    lull_free(blocks[1]);
+    ASSERT_EQ(2 * 65536u, cached());
+    lull_set_memory_limit(8 << 20);
+    const std::vector<void*> more = blocks_of(16 << 20, 2);
+    ASSERT_TRUE(pages::memory_is_short());
+    lull_free(blocks[2]);
+    EXPECT_EQ(0u, cached());
+    lull_set_memory_limit(0);
+    free_all(more);
+    lull_free(blocks[3]);
+  });
 }
 
 TEST(LargeCache, CountsAsFree) {

@@ -608,6 +608,31 @@ TEST(HandshakeSignal, IsPassedOnToNobodyWhoIgnoredIt) {
   lull::collect();
 }
 
+// As Go's, which stops the program when it finds itself on the thread's own stack.
+TEST(HandshakeSignal, IsNotPassedOnToWhoWouldMissHisStack) {
+  if (kThreadSanitizer) GTEST_SKIP() << "no signals";
+  struct sigaction action {}, before {};
+  action.sa_handler = [](int) { passed_on = passed_on + 1; };
+  action.sa_flags = SA_ONSTACK;
+  ASSERT_EQ(0, sigaction(SIGURG, &action, &before));
+  if (before.sa_handler != SIG_DFL) GTEST_SKIP() << "the collector has started: run by itself";
+  lull::attach_thread();
+  stack_t none = {};
+  none.ss_flags = SS_DISABLE;
+  stack_t old;
+  ASSERT_EQ(0, sigaltstack(&none, &old));
+  raise(SIGURG);
+  EXPECT_EQ(1, passed_on);
+  std::vector<char> memory(65536);
+  stack_t own = {};
+  own.ss_sp = memory.data();
+  own.ss_size = memory.size();
+  ASSERT_EQ(0, sigaltstack(&own, nullptr));
+  raise(SIGURG);
+  EXPECT_EQ(1, passed_on);
+  ASSERT_EQ(0, sigaltstack(&old, nullptr));
+}
+
 struct sigaction who_was_before;
 
 void install_who_passes_on() {

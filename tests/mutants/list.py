@@ -963,4 +963,6 @@ MUTANTS = [
     ('a dump into a pipe that nobody reads ends the program', 'gc/report/heap_dump.cc', '  const os::NoSigpipe none;\n', '', 'heap_dump_test', 'HeapDump.APipe*'),
     ("the SIGPIPE of a dump comes when the dump is over", 'alloc/os/no_sigpipe.h', 'if (!was_pending_) ::sigtimedwait', 'if (was_pending_) ::sigtimedwait', 'heap_dump_test', 'HeapDump.APipe*'),
     ("periods are quotas", 'alloc/os/cgroup.cc', 'thousandths(quota, read_number(line)));', 'thousandths(read_number(line), quota));', 'cgroup_test', 'CgroupTest.Quotas*'),
+    ('the handshake signal is passed on on the wrong stack', 'gc/mutator/signal.cc', '(previous.sa_flags & SA_ONSTACK) != 0 &&', 'previous.sa_flags < 0 &&', 'threads_test', 'HandshakeSignal.IsNotPassedOn*'),
+    ('what waits stays while memory is short', 'alloc/front/large_block.cc', '    static_cast<void>(give_own_large_back());\n', '', 'large_cache_test', 'LargeCache.GoesBackWhile*'),
 ]
