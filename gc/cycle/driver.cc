@@ -173,6 +173,10 @@ void* driver_main(void*) {
     if (!before.young) full_cycle_ns = os::thread_cpu_ns() + crew.helper_ns() - cpu;
     idle.end_cycle(os::monotonic_ns(), before, full_cycle_ns);
     run_stopped_jobs();
+    {
+      os::Locked running(gate);
+      stop_finalizer_at_exit();
+    }
     start_finalizer_if_needed();
     reach(Step::cycle_ends);
     driver.completed.store(number, std::memory_order_seq_cst);  // and then the heap; request_cycle() the other way round

@@ -1,10 +1,13 @@
 #include "gc/weak/destructors.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstdlib>
 #include <pthread.h>
 #include <utility>
 
 #include "alloc/base/check.h"
+#include "alloc/os/clock.h"
 #include "alloc/os/futex.h"
 #include "alloc/os/meta_arena.h"
 #include "alloc/os/thread.h"
@@ -58,6 +61,10 @@ constinit std::atomic<std::uint32_t> waiters{0};   // without any, nobody is wok
 constinit thread_local bool waits = false;         // the thread is one of them; read by a fork in a handler of its
 constinit std::atomic<bool> thread_started{false};
 constinit pthread_t finalizer_thread{};
+constinit std::atomic<bool> exiting{false};      // the finalizer thread begins nothing any more
+constinit std::atomic<std::uint32_t> at_work{0};  // it may run an entry; futex word
+constinit thread_local bool is_finalizers = false;
+constinit std::uint64_t batches = 0;  // driver, with its gate
 
 bool append_locked(Queue& to, std::uintptr_t object) {
   if (to.tail == nullptr || to.tail->end == Batch::kCapacity) {
@@ -185,7 +192,8 @@ std::size_t run_queue() {
   std::size_t n = 0;
   Runner me;
   join_runners(me);
-  for (; run_next(me); ++n) {
+  // seq_cst: Dekker with stop_at_exit(), after the store of at_work
+  for (; !(is_finalizers && exiting.load(std::memory_order_seq_cst)) && run_next(me); ++n) {
     const bool was_last = queued.load(std::memory_order_relaxed) == run.load(std::memory_order_relaxed) + 1;
     if (was_last) clear_dead_stack();  // each time would cost as much as many a destructor
     note_run();
@@ -204,15 +212,34 @@ void attach_finalizer() {
 }
 
 void* finalizer_main(void*) {
+  is_finalizers = true;
   attach_finalizer();
   for (;;) {
     const std::uint32_t seen = wake.load(std::memory_order_acquire);
+    at_work.store(1, std::memory_order_seq_cst);  // stop_at_exit() sees it, or run_queue() that it is to stop
     run_queue();
+    at_work.store(0, std::memory_order_seq_cst);
+    if (exiting.load(std::memory_order_seq_cst)) os::futex_wake_all(at_work);
     clear_dead_stack();
     blocking_region waiting;
     os::futex_wait(wake, seen);
   }
   return nullptr;
+}
+
+// exit() destroys the program's static variables, which destructors of objects may use: none begins from here on, and the one that runs has a second. Not for ever: it may
+// wait for what the exiting thread has.
+void stop_at_exit() {
+  exiting.store(true, std::memory_order_seq_cst);
+  if (is_finalizers) return;
+  const std::uint64_t last = os::monotonic_ns() + 1'000'000'000;
+  const auto wait = [last] {
+    for (std::uint64_t now = os::monotonic_ns(); at_work.load(std::memory_order_seq_cst) != 0 && now < last; now = os::monotonic_ns())
+      os::futex_wait_for(at_work, std::uint32_t{1}, last - now);
+  };
+  if (self_or_null() == nullptr) return wait();
+  blocking_region waiting;  // it may make objects, and so wait for a cycle
+  wait();
 }
 
 bool append_found(std::uintptr_t entry) {
@@ -287,6 +314,11 @@ void start_finalizer_if_needed() {
   os::futex_wake_all(wake);
 }
 
+void stop_finalizer_at_exit() {
+  if (options.manual_finalizers != 0 || queued.load(std::memory_order_relaxed) == run.load(std::memory_order_relaxed)) return;
+  if (std::has_single_bit(++batches)) static_cast<void>(std::atexit(stop_at_exit));
+}
+
 os::Lock& destructor_lock_for_fork() { return lock; }
 
 // What threads that are gone were destroying counts as run: nobody will, and wait_for_finalizers() would wait for it.
@@ -326,6 +358,7 @@ std::size_t run_finalizers() { return gc::run_queue(); }
 void wait_for_finalizers() {
   if (gc::runs_one()) fatal("lull::wait_for_finalizers: called by a destructor or callback, which would wait for itself");
   const std::uint64_t due = gc::queued.load(std::memory_order_acquire);
+  if (gc::exiting.load(std::memory_order_relaxed)) gc::run_queue();  // nobody else does
   gc::start_finalizer_if_needed();  // in a forked child nobody else does before its first cycle
   gc::waits = true;
   gc::waiters.fetch_add(1, std::memory_order_seq_cst);  // seq_cst, and the load of progress too: Dekker with run_one

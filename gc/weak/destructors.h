@@ -26,6 +26,9 @@ void start_finalizer_if_needed();        // driver, outside of a cycle
 
 os::Lock& destructor_lock_for_fork();
 void forget_finalizer_after_fork();
+// Driver, with its gate, so that no fork finds the C library's list locked: exit() calls handlers in reverse, so one has to be registered when the program's
+// static variables are there. Those that come later, in functions and libraries, are behind one of its successors: at the 2nd, 4th, 8th ... batch of destructors.
+void stop_finalizer_at_exit();
 void resume_waiting_for_finalizers_after_fork();  // the same; when all locks are free again
 
 struct DestructorCounts {

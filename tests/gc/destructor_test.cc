@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <mutex>
 #include <set>
 #include <string_view>
@@ -628,6 +629,65 @@ TEST_F(Destructor, RunsOnceForEveryObjectUnderLoad) {
   for (int i = 0; i < 2; ++i) collect_and_destroy();
   EXPECT_EQ(destroyed_once(), kThreads * each);
   EXPECT_EQ(lull::read_mem_stats().destructors_run, static_cast<std::uint64_t>(kThreads * each));
+}
+
+// A static variable that destructors of objects use, as a registry of names.
+struct Registry {
+  std::atomic<bool> is_there{true};
+  ~Registry() {
+    is_there = false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // so that who comes now is seen
+  }
+};
+constexpr int kTooLate = 3, kNone = 4;
+
+Registry& registry() {
+  static Registry only;
+  return only;
+}
+
+struct Registered {
+  Registered() { registry(); }
+  ~Registered() {
+    std::this_thread::sleep_for(std::chrono::microseconds(100));  // so that many are left when the program ends
+    ++destroyed;
+    if (!registry().is_there) std::_Exit(kTooLate);
+  }
+  static inline std::atomic<int> destroyed{0};
+};
+
+[[noreturn]] void exit_with_destructors_due(bool asks_for_the_rest) {
+  registry();
+  if (asks_for_the_rest) std::atexit([] {  // runs behind the collector's handler
+    lull::wait_for_finalizers();
+    if (Registered::destroyed < 2900) std::_Exit(kNone);
+  });
+  std::thread([objects = asks_for_the_rest ? 3000 : 20'000] {  // more than a second's, or exit might wait for them all
+    for (int i = 0; i < objects; ++i) make<Registered>();
+  }).join();
+  lull::collect();
+  while (Registered::destroyed == 0) std::this_thread::yield();
+  std::exit(0);
+}
+
+using DestructorExitTest = Destructor;
+
+TEST_F(DestructorExitTest, NoneBeginsWhenStaticVariablesGo) { EXPECT_EXIT(exit_with_destructors_due(false), testing::ExitedWithCode(0), ""); }
+
+TEST_F(DestructorExitTest, TheRestRunsForWhoAsksForIt) { EXPECT_EXIT(exit_with_destructors_due(true), testing::ExitedWithCode(0), ""); }
+
+// Its own thread would wait for itself.
+TEST_F(DestructorExitTest, ADestructorMayEndTheProgram) {
+  struct Last {
+    ~Last() { std::exit(7); }
+  };
+  EXPECT_EXIT(
+      {
+        std::thread([] { make<Last>(); make<Last>(); }).join();
+        lull::collect();
+        std::this_thread::sleep_for(std::chrono::seconds(30));
+      },
+      testing::ExitedWithCode(7), "");
 }
 
 }  // namespace

@@ -954,7 +954,7 @@ MUTANTS = [
     ('a silent thread is given time to poll', 'gc/mutator/handshake.cc', '|| all || at_once)) continue;', '|| all || (at_once && all))) continue;', 'threads_test', 'Thread.ThatIsSilent*'),
     ('a thread that allocates stays silent', 'gc/cycle/driver.cc', '  m.silent.store(0, std::memory_order_relaxed);\n', '', 'threads_test', 'Thread.ThatIsSilent*'),
     ('idle cycles cost what they cost', 'gc/pace/idle.h', 'std::max(kSoonestNs, full_cost_ns_ * kTimesItsCost)', 'std::max(kSoonestNs, full_cost_ns_)', 'idle_test', 'Idle.CheapCycles*'),
-    ('the handshake signal ends here', 'gc/mutator/signal.cc', '  pass_on(signal, info, context);\n', '', 'threads_test', 'HandshakeSignal.IsPassedOn*'),
+    ('the handshake signal ends here', 'gc/mutator/signal.cc', '  pass_on(signal, info, context);\n', '  if (signal < 0) pass_on(signal, info, context);\n', 'threads_test', 'HandshakeSignal.IsPassedOn*'),
     ('a handler that installed itself anew is called without end', 'gc/mutator/signal.cc', ' || is_passing_on != 0', '', 'threads_test', 'HandshakeSignal.ComesBack*'),
     ('an ignored signal is passed on if its flags promise more', 'gc/mutator/signal.cc', ' || previous.sa_handler == SIG_IGN', '', 'threads_test', 'HandshakeSignal.IsPassedOnToNobody*'),
     ('two collectors share what they know of types', 'gc/cycle/driver.cc', '  claim_kinds();\n', '  if (options.late < 0) claim_kinds();\n', 'two_collectors_test', 'TwoCollectorsDeathTest.*'),
@@ -965,4 +965,7 @@ MUTANTS = [
     ("periods are quotas", 'alloc/os/cgroup.cc', 'thousandths(quota, read_number(line)));', 'thousandths(read_number(line), quota));', 'cgroup_test', 'CgroupTest.Quotas*'),
     ('the handshake signal is passed on on the wrong stack', 'gc/mutator/signal.cc', '(previous.sa_flags & SA_ONSTACK) != 0 &&', 'previous.sa_flags < 0 &&', 'threads_test', 'HandshakeSignal.IsNotPassedOn*'),
     ('what waits stays while memory is short', 'alloc/front/large_block.cc', '    static_cast<void>(give_own_large_back());\n', '', 'large_cache_test', 'LargeCache.GoesBackWhile*'),
+    ('destructors begin while static variables are destroyed', 'gc/weak/destructors.cc', '(is_finalizers && exiting.load', '(is_finalizers && batches > ~0ull - 1 && exiting.load', 'destructor_test', 'DestructorExitTest.NoneBegins*'),
+    ('exit waits for the destructor that called it', 'gc/weak/destructors.cc', '  if (is_finalizers) return;\n', '  if (is_finalizers) os::futex_wait(at_work, std::uint32_t{1});\n', 'destructor_test', 'DestructorExitTest.ADestructorMay*'),
+    ('nobody runs what is left at exit', 'gc/weak/destructors.cc', '  if (gc::exiting.load(std::memory_order_relaxed)) gc::run_queue();  // nobody else does\n', '', 'destructor_test', 'DestructorExitTest.TheRest*'),
 ]
