@@ -264,7 +264,7 @@ TEST_F(StepperTest, AGreyStackMayPublishIntoAnObjectThatWasBornBlack) {
     stage = 1;
     while (lull::gc::self().pending != lull::gc::HandshakeOp::barriers_on) {
     }
-    lull::safepoint();  // answers handshake 1
+    lull::gc::poll(lull::gc::self());  // answers handshake 1; safepoint() asks a flag that is set a moment later
     stage = 2;
     while (stage != 3) {  // does not poll: grey
     }
