@@ -4,6 +4,13 @@ namespace lull::front {
 
 using pages::Span;
 
+namespace {
+void push(Span* span, Span*& list) {
+  span->next.store(list == nullptr ? 0 : static_cast<std::uint32_t>(list->id()), std::memory_order_relaxed);
+  list = span;
+}
+}  // namespace
+
 Span* LargeCache::next_of(const Span* span) {
   const std::uint32_t next = span->next.load(std::memory_order_relaxed);
   return next == 0 ? nullptr : pages::span_with(static_cast<SpanId>(next));
@@ -17,20 +24,14 @@ bool LargeCache::make_room(std::uint32_t index, std::size_t more, Span*& evicted
     const std::uint64_t behind = others & ~std::uint64_t{0} << hand_;
     const auto victim = static_cast<std::uint32_t>(std::countr_zero(behind != 0 ? behind : others));
     hand_ = (victim + 1) % kLongest.value;
-    Span* gone = pop(victim);
-    gone->next.store(evicted == nullptr ? 0 : static_cast<std::uint32_t>(evicted->id()), std::memory_order_relaxed);
-    evicted = gone;
+    push(pop(victim), evicted);
   }
   return true;
 }
 
 Span* LargeCache::remove_all() {
   Span* all = nullptr;
-  while (present_ != 0) {
-    Span* span = pop(static_cast<std::uint32_t>(std::countr_zero(present_)));
-    span->next.store(all == nullptr ? 0 : static_cast<std::uint32_t>(all->id()), std::memory_order_relaxed);
-    all = span;
-  }
+  while (present_ != 0) push(pop(static_cast<std::uint32_t>(std::countr_zero(present_))), all);
   allowance_ = 0;
   return all;
 }

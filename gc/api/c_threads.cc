@@ -7,15 +7,13 @@
 #include "gc/mutator/runtime_section.h"
 #include "lull/lull_c.h"
 #include "lull/root.h"
+#include "lull/thread.h"
 
 using namespace lull;
 
 namespace {
 
 constexpr std::uintptr_t kReturnAddressAndFramePointer = 2 * sizeof(void*);
-
-// Who runs allocator or barrier code has not asked for a safepoint.
-bool may_answer(const gc::Mutator* m) { return m != nullptr && m->runtime_depth == 0 && m->blocked_depth == 0; }
 
 }  // namespace
 
@@ -35,10 +33,7 @@ extern "C" void lull_detach_thread(void) {
   gc::detach_self();
 }
 
-extern "C" void lull_poll_slow_(void) {
-  gc::Mutator* m = gc::self_or_null();
-  if (may_answer(m)) gc::answer_poll(*m);  // also clears a request that was answered elsewhere
-}
+extern "C" void lull_poll_slow_(void) { detail::answer_poll_request(); }
 
 // Not inlined: the frame that is saved must end at the caller's.
 extern "C" [[gnu::noinline]] void lull_enter_native(void) {
@@ -49,7 +44,7 @@ extern "C" void lull_leave_native(void) {
   gc::Mutator& m = gc::self();
   if (m.blocked_depth == 0) fatal("lull_leave_native: the thread is in no native region");
   gc::leave_blocked(m);
-  if (may_answer(&m)) gc::poll(m);
+  if (m.runtime_depth == 0 && m.blocked_depth == 0) gc::poll(m);
 }
 
 extern "C" lull_root* lull_root_new(const void* value) {

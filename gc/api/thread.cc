@@ -13,7 +13,7 @@ void detach_thread() {
   gc::detach_self();
 }
 
-// Also clears a request that was answered elsewhere.
+// Also clears a request that was answered elsewhere. Who runs allocator or barrier code has not asked for a safepoint.
 void detail::answer_poll_request() noexcept {
   if (gc::Mutator* m = gc::self_or_null(); m != nullptr && m->runtime_depth == 0 && m->blocked_depth == 0) gc::answer_poll(*m);
 }
