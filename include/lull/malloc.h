@@ -34,7 +34,9 @@ void* lull_aligned_alloc(size_t alignment, size_t size);
 /* 0, EINVAL (no power of two or no multiple of sizeof(void*)) or ENOMEM; errno is untouched. */
 int lull_posix_memalign(void** block, size_t alignment, size_t size);
 
-/* Bytes of the block that may be used; 0 for NULL. */
+/* Bytes of the block that may be used; 0 for NULL. With -D_FORTIFY_SOURCE=3, too: compilers are told no sizes of these blocks. Of blocks of
+ * malloc() they know what was asked for, from the C library's header, and stop who writes more, whatever malloc_usable_size() says and whoever
+ * serves it. realloc(block, malloc_usable_size(block)) stays in place and tells them; or ask for nallocx(size, 0) bytes at once. */
 size_t lull_malloc_usable_size(const void* block);
 /* What lull_malloc_usable_size would say of a block of `size` bytes. */
 size_t lull_good_size(size_t size);
