@@ -6,7 +6,8 @@ each allocator once, every round beginning with another one. A program has to pr
 
 Measured: wall, user and system time, peak resident memory and minor faults of the program with its children, by wait4. Of
 redis: the wall time of redis-benchmark, everything else of the server. Out come tables (median, least and greatest), geometric
-means, DIR/malloc.csv and DIR/malloc.svg. idle_return and idle_threads measure what goes back to the kernel, not time: they stay out of the means.
+means, DIR/malloc.csv and DIR/malloc.svg. idle_return and idle_threads measure what goes back to the kernel, longest_call single calls: they stay out of
+the means.
 
 --add keeps the cases of malloc.csv that this run does not repeat, so the suite can be run in parts; --rounds 0 --add only
 reports. --lock shares a machine: the lock is held while building and for one round of one case at a time.
@@ -70,6 +71,7 @@ CASES = (
     Case("producer_consumer", "1", "1 64 1"),
     Case("producer_consumer", "2 0 25", "2 0 1"),
     Case("thread_churn", "", "2 200"),
+    Case("crowd", "", "64 2"),
     Case("rounds", "", "4 2"),
     Case("false_sharing", "active", "active 2 1000"),
     Case("false_sharing", "passive", "passive 2 1000"),
@@ -88,6 +90,7 @@ CASES = (
     Case("idle_return", "small", "small 20 0", (), "idle"),
     Case("idle_return", "mixed", "mixed 20 0", (), "idle"),
     Case("idle_threads", "1000 2000", "20 100 0", (), "idle"),
+    Case("longest_call", "", "20 1 0", (), "idle"),
 )
 
 
@@ -242,11 +245,11 @@ def medians(rows, metric):
 
 
 def is_idle(rows):
-    return "returned_pct" in rows[0] or "idle_kib" in rows[0]
+    return any(key in rows[0] for key in ("returned_pct", "idle_kib", "malloc_longest_us"))
 
 
 def print_case(name, rows):
-    metrics = [m for m in rows[0] if m.endswith(("_mib", "_kib", "_pct", "_ms"))] if is_idle(rows) else METRICS
+    metrics = [m for m in rows[0] if m.endswith(("_mib", "_kib", "_pct", "_ms", "_us"))] if is_idle(rows) else METRICS
     table = [[name, *metrics]]
     for allocator in dict.fromkeys(row["allocator"] for row in rows):
         table.append([allocator, *(cell(rows, metric, allocator) for metric in metrics)])
