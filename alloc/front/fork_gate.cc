@@ -6,6 +6,7 @@
 #include "alloc/front/heap_registry.h"
 #include "alloc/front/sampling.h"
 #include "alloc/front/thread_bins.h"
+#include "alloc/os/clock.h"
 #include "alloc/os/futex.h"
 #include "alloc/os/last_thread.h"
 #include "alloc/os/lock.h"
@@ -28,7 +29,7 @@ constinit __thread bool Visiting::counted_ = false;
 namespace {
 
 constinit std::atomic<std::uint32_t> without_bins{0};  // visitors
-constinit std::atomic<std::uint32_t> closed{0};        // by the forking thread, which holds the first of the locks
+constinit std::atomic<std::uint32_t> closed{0};        // by a forking thread, or one without memory, which holds the lock of the bins
 constinit std::atomic<bool> installed{false};
 
 // Behind the page heap's in rank order.
@@ -97,7 +98,8 @@ void Visiting::enter() {
     }
     // Pairs with the barrier in close_gate(): it sees the visitor, or this sees the gate. Likewise in empty_sleepers().
     std::atomic_signal_fence(std::memory_order_seq_cst);
-    if (closed.load(std::memory_order_relaxed) == 0 && !is_asked_for(own_)) [[likely]] return;
+    // acquire: pairs with open_gate(); who closed it may have changed what visits change (give_all_large_back)
+    if (closed.load(std::memory_order_acquire) == 0 && !is_asked_for(own_)) [[likely]] return;
     leave();
     if (own_ != nullptr) wake_own_bins(*own_);
     os::futex_wait(closed, std::uint32_t{1});
@@ -113,19 +115,33 @@ void Visiting::leave() {
   }
 }
 
-// A crash handler may fork in the midst of a visit: its own is no reason to wait.
-void Visiting::close_gate() {
+void Visiting::begin_to_close() {
   closed.store(1, std::memory_order_relaxed);
   os::process_barrier();
   ++depth_;
-  while (others_visit_locked()) os::yield();
-  const std::uint32_t own = counted_ ? 1 : 0;
-  while (without_bins.load(std::memory_order_acquire) > own) os::yield();
+}
+
+// A crash handler may fork in the midst of a visit: its own is no reason to wait.
+bool Visiting::is_anybody_inside() { return others_visit_locked() || without_bins.load(std::memory_order_acquire) > (counted_ ? 1u : 0u); }
+
+void Visiting::close_gate() {
+  begin_to_close();
+  while (is_anybody_inside()) os::yield();
+}
+
+bool Visiting::try_close_gate(std::uint64_t most_ns) {
+  begin_to_close();
+  for (const std::uint64_t begin = os::monotonic_ns(); is_anybody_inside(); os::yield()) {
+    if (os::monotonic_ns() - begin < most_ns) continue;
+    open_gate();
+    return false;
+  }
+  return true;
 }
 
 void Visiting::open_gate() {
   --depth_;
-  closed.store(0, std::memory_order_release);
+  closed.store(0, std::memory_order_release);  // pairs with enter()
   os::futex_wake_all(closed);
 }
 

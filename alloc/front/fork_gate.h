@@ -38,13 +38,16 @@ class Visiting {
   Visiting(const Visiting&) = delete;
   Visiting& operator=(const Visiting&) = delete;
 
-  static void close_gate();  // returns when nobody else is inside; the caller counts as inside
+  static void close_gate();  // returns when nobody else is inside; the caller counts as inside. With bins_lock(), as the next
+  [[nodiscard]] static bool try_close_gate(std::uint64_t most_ns);  // false, and it is open: somebody was inside all the time
   static void open_gate();
   static void forget_other_visitors();  // in a forked child
 
  private:
   void enter();
   void leave();
+  static void begin_to_close();
+  static bool is_anybody_inside();  // but the caller; the gate is closed
 
   ThreadBins* own_;
   static __thread std::uint32_t depth_ __attribute__((tls_model("initial-exec")));

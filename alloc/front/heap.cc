@@ -96,7 +96,6 @@ namespace {
 
 // A block of `have` bytes that was asked for with `bytes`; reallocate() leaves it where it is while it is more than half full.
 bool may_have_size(std::size_t have, std::size_t bytes) {
-  if (bytes > kSmallMost) return have >= good_size(bytes) && have - good_size(bytes) <= good_size(bytes) / 8;  // of a cached span (large_cache.h)
   return have == good_size(bytes) || (bytes <= have && have <= kSmallMost && bytes * 2 > have);
 }
 

@@ -40,8 +40,13 @@ void free_large_of_heap(void* address) {
   const auto start = reinterpret_cast<std::uintptr_t>(address);
   Span* span = span_at(start);
   if (span->base != start) report_bad_free(address);
-  if (!owner_of(*span).forget_large(*span)) report_double_free(address);
-  pages::destroy_span(span);
+  bool was_in_use;
+  {
+    const Visiting visiting(own_bins_or_null());  // a forked child finds it in the heap, or its pages free
+    was_in_use = owner_of(*span).forget_large(*span);
+    if (was_in_use) pages::destroy_span(span);
+  }
+  if (!was_in_use) report_double_free(address);
   pages::nudge_purger();
 }
 
@@ -100,7 +105,7 @@ void* HeapObject::allocate(std::size_t bytes) {
   do {
     const Use use(*this);
     if (void* block = allocate_small(bins_[bin_of(bytes) - kFirstBin])) [[likely]] return block;
-  } while (give_own_large_back());  // without the lock, which has a higher rank
+  } while (give_all_large_back());  // without the lock, which has a higher rank
   return nullptr;
 }
 

@@ -42,49 +42,61 @@ Span* take_cached(PageCount pages) {
   return t->large.take(pages);
 }
 
-// False: the span is still the caller's.
-bool keep_cached(Span* span) {
-  const bool is_sample = span->slot_bytes <= kSmallMost;  // a small block
-  if (is_sample || span->page_count > LargeCache::kLongest.value) return false;
-  if (pages::memory_is_short()) [[unlikely]] {
-    static_cast<void>(give_own_large_back());
-    return false;
-  }
-  ThreadBins* t = bins_at_hand();
-  if (t == nullptr && (t = own_bins_or_null()) == nullptr) return false;
+bool may_be_kept(const ThreadBins* t, const Span& span) {
+  const bool is_sample = span.slot_bytes <= kSmallMost;  // a small block
+  return t != nullptr && !is_sample && span.page_count <= LargeCache::kLongest.value && !pages::memory_is_short();
+}
+
+// In a visit. False: the span is still the caller's.
+bool keep_cached(ThreadBins* t, Span* span) {
+  if (!may_be_kept(t, *span)) return false;
   span->needs_zero = 1;
   os::forbid(span->base, span->end() - span->base);
-  Span* evicted = nullptr;
-  bool kept;
-  {
-    const Visiting visiting(t);
-    kept = t->large.keep(span, evicted);
-  }
-  if (kept && may_become_sleeper(*t)) note_blocks_taken();
-  if (evicted != nullptr) [[unlikely]] {
-    destroy_all(evicted);
-    pages::nudge_purger_from_free();
-  }
-  return kept;
+  return t->large.keep(span);
 }
 
 }  // namespace
 
 void give_large_back(ThreadBins& t) { destroy_all(t.large.remove_all()); }
 
+namespace {
+
+constexpr std::uint64_t kLongestWaitNs = 10'000'000;  // for visitors: a collector may have parked one, and wait for this thread
+
+bool has_large(const ThreadBins& t) { return t.large.bytes() != 0; }
+
 bool give_own_large_back() {
   ThreadBins* t = own_bins_or_null();
-  if (t == nullptr || t->large.bytes() == 0) return false;
+  if (t == nullptr || !has_large(*t)) return false;
   const Visiting visiting(t);
   give_large_back(*t);
   return true;
+}
+
+}  // namespace
+
+// Behind the gate of forks, so nobody changes his meanwhile. The lock is the gate's, too.
+bool give_all_large_back() {
+  ThreadBins* t = first_bins();
+  const ThreadBins* const own = own_bins_or_null();
+  while (t != nullptr && (t == own || !has_large(*t))) t = t->next;
+  if (t != nullptr) {
+    const os::Locked locked(bins_lock());
+    if (Visiting::try_close_gate(kLongestWaitNs)) {
+      for (; t != nullptr; t = t->next) give_large_back(*t);
+      Visiting::open_gate();
+      static_cast<void>(give_own_large_back());
+      return true;
+    }
+  }
+  return give_own_large_back();
 }
 
 Span* create_large_span(std::size_t bytes, std::size_t alignment, pages::SpanOwner owner) {
   owner.publish_all = false;
   owner.alignment = PageCount{alignment <= kPageSize ? 1 : pages_for(alignment).value};
   Span* span = pages::create_span(pages::large_geometry(bytes), owner);
-  return span == nullptr && give_own_large_back() ? pages::create_span(pages::large_geometry(bytes), owner) : span;
+  return span == nullptr && give_all_large_back() ? pages::create_span(pages::large_geometry(bytes), owner) : span;
 }
 
 namespace {
@@ -112,33 +124,71 @@ void* allocate_large(std::size_t bytes, std::size_t alignment, bool& zero) {
   return reinterpret_cast<void*>(span->base);
 }
 
+namespace {
+
+enum class Went : std::uint8_t { nowhere, into_cache, to_page_heap, as_sample };
+
+// The span is the caller's, and was not kept: there is no room, or it may not be.
+[[gnu::noinline]] void make_room_or_destroy(ThreadBins* t, Span* span) {
+  if (t != nullptr && pages::memory_is_short()) give_large_back(*t);
+  Span* evicted = nullptr;
+  const bool has_room = may_be_kept(t, *span) && t->large.make_room(*span, evicted);
+  destroy_all(evicted);
+  if (has_room && t->large.keep(span)) return;
+  if (is_secure()) retire_large_secure(span);
+  else pages::destroy_span(span);
+}
+
+Went put_away(ThreadBins* t, Span* span) {
+  if (keep_cached(t, span)) [[likely]] return Went::into_cache;
+  make_room_or_destroy(t, span);
+  return Went::to_page_heap;
+}
+
+// In a visit: a forked child finds the block in use, or its pages where somebody finds them. But samples, whose stacks are walked out of visits.
+Went free_in_visit(ThreadBins* t, Span* span, std::uintptr_t start) {
+  const Visiting visiting(t);
+  // One of two threads that free the block at once wins here. relaxed: the page heap's lock orders the pages' next use
+  PageClass expected = PageClass::large;
+  if (!pages::reservation.classes[pages::page_of(start).value].compare_exchange_strong(expected, PageClass::none, std::memory_order_relaxed))
+    return Went::nowhere;
+  if (sample::sample_of(span).stack != nullptr) [[unlikely]] return Went::as_sample;
+  return put_away(t, span);
+}
+
+Went put_sample_away(ThreadBins* t, Span* span, std::uintptr_t start) {
+  sample::Sample& sample = sample::sample_of(span);
+  sample::note_life(sample, start, span->slot_bytes);
+  sample::note_freed(sample);
+  if (keep_spare(span)) return Went::as_sample;
+  const Visiting visiting(t);
+  return put_away(t, span);
+}
+
+}  // namespace
+
 void free_large(void* address) {
   const auto start = reinterpret_cast<std::uintptr_t>(address);
   Span* span = large_span_at(start);
   if (span == nullptr || span->base != start) report_bad_free(address);
-  // One of two threads that free the block at once wins here. relaxed: the page heap's lock orders the pages' next use
-  PageClass expected = PageClass::large;
-  if (!pages::reservation.classes[pages::page_of(start).value].compare_exchange_strong(expected, PageClass::none,
-                                                                                      std::memory_order_relaxed))
-    report_double_free(address);
-  if (sample::Sample& sample = sample::sample_of(span); sample.stack != nullptr) {
-    sample::note_life(sample, start, span->slot_bytes);
-    sample::note_freed(sample);
-    if (keep_spare(span)) return;
-  }
-  if (keep_cached(span)) return;
-  if (is_secure()) retire_large_secure(span);
-  else pages::destroy_span(span);
-  pages::nudge_purger_from_free();
+  ThreadBins* t = bins_at_hand();
+  if (t == nullptr) t = own_bins_or_null();
+  Went went = free_in_visit(t, span, start);
+  if (went == Went::nowhere) report_double_free(address);
+  if (went == Went::as_sample) [[unlikely]] went = put_sample_away(t, span, start);
+  if (went == Went::into_cache && may_become_sleeper(*t)) note_blocks_taken();
+  if (went == Went::to_page_heap) [[unlikely]] pages::nudge_purger_from_free();
 }
 
 bool resize_large(void* address, std::size_t bytes) {
   Span* span = large_span_at(reinterpret_cast<std::uintptr_t>(address));
   const PageCount wanted = pages_for(bytes);
-  if (wanted.value == span->page_count) return true;
+  if (wanted.bytes() == span->slot_bytes) return true;
   if (span->secure) return false;  // its guard stays where it is
   if (wanted.value > span->page_count) {
     if (!pages::extend_span(span, {wanted.value - span->page_count})) return false;
+  } else if (wanted.bytes() > span->slot_bytes) {  // of a span that waited, and is longer than its block
+    span->slot_bytes = wanted.bytes();
   } else {
     pages::shrink_span(span, wanted);
     pages::nudge_purger_from_free();

@@ -25,7 +25,7 @@ void free_large(void* address);
 // Makes the block `bytes` long where it is; false when the pages behind it are taken.
 [[nodiscard]] bool resize_large(void* address, std::size_t bytes);
 void give_large_back(struct ThreadBins& t);  // what it cached; of the calling thread, or the caller has them busy
-[[nodiscard]] bool give_own_large_back();  // memory has run out: what the calling thread cached may serve. False: nothing
+[[nodiscard]] bool give_all_large_back();  // memory has run out: what all threads cached may serve. False: nothing. Not in a visit, nor with a lock of malloc's
 std::size_t large_bytes(std::uintptr_t start);  // of the block that starts here
 LargeBlock large_block_of(std::uintptr_t address);  // that covers it; may walk back page by page
 

@@ -16,7 +16,9 @@ Span* LargeCache::next_of(const Span* span) {
   return next == 0 ? nullptr : pages::span_with(static_cast<SpanId>(next));
 }
 
-bool LargeCache::make_room(std::uint32_t index, std::size_t more, Span*& evicted) {
+bool LargeCache::make_room(const Span& span, Span*& evicted) {
+  const std::uint32_t index = span.page_count - 1;
+  const std::size_t more = bytes_of(span);
   if (more > allowance_) return false;
   while (bytes() + more > allowance_) {
     const std::uint64_t others = present_ & ~(std::uint64_t{1} << index);

@@ -188,7 +188,7 @@ void* take_in_visit(ThreadBins* t, BinIndex b, bool& took) {
   if (t == nullptr && is_secure()) return allocate_secure(b);
   bool took = false;
   void* block = take_in_visit(t, b, took);
-  if (block == nullptr && give_own_large_back()) block = take_in_visit(t, b, took);
+  if (block == nullptr && give_all_large_back()) block = take_in_visit(t, b, took);
   if (took && may_become_sleeper(*t)) note_blocks_taken();
   pages::start_purger_if_due();
   return block;

@@ -335,7 +335,7 @@ void after_slow_allocation(Mutator& m) {
 }
 
 void collect_for_memory() {
-  static_cast<void>(front::give_own_large_back());
+  static_cast<void>(front::give_all_large_back());
   collect_and_wait(CycleKind::full);
 }
 

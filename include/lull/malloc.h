@@ -38,7 +38,8 @@ int lull_posix_memalign(void** block, size_t alignment, size_t size);
  * malloc() they know what was asked for, from the C library's header, and stop who writes more, whatever malloc_usable_size() says and whoever
  * serves it. realloc(block, malloc_usable_size(block)) stays in place and tells them; or ask for nallocx(size, 0) bytes at once. */
 size_t lull_malloc_usable_size(const void* block);
-/* What lull_malloc_usable_size would say of a block of `size` bytes. */
+/* What lull_malloc_usable_size says of a new block of `size` bytes, but for samples with guard pages (LULL_MALLOC=guard), which have what was asked for. A sized free
+ * may name `size`, or any other of which this says the same; of up to 32 KiB, since realloc may leave a block where it is, any that is more than half of the block. */
 size_t lull_good_size(size_t size);
 /* Gives the caches of the calling thread and all idle pages but `pad` bytes of free ones back to the system. 1 if there were
  * any. Takes as long as the system needs to take the pages: about 0.1 us a page. */

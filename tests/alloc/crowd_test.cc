@@ -52,7 +52,7 @@ double work_together(unsigned threads, std::uint64_t seed) {
     std::mt19937_64 random(seed + t);
     std::vector<void*> own(64'000 / threads);
     for (int i = 0; i < replacements; ++i) {
-      if (i % 100 == 0) sched_yield();
+      if (i % 10'000 == 0) sched_yield();  // each takes long where others want the processors, too
       void*& slot = own[random() % own.size()];
       if (i % 8 == 0) slot = exchange[random() % exchange.size()].exchange(slot);
       drop(slot);

@@ -119,6 +119,27 @@ TEST(ForkGate, AVisitorThatForksDoesNotWaitForItself) {
   EXPECT_EQ(status, 0);
 }
 
+// A collector may have parked the visitor, and wait for who waits for it.
+TEST(ForkGate, WhoGetsNoMemoryWaitsForAVisitorForSomeTimeOnly) {
+  std::atomic<bool> is_inside{false}, over{false};
+  std::thread visitor([&] {
+    const Visiting visit(nullptr);
+    is_inside = true;
+    while (!over) std::this_thread::yield();
+  });
+  while (!is_inside) std::this_thread::yield();
+  {
+    lull::os::Locked locked(lull::front::bins_lock());
+    EXPECT_FALSE(Visiting::try_close_gate(1'000'000));
+  }
+  over = true;
+  visitor.join();
+  { const Visiting visit(nullptr); }  // it is open
+  lull::os::Locked locked(lull::front::bins_lock());
+  EXPECT_TRUE(Visiting::try_close_gate(1'000'000));
+  Visiting::open_gate();
+}
+
 // tests/programs/fork_test.cc has the same with malloc itself.
 void allocate_some() {
   std::array<void*, 200> blocks;

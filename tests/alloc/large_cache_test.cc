@@ -66,9 +66,28 @@ TEST(LargeCache, ABlockServesOneAnEighthShorter) {
     EXPECT_NE(block, shorter);
     void* as_long = lull_malloc(16 * kPages);
     EXPECT_EQ(block, as_long);
-    EXPECT_EQ(18 * kPages, lull_malloc_usable_size(as_long));
-    lull_free_sized(as_long, 16 * kPages);  // what it has is no wrong size
+    EXPECT_EQ(lull_good_size(16 * kPages), lull_malloc_usable_size(as_long));  // the rest waits with it
+    lull_free_sized(as_long, 16 * kPages);
+    EXPECT_EQ(18 * kPages, cached());
     lull_free(shorter);
+  });
+}
+
+TEST(LargeCache, ABlockGrowsIntoWhatItsSpanHasMore) {
+  in_a_thread([] {
+    void* block = lull_malloc(18 * kPages);
+    lull_free(block);
+    ASSERT_EQ(block, lull_malloc(16 * kPages));
+    const std::size_t before = pages_used();
+    for (const std::size_t pages : {17, 18}) {
+      ASSERT_EQ(block, lull_realloc(block, pages * kPages));
+      EXPECT_EQ(pages * kPages, lull_malloc_usable_size(block));
+      EXPECT_EQ(before, pages_used());
+    }
+    ASSERT_EQ(block, lull_realloc(block, 16 * kPages));
+    EXPECT_EQ(16 * kPages, lull_malloc_usable_size(block));
+    EXPECT_EQ(before - 2 * kPages, pages_used());
+    lull_free_sized(block, 16 * kPages);
   });
 }
 
@@ -174,6 +193,61 @@ TEST(LargeCache, GoesBackWhenMemoryRunsOut) {
       });
       EXPECT_TRUE(outcome.exited_well()) << wanted << (in_heap ? " in a heap: " : ": ") << outcome.errors;
     }
+}
+
+// Also what another thread keeps, which does something else.
+TEST(LargeCache, OfAllThreadsGoesBackWhenMemoryRunsOut) {
+  if (lull::testing::kSanitized) GTEST_SKIP() << "they need memory, too";
+  constexpr unsigned kThreads = 4;
+  const auto outcome = lull::testing::run_in_child([&] {
+    std::atomic<unsigned> ready{0};
+    std::atomic<bool> is_short{false};
+    std::vector<std::thread> others;
+    for (unsigned t = 0; t < kThreads; ++t)
+      others.emplace_back([&] {
+        free_all(blocks_of(65536, kMost / 65536));
+        LULL_CHILD_EXPECT(cached() == kMost);
+        ++ready;
+        while (!is_short) {  // awake, and in no slow path
+        }
+        LULL_CHILD_EXPECT(cached() == 0);
+        void* block = lull_malloc(1000);
+        lull_free(block);
+        ++ready;
+      });
+    while (ready != kThreads) std::this_thread::yield();
+    const std::size_t now = data_bytes();
+    const rlimit limit{now, now};
+    LULL_CHILD_EXPECT(::setrlimit(RLIMIT_DATA, &limit) == 0);
+    std::size_t got = 0;
+    while (lull_malloc(65536) != nullptr) ++got;
+    LULL_CHILD_EXPECT(got >= kThreads * kMost / 65536);
+    is_short = true;
+    for (std::thread& thread : others) thread.join();
+    LULL_CHILD_EXPECT(ready == 2 * kThreads);
+  });
+  EXPECT_TRUE(outcome.exited_well()) << outcome.errors;
+}
+
+// One thread gets no memory again and again, while others fill and use their caches.
+TEST(LargeCache, IsGivenBackWhileItIsInUse) {
+  std::atomic<bool> over{false};
+  std::thread greedy([&] {
+    while (!over) EXPECT_EQ(nullptr, lull_malloc(std::size_t{1} << 46));
+  });
+  lull::testing::run_together(3, [&](unsigned) {
+    for (int i = 0; i < lull::testing::scaled(100'000); ++i) {
+      void* blocks[4];
+      for (unsigned n = 0; n < 4; ++n) blocks[n] = std::memset(lull_malloc(40000 + 10000 * n), static_cast<int>(n), 100);
+      for (unsigned n = 0; n < 4; ++n) {
+        ASSERT_EQ(n, *static_cast<unsigned char*>(blocks[n]));
+        lull_free(blocks[n]);
+      }
+    }
+  });
+  over = true;
+  greedy.join();
+  pages::page_heap.check_invariants();
 }
 
 TEST(LargeCache, GoesBackWhileMemoryIsShort) {
@@ -296,6 +370,13 @@ TEST(LargeCacheDeathTest, ABlockThatWaitsIsFree) {
     void* block = lull_malloc(40000);
     lull_free(block);
     lull_malloc_usable_size(block);
+  }), "lull: ");
+}
+
+TEST(LargeCacheDeathTest, TheSizeOfItsSpanIsAWrongSize) {
+  EXPECT_DEATH(in_a_thread([] {
+    lull_free(lull_malloc(18 * kPages));
+    lull_free_sized(lull_malloc(16 * kPages), 18 * kPages);
   }), "lull: ");
 }
 
