@@ -8,6 +8,12 @@
 #include <new>
 
 #include "alloc/base/check.h"
+#include "alloc/front/malloc_calls.h"
+
+extern "C" {
+[[gnu::weak, noreturn]] void lull_throw_bad_alloc() __asm__("_ZSt17__throw_bad_allocv");
+[[gnu::weak]] std::new_handler lull_new_handler() noexcept __asm__("_ZSt15get_new_handlerv");
+}
 
 namespace lull::replace {
 namespace {
@@ -28,18 +34,30 @@ Function* next(const char* name) {
   fatal("operator new of %zu bytes: out of memory, and there is no C++ library to throw std::bad_alloc", size);
 }
 
+// As the C++ library's would.
+template <class Allocate>
+void* new_of_static_library(std::size_t size, Allocate allocate) {
+  for (;;) {
+    const std::new_handler handler = lull_new_handler != nullptr ? lull_new_handler() : nullptr;
+    if (handler == nullptr) break;
+    handler();
+    if (void* block = allocate()) return block;
+  }
+  if (lull_throw_bad_alloc == nullptr) nobody_throws(size);
+  lull_throw_bad_alloc();
+}
+
 }  // namespace
 
 void* new_failed(std::size_t size) {
   auto* make = next<void*(std::size_t)>("_Znwm");
-  if (make == nullptr) nobody_throws(size);
-  return make(size);
+  return make != nullptr ? make(size) : new_of_static_library(size, [=] { return front::call_malloc(size); });
 }
 void* new_failed(std::size_t size, std::size_t alignment) {
   auto* make = next<void*(std::size_t, std::align_val_t)>("_ZnwmSt11align_val_t");
-  if (make == nullptr) nobody_throws(size);
-  return make(size, std::align_val_t{alignment});
+  return make != nullptr ? make(size, std::align_val_t{alignment}) : new_of_static_library(size, [=] { return front::call_aligned_alloc(alignment, size); });
 }
+// Without new-handlers where the library is static: one may throw, and nobody here catches.
 // These call our throwing ones, and so come by here again.
 void* new_failed_nothrow(std::size_t size) noexcept {
   auto* make = next<void*(std::size_t, const std::nothrow_t&)>("_ZnwmRKSt9nothrow_t");
