@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "alloc/front/options.h"
 #include "alloc/front/sleepers.h"
 #include "alloc/front/span_purge.h"
 #include "alloc/front/strangers.h"
@@ -43,6 +44,14 @@ void note(std::atomic<bool>& what, bool (*nudge)()) {
 }
 
 }  // namespace
+
+void begin_background() {
+  const std::int64_t wish = malloc_options().purger;
+  if (wish == 1) return;
+  pages::memory_limit();  // opens files: a sandbox may begin after this
+  if (wish == 0) pages::forbid_purger();
+  else pages::start_purger();
+}
 
 void note_blocks_given() { note(given, pages::nudge_purger_from_free); }
 void note_blocks_taken() { note(taken, pages::nudge_purger); }

@@ -4,6 +4,7 @@
 
 namespace lull::front {
 
+void begin_background();   // as LULL_MALLOC=purger asks; once, at the start
 void note_blocks_given();  // to the central store
 void note_blocks_taken();  // from it, by a thread that may fall asleep with them; its bins are whole: this may start a thread
 

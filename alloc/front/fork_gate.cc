@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "alloc/base/check.h"
+#include "alloc/front/background.h"
 #include "alloc/front/heap_registry.h"
 #include "alloc/front/sampling.h"
 #include "alloc/front/thread_bins.h"
@@ -155,7 +156,10 @@ void install_fork_handlers() {
 
 namespace {
 // A thread that needed them first under a stream's lock waited in pthread_atfork() for a fork, that waited for the list of streams, whose holder waited for the stream.
-[[gnu::constructor(101)]] void install_at_start() { install_fork_handlers(); }
+[[gnu::constructor(101)]] void install_at_start() {
+  install_fork_handlers();
+  begin_background();
+}
 }  // namespace
 
 bool fork_handlers_are_installed() { return installed.load(std::memory_order_relaxed); }

@@ -23,6 +23,7 @@ constexpr Option kOptions[] = {
     {"secure", &MallocOptions::secure, 0, 1, 1},
     {"guard", &MallocOptions::guard, 0, 1'000'000'000, 100},
     {"arena", &MallocOptions::arena, 0, 1, 1},
+    {"purger", &MallocOptions::purger, 0, 2, 2},
 };
 
 struct Text {
@@ -84,7 +85,7 @@ Text parse(const char* text, MallocOptions& into) {
 }
 
 constexpr std::int64_t kUnread = -1;
-constinit std::atomic<std::int64_t> values[] = {kUnread, kUnread, kUnread};  // of kOptions; the first writer wins
+constinit std::atomic<std::int64_t> values[] = {kUnread, kUnread, kUnread, kUnread};  // of kOptions; the first writer wins
 static_assert(std::size(values) == std::size(kOptions));
 constinit std::atomic<bool> was_read{false}, complained{false};
 

@@ -122,7 +122,19 @@ void free_starts_after_fork() {
 
 void yield() { ::sched_yield(); }
 
+namespace {
+
+// A thread inherits the processors of who starts it, which may have pinned itself to one.
+void run_where_the_process_may() {
+  cpu_set_t own, first;
+  if (::sched_getaffinity(0, sizeof own, &own) != 0 || ::sched_getaffinity(::getpid(), sizeof first, &first) != 0) return;
+  if (!CPU_EQUAL(&own, &first)) ::sched_setaffinity(0, sizeof first, &first);
+}
+
+}  // namespace
+
 void make_background() {
+  run_where_the_process_may();
   sched_param parameters{};
   ::sched_setscheduler(0, SCHED_BATCH, &parameters);
 }

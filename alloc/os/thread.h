@@ -25,7 +25,7 @@ void refresh_cpu_limit();  // reads the quota again, which the first call of pro
 [[nodiscard]] bool start_thread(pthread_t& thread, void* (*entry)(void*), void* argument, const char* name);
 void free_starts_after_fork();  // in the child: whom the fork caught being started does not exist there
 void yield();  // to other runnable threads
-// Lets the scheduler favour others over the calling thread (SCHED_BATCH).
+// Lets the scheduler favour others over the calling thread (SCHED_BATCH), on the processors of the process's first thread.
 void make_background();
 
 }  // namespace lull::os

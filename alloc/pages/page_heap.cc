@@ -7,6 +7,7 @@
 #include "alloc/os/vm.h"
 #include "alloc/pages/memory_limit.h"
 #include "alloc/pages/page_runs.h"
+#include "alloc/pages/purger.h"
 #include "alloc/pages/reservation.h"
 
 namespace lull::pages {
@@ -76,7 +77,7 @@ std::size_t PageHeap::held_locked() const {
 void PageHeap::keep_limit(std::size_t held) {
   if (held < kHeldWorthALimit) return;
   memory_limit();  // reads it, the first time
-  if (const std::size_t excess = note_held(held); excess != 0) purge(0, round_up(excess, kPageSize));
+  if (const std::size_t excess = note_held(held); excess != 0 && !is_purger_forbidden()) purge(0, round_up(excess, kPageSize));
 }
 
 void PageHeap::release(PageIndex first, PageCount n) {

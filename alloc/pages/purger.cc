@@ -1,9 +1,11 @@
 #include "alloc/pages/purger.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
 
+#include "alloc/os/clock.h"
 #include "alloc/os/futex.h"
 #include "alloc/os/lock.h"
 #include "alloc/os/thread.h"
@@ -73,11 +75,30 @@ void* run(void*) {
   return nullptr;
 }
 
+// After one that failed (a limit, a sandbox) the next attempts wait, twice as long each time: each costs a stack.
+constexpr std::uint64_t kFirstPauseNs = 50'000'000, kLongestPauseNs = 10'000'000'000;
+constinit std::atomic<std::uint64_t> pause_ns{0}, next_attempt_ns{0};  // relaxed, all of these: whoever comes too early fails once more
+constinit std::atomic<bool> is_forbidden{false};
+
+void note_failed_start() {
+  const std::uint64_t pause = std::clamp(pause_ns.load(std::memory_order_relaxed) * 2, kFirstPauseNs, kLongestPauseNs);
+  pause_ns.store(pause, std::memory_order_relaxed);
+  next_attempt_ns.store(os::monotonic_ns() + pause, std::memory_order_relaxed);
+}
+
+bool may_start() {
+  const std::uint64_t next = next_attempt_ns.load(std::memory_order_relaxed);
+  return !is_forbidden.load(std::memory_order_relaxed) && (next == 0 || os::monotonic_ns() >= next);
+}
+
 // Keeps errno. Not in a visit, nor with a lock of malloc's (front/fork_gate.h).
 void start() {
   os::check_ranks_below(os::LockRank::caches);
   const int saved = errno;
-  if (!os::start_thread(thread, run, nullptr, "lull-purge")) state.store(kNone, std::memory_order_seq_cst);
+  if (!os::start_thread(thread, run, nullptr, "lull-purge")) {
+    note_failed_start();
+    state.store(kNone, std::memory_order_seq_cst);
+  }
   errno = saved;
 }
 
@@ -85,6 +106,13 @@ bool is_worth_a_thread() {
   return page_heap.dirty_bytes() >= kWorthAThread ||
          (page_heap.end().value >= kHeapWorthAThread.value &&
           (hook.load(std::memory_order_relaxed) != nullptr || huge_pages_wanted()));
+}
+
+void wake_or_start(std::uint32_t seen) {
+  std::uint32_t expected = seen;
+  if (!state.compare_exchange_strong(expected, kWorking, std::memory_order_seq_cst)) return;
+  if (seen == kSleeping) os::futex_wake_all(state);
+  else start();
 }
 
 }  // namespace
@@ -106,13 +134,17 @@ void start_purger_if_due() {
 bool nudge_purger() {
   const std::uint32_t seen = state.load(std::memory_order_seq_cst);
   if (seen == kWorking) return true;
-  if (seen == kNone && !is_worth_a_thread()) return false;
-  std::uint32_t expected = seen;
-  if (!state.compare_exchange_strong(expected, kWorking, std::memory_order_seq_cst)) return true;
-  if (seen == kSleeping) os::futex_wake_all(state);
-  else start();
+  if (seen == kNone && !(is_worth_a_thread() && may_start())) return false;
+  wake_or_start(seen);
   return true;
 }
+
+void start_purger() {
+  if (may_start() && state.load(std::memory_order_seq_cst) == kNone) wake_or_start(kNone);
+}
+
+bool is_purger_forbidden() { return is_forbidden.load(std::memory_order_relaxed); }
+void forbid_purger() { is_forbidden.store(true, std::memory_order_relaxed); }
 
 void forget_purger_after_fork() { state.store(kNone, std::memory_order_relaxed); }
 

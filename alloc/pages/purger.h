@@ -14,6 +14,10 @@ bool nudge_purger();
 // there are other threads it leaves the start to the next slow path of malloc.
 bool nudge_purger_from_free();
 void start_purger_if_due();
+// LULL_MALLOC=purger: at once, whatever there is to give back; never, and no allocation gives anything back for the memory limit's sake.
+void start_purger();
+void forbid_purger();
+bool is_purger_forbidden();
 // Called by the purger's thread whenever it has given back memory, with the bytes; nullptr: nobody.
 void set_purge_report(void (*report)(std::size_t bytes));
 // Extra work for the thread, done at every tick; true: there may be more at the next one.

@@ -37,15 +37,16 @@ void check_malloc_options(const std::string& text) {
   for (const std::string& item : items_of(text)) {
     if (item.empty()) continue;
     const std::size_t equals = item.find('=');
-    const std::string name = item.substr(0, equals), value = equals == item.npos ? (name == "guard" ? "100" : "1") : item.substr(equals + 1);
-    const bool fits = is_number(value) && value.size() <= 10 && std::stoll(value) <= (name == "guard" ? 1'000'000'000 : 1);
+    const std::string name = item.substr(0, equals), value = equals == item.npos ? (name == "guard" ? "100" : name == "purger" ? "2" : "1") : item.substr(equals + 1);
+    const bool fits = is_number(value) && value.size() <= 10 && std::stoll(value) <= (name == "guard" ? 1'000'000'000 : name == "purger" ? 2 : 1);
     if (fits && name == "secure") expected.secure = std::stoll(value);
     else if (fits && name == "guard") expected.guard = std::stoll(value);
     else if (fits && name == "arena") expected.arena = std::stoll(value);
+    else if (fits && name == "purger") expected.purger = std::stoll(value);
     else all = false;
   }
   FUZZ_CHECK(lull::front::parse_malloc_options(text.c_str(), found) == all);
-  FUZZ_CHECK(found.secure == expected.secure && found.guard == expected.guard && found.arena == expected.arena);
+  FUZZ_CHECK(found.secure == expected.secure && found.guard == expected.guard && found.arena == expected.arena && found.purger == expected.purger);
 }
 
 // A number above 0, perhaps one of K, M, G, T and then an i, perhaps a B.

@@ -507,7 +507,7 @@ MUTANTS = [
      'memory_limit_test', 'MemoryLimit.TheCallerIsTold*'),
     ('limit: the excess is not told', 'alloc/pages/memory_limit.cc', 'return bytes > most ? bytes - most : 0;', 'return 0;',
      'memory_limit_test', 'MemoryLimit.TheCallerIsTold*'),
-    ('limit: nothing goes back above it', 'alloc/pages/page_heap.cc', 'excess != 0) purge(0,', 'excess != 0 && false) purge(0,',
+    ('limit: nothing goes back above it', 'alloc/pages/page_heap.cc', '!is_purger_forbidden()) purge(0,', 'excess == 0) purge(0,',
      'memory_limit_test', 'MemoryLimit.FreePagesGoBackAtOnce*'),
     ('limit: small heaps read it', 'alloc/pages/page_heap.cc', '  if (held < kHeldWorthALimit) return;\n', '',
      'memory_limit_test', 'MemoryLimit.SmallHeapsReadNothing'),
@@ -979,4 +979,9 @@ MUTANTS = [
      'ForkLarge.ABlockOfAHeap*'),
     ('a block has all that its span has', 'alloc/front/large_cache.h', '    span->slot_bytes = pages.bytes();\n', '', 'large_cache_test', 'LargeCache.ABlockServesOne*'),
     ('a block does not grow into what its span has more', 'alloc/front/large_block.cc', '    span->slot_bytes = wanted.bytes();\n', '', 'large_cache_test', 'LargeCache.ABlockGrows*'),
+    ('failed starts of the purger are tried again at once', 'alloc/pages/purger.cc', ' || os::monotonic_ns() >= next)', ' || next != 0)', 'purger_start_test', 'PurgerStart.Attempts*'),
+    ('a purger that may not be is started', 'alloc/pages/purger.cc', '!is_forbidden.load(std::memory_order_relaxed) && (next', '(is_forbidden.load(std::memory_order_relaxed) || next < ~0ull) && (next', 'purger_start_test',
+     'PurgerStart.IsLeftOut*'),
+    ('the purger is not started with the program', 'alloc/front/background.cc', '  else pages::start_purger();\n', '', 'purger_start_test', 'PurgerStart.IsAtTheVery*'),
+    ('the purger is pinned as its starter is', 'alloc/os/thread.cc', '  run_where_the_process_may();\n', '  if (::getpid() == 0) run_where_the_process_may();\n', 'purger_start_test', 'PurgerStart.ByAPinned*'),
 ]

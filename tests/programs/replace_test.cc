@@ -29,6 +29,15 @@ std::size_t nallocx(std::size_t, int) __attribute__((weak));
 void sdallocx(void*, std::size_t, int) __attribute__((weak));
 void free_sized(void*, std::size_t) __attribute__((weak));
 void free_aligned_sized(void*, std::size_t, std::size_t) __attribute__((weak));
+#if !LULL_STATIC_PROGRAM
+void* __libc_malloc(std::size_t);
+void* __libc_calloc(std::size_t, std::size_t);
+void* __libc_realloc(void*, std::size_t);
+void* __libc_memalign(std::size_t, std::size_t);
+void* __libc_valloc(std::size_t);
+void* __libc_pvalloc(std::size_t);
+void __libc_free(void*);
+#endif
 }
 
 namespace {
@@ -68,6 +77,19 @@ TEST(Replaced, EveryFunctionOfMallocsFamily) {
     EXPECT_OURS(block);
   }
 }
+
+#if !LULL_STATIC_PROGRAM
+// By these some programs reach past what replaces malloc.
+TEST(Replaced, TheSecondNamesOfTheCLibrary) {
+  EXPECT_OURS(__libc_malloc(100));
+  EXPECT_OURS(__libc_calloc(10, 10));
+  EXPECT_OURS(__libc_realloc(malloc(10), 1000));
+  EXPECT_OURS(__libc_memalign(64, 100));
+  EXPECT_OURS(__libc_valloc(100));
+  EXPECT_OURS(__libc_pvalloc(100));
+  __libc_free(malloc(100));
+}
+#endif
 
 TEST(Replaced, EveryOperatorNewAndDelete) {
   using std::align_val_t, std::nothrow;
