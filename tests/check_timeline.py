@@ -53,6 +53,9 @@ def main():
         check(len(names) == 1 and names[0] != "run.%p.json", f"files {names}")
         with open(os.path.join(folder, names[0]), encoding="utf-8") as f:
             trace = json.load(f)
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.argv[1], "work"], check=True, timeout=100, env=dict(os.environ, LULL_TIMELINE=os.path.join(folder, "a,b.json")))
+        check(os.listdir(folder) == ["a,b.json"], f"a comma in the path: {os.listdir(folder)}")
     events = trace["traceEvents"]
     by_thread = collections.defaultdict(list)
     for e in events:

@@ -46,6 +46,7 @@ void note(std::atomic<bool>& what, bool (*nudge)()) {
 }  // namespace
 
 void begin_background() {
+  pages::check_memory_limit_variable();
   const std::int64_t wish = malloc_options().purger;
   if (wish == 1) return;
   pages::memory_limit();  // opens files: a sandbox may begin after this

@@ -1,15 +1,11 @@
 #include "alloc/front/options.h"
 
-#include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <cstring>
 #include <iterator>
-#include <unistd.h>
 
 #include "alloc/os/checker.h"
 #include "alloc/os/environment.h"
-#include "alloc/os/no_cancellation.h"
 
 namespace lull::front {
 namespace {
@@ -54,21 +50,6 @@ bool set_option(Text name, bool has_value, Text value, MallocOptions& into) {
   return false;
 }
 
-// The first item that was not understood; the line is whole and harmless to a terminal, whatever was in it.
-void complain(Text item) {
-  char line[96] = "lull: LULL_MALLOC: cannot make sense of '";
-  std::size_t used = std::strlen(line);
-  const std::size_t shown = std::min<std::size_t>(item.length, 40);
-  for (std::size_t i = 0; i < shown; ++i) line[used++] = item.at[i] >= ' ' && item.at[i] <= '~' ? item.at[i] : '?';
-  const char* end = shown < item.length ? "...'\n" : "'\n";
-  std::memcpy(line + used, end, std::strlen(end));
-  used += std::strlen(end);
-  const os::NoCancellation none;
-  const int saved = errno;
-  [[maybe_unused]] auto written = ::write(STDERR_FILENO, line, used);
-  errno = saved;
-}
-
 // Returns the first item that is wrong; its `at` is null when there is none.
 Text parse(const char* text, MallocOptions& into) {
   Text wrong{nullptr, 0};
@@ -95,7 +76,7 @@ void read_environment() {
   found.secure = os::find_checker() != os::Checker::none;  // each block on a slow path, and late to be used again
   if (const char* text = os::environment_variable("LULL_MALLOC")) {
     const Text wrong = parse(text, found);
-    if (wrong.at != nullptr && !complained.exchange(true, std::memory_order_relaxed)) complain(wrong);
+    if (wrong.at != nullptr && !complained.exchange(true, std::memory_order_relaxed)) os::complain_of_variable("LULL_MALLOC", {wrong.at, wrong.length});
   }
   for (std::size_t i = 0; i < std::size(kOptions); ++i) {
     std::int64_t expected = kUnread;

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -13,6 +14,7 @@
 #include "alloc/front/options.h"
 #include "alloc/front/sampling.h"
 #include "alloc/os/cgroup.h"
+#include "alloc/os/environment.h"
 #include "alloc/sample/guard_pool.h"
 #include "lull/profile.h"
 
@@ -89,12 +91,23 @@ void on_signal(int) {
   errno = saved;
 }
 
-std::size_t number_in(const char* name, std::size_t otherwise) {
-  const char* text = std::getenv(name);
-  if (text == nullptr || *text == '\0') return otherwise;
-  char* end;
-  const unsigned long n = std::strtoul(text, &end, 10);
-  return *end == '\0' ? n : otherwise;
+// Signals that say that the program is broken, or come for that, are not asked for in this way.
+bool may_ask_for_profile(int signal) {
+  for (const int other : {SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS})
+    if (signal == other) return false;
+  return true;
+}
+
+void write_at_signal() {
+  const char* text = std::getenv("LULL_PROFILE_SIGNAL");
+  if (text == nullptr || *text == '\0' || std::strcmp(text, "0") == 0) return;
+  int signal = 0;
+  const std::from_chars_result read = std::from_chars(text, text + std::strlen(text), signal);
+  struct sigaction action = {};
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESTART | SA_ONSTACK;
+  const bool is_number = read.ec == std::errc() && *read.ptr == '\0' && may_ask_for_profile(signal);
+  if (!is_number || ::sigaction(signal, &action, nullptr) != 0) os::complain_of_variable("LULL_PROFILE_SIGNAL", text);
 }
 
 // 0: the usual one.
@@ -117,12 +130,7 @@ void begin_profile_of_run() {
   }
   std::strcpy(path, wanted);
   started_in = ::getpid();
-  if (const auto signal = static_cast<int>(number_in("LULL_PROFILE_SIGNAL", 0))) {
-    struct sigaction action = {};
-    action.sa_handler = on_signal;
-    action.sa_flags = SA_RESTART | SA_ONSTACK;
-    ::sigaction(signal, &action, nullptr);
-  }
+  write_at_signal();
   start_profile(rate_from_environment());
 }
 

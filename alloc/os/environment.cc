@@ -1,9 +1,15 @@
 #include "alloc/os/environment.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <unistd.h>
+
+#include "alloc/base/printable.h"
+#include "alloc/os/no_cancellation.h"
 
 // Of glibc's loader: where the kernel put argc, the arguments, a null, and the environment.
 extern "C" void* __libc_stack_end __attribute__((weak));
@@ -26,6 +32,17 @@ const char* environment_variable(const char* name) {
   for (char** at = environment_on_the_stack(); at != nullptr && *at != nullptr; ++at)
     if (std::strncmp(*at, name, length) == 0 && (*at)[length] == '=') return *at + length + 1;
   return nullptr;
+}
+
+void complain_of_variable(const char* name, std::string_view text) {
+  constexpr std::size_t kShown = 40;
+  const Printable shown(text, kShown);
+  char line[160];
+  const int length = std::snprintf(line, sizeof line, "lull: %s: cannot make sense of '%s%s'\n", name, shown.c_str(), text.size() > kShown ? "..." : "");
+  const NoCancellation none;
+  const int saved = errno;
+  [[maybe_unused]] auto written = ::write(STDERR_FILENO, line, std::min(static_cast<std::size_t>(length), sizeof line - 1));
+  errno = saved;
 }
 
 }  // namespace lull::os

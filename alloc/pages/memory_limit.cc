@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 
 #include "alloc/os/cgroup.h"
+#include "alloc/os/environment.h"
 
 namespace lull::pages {
 namespace {
@@ -16,6 +18,13 @@ constinit std::atomic<bool> was_read{false};
 constinit std::atomic<bool> is_short{false};
 
 }  // namespace
+
+void check_memory_limit_variable() {
+  const char* text = std::getenv("LULL_MEMORY_LIMIT");
+  std::size_t bytes;
+  if (text == nullptr || *text == 0 || std::strcmp(text, "0") == 0 || os::parse_bytes(text, bytes)) return;
+  os::complain_of_variable("LULL_MEMORY_LIMIT", text);
+}
 
 std::size_t effective_limit(std::size_t set, const char* environment, std::size_t container) {
   std::size_t least = set;

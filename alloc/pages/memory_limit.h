@@ -19,6 +19,7 @@ std::size_t memory_limit();
 std::size_t set_memory_limit(std::size_t bytes);
 // The container's limit may change: reads it again. The purger does so every ten seconds.
 void refresh_memory_limit();
+void check_memory_limit_variable();  // at the start: says if LULL_MEMORY_LIMIT makes no sense
 
 // Of the same three, for tests and for memory_limit(). `environment` may be null.
 std::size_t effective_limit(std::size_t set, const char* environment, std::size_t container);

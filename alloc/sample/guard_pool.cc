@@ -62,14 +62,14 @@ struct Pages {
   std::size_t bytes() const { return end - start; }
 };
 Pages pages_of(const Slot& slot) {
-  return {slot.block & ~(kSystemPage - 1), round_up(slot.block + slot.asked, kSystemPage)};
+  return {slot.block & ~(kSystemPage - 1), round_up(slot.block + std::max<std::size_t>(slot.asked, 1), kSystemPage)};
 }
 
 // Right or left by the sample's number: as good as a coin for a program that does not know it.
 std::uintptr_t place_block(const Slot& slot, std::size_t asked, std::size_t block_bytes, bool right) {
   if (!right) return start_of(slot);
   const std::size_t alignment = std::min(block_bytes & (~block_bytes + 1), kPageSize);  // what every block of this size has
-  return (start_of(slot) + kLargestGuarded - asked) & ~(alignment - 1);
+  return (start_of(slot) + kLargestGuarded - std::max<std::size_t>(asked, 1)) & ~(alignment - 1);  // malloc(0) has an address of its own
 }
 
 void fill_slack(const Slot& slot) {
@@ -175,7 +175,6 @@ bool in_guard_pool(std::uintptr_t address) {
 void* allocate_guarded(std::size_t asked, std::size_t block_bytes) {
   const std::uint32_t one_in = every.load(std::memory_order_acquire);
   if (one_in == 0 || asked > kLargestGuarded) return nullptr;
-  asked = std::max<std::size_t>(asked, 1);
   const std::uint32_t number = samples.fetch_add(1, std::memory_order_relaxed);
   if (number % one_in != 0) return nullptr;
   Slot* slot = take_slot();

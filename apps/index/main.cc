@@ -125,7 +125,10 @@ int main(int argc, char** argv) {
   const ParsedOptions parsed = parse_options(argc, argv);
   if (!parsed.options) return parsed.exit_code;
   try {
-    return serve(*parsed.options);
+    const int code = serve(*parsed.options);
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+    std::fprintf(stderr, "index_service: cannot write to standard output: %s\n", std::strerror(errno));
+    return kExitUsage;
   } catch (const CorpusError& error) {
     std::fprintf(stderr, "index_service: %s\n", error.what());
     return kExitUsage;

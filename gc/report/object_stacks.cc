@@ -159,6 +159,16 @@ void put_row(TextWriter& out, const NamedSites& sites, const ShortLived& row, st
 
 namespace lull::object_profile {
 
+namespace {
+
+// A semicolon ends a frame.
+void put_folded(gc::TextWriter& out, std::string_view name) {
+  for (std::size_t end; (end = name.find(';')) != name.npos; name.remove_prefix(end + 1)) out << name.substr(0, end) << ':';
+  out << name;
+}
+
+}  // namespace
+
 bool write_folded(const text_sink& to, measure what) {
   const gc::NamedSites sites;
   if (!sites.is_usable()) {
@@ -170,10 +180,13 @@ bool write_folded(const text_sink& to, measure what) {
     const std::uint64_t figure = gc::figure_of(site, what);
     if (figure == 0) return;
     for (std::size_t i = frames.size(); i-- > 0;) {
-      gc::put_frame(out, sites, frames[i]);
+      if (const std::string_view name = sites.name_of(frames[i]); !name.empty()) put_folded(out, name);
+      else gc::put_frame(out, sites, frames[i]);
       out << ';';
     }
-    out << '[' << site.kind->name << "] " << figure << '\n';
+    out << '[';
+    put_folded(out, site.kind->name);
+    out << "] " << figure << '\n';
   });
   return true;
 }

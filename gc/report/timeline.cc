@@ -167,6 +167,7 @@ void start_timeline_from_environment() {
   const char* text = ::secure_getenv("LULL_TIMELINE");  // a file is written with the program's rights
   if (text == nullptr || *text == '\0') return;
   const char* comma = std::strrchr(text, ',');
+  if (comma != nullptr && comma[1 + std::strspn(comma + 1, "0123456789")] != '\0') comma = nullptr;  // a comma of the path
   const std::size_t length = comma != nullptr ? static_cast<std::size_t>(comma - text) : std::strlen(text);
   std::size_t used = 0;
   for (std::size_t i = 0; i < length && used + 24 < kMostPath; ++i) {

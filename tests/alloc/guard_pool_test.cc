@@ -76,7 +76,7 @@ TEST_F(Guarded, BlocksOfEverySizeAreAlignedAndUsableToTheLastByte) {
     for (int i = 0; i < 4; ++i) {
       auto* block = static_cast<unsigned char*>(lull_malloc(bytes));
       ASSERT_TRUE(is_guarded(block)) << bytes;
-      ASSERT_EQ(std::max<std::size_t>(bytes, 1), lull_malloc_usable_size(block));
+      ASSERT_EQ(bytes, lull_malloc_usable_size(block));
       ASSERT_EQ(0u, reinterpret_cast<std::uintptr_t>(block) % 16);
       std::memset(block, 0x11, bytes);
       lull_free_sized(block, bytes);
@@ -190,6 +190,24 @@ TEST_F(Guarded, AnOverflowOfAFewBytesIsFoundByFree) {
   EXPECT_SAYS(outcome, ", 1 bytes behind the block of 100 bytes at ");
   EXPECT_SAYS(outcome, "  allocated by thread ");
   lull_free(block);
+}
+
+// It was told as one of 1 byte, which could be written.
+TEST_F(Guarded, ABlockOfNoBytesHasNone) {
+  for (const bool right : {false, true}) {
+    char* block = find_guarded(0, [&](const void* found) { return starts_its_page(found) != right; });
+    ASSERT_NE(nullptr, block);
+    EXPECT_EQ(0u, lull_malloc_usable_size(block));
+    const ChildOutcome outcome = run_in_child([&] {
+      *static_cast<volatile char*>(block) = 1;
+      lull_free(block);
+    });
+    EXPECT_TRUE(outcome.aborted());
+    EXPECT_SAYS(outcome, ", 0 bytes behind the block of 0 bytes at ");
+    block = static_cast<char*>(lull_realloc(block, 10));
+    lull_free_sized(block, 10);
+    lull_free_sized(find_guarded(0, [](const void*) { return true; }), 0);
+  }
 }
 
 TEST_F(Guarded, DoubleAndWrongFreesAreReported) {

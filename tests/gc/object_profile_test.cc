@@ -11,6 +11,7 @@
 
 #include "gc/report/object_samples.h"
 #include "lull/lull.h"
+#include "lull/lull_c.h"
 #include "tests/support/hidden.h"
 #include "tests/support/scale.h"
 
@@ -191,6 +192,20 @@ TEST(ObjectProfile, FoldedStacksNameTheFunctionsAndEndWithTheType) {
     found |= site != line.npos && line.find(';', site) < line.find("Brief] ") && line.find("lull2gc", site) == line.npos;
   }
   EXPECT_TRUE(found) << text.substr(0, 4000);
+}
+
+// A program in C may name its kinds as it likes.
+TEST(ObjectProfile, ASemicolonInANameIsNoEndOfAFrame) {
+  static lull_kind kind;
+  lull_kind_info info = {};
+  info.name = "cons; of two";
+  info.bytes = 16;
+  info.scan = LULL_NO_POINTERS;
+  ASSERT_EQ(0, lull_kind_init(&kind, &info));
+  Profiled profiled(1);
+  elsewhere([] { static_cast<void>(lull_new(&kind)); });
+  const std::string text = text_of([](const text_sink& to) { EXPECT_TRUE(object_profile::write_folded(to, object_profile::measure::allocated_objects)); });
+  EXPECT_NE(std::string::npos, text.find(";[cons: of two] 1\n")) << text.substr(0, 4000);
 }
 
 TEST(ObjectProfile, FoldedStacksOfTheLivingNameNoDeadOnes) {

@@ -984,4 +984,6 @@ MUTANTS = [
      'PurgerStart.IsLeftOut*'),
     ('the purger is not started with the program', 'alloc/front/background.cc', '  else pages::start_purger();\n', '', 'purger_start_test', 'PurgerStart.IsAtTheVery*'),
     ('the purger is pinned as its starter is', 'alloc/os/thread.cc', '  run_where_the_process_may();\n', '  if (::getpid() == 0) run_where_the_process_may();\n', 'purger_start_test', 'PurgerStart.ByAPinned*'),
+    ('a block of no bytes has one', 'alloc/sample/guard_pool.cc', '  const std::uint32_t number = samples.fetch_add', '  asked = std::max<std::size_t>(asked, 1);\n  const std::uint32_t number = samples.fetch_add',
+     'guard_pool_test', 'Guarded.ABlockOfNoBytes*'),
 ]

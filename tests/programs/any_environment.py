@@ -45,6 +45,14 @@ def main():
             done = subprocess.run([PROGRAM, "few"], env={"LD_PRELOAD": LIBRARY, "LULL_PROFILE": "written", "LULL_PROFILE_RATE": rate}, cwd=folder,
                                   capture_output=True, timeout=120)
             assert done.returncode == 0 and done.stderr == complaint, done
+        for variable, text in (("LULL_MEMORY_LIMIT", "1X"), ("LULL_PROFILE_SIGNAL", "USR1"), ("LULL_PROFILE_SIGNAL", "9"), ("LULL_PROFILE_SIGNAL", "11"),
+                               ("LULL_PROFILE_SIGNAL", "4294967305"), ("LULL_MALLOC", "secur" + 40 * "e")):
+            done = subprocess.run([PROGRAM, "few"], env={"LD_PRELOAD": LIBRARY, "LULL_PROFILE": "written", variable: text}, cwd=folder, capture_output=True, timeout=120)
+            shown = text if len(text) <= 40 else text[:40] + "..."
+            assert done.returncode == 0 and done.stderr.decode() == f"lull: {variable}: cannot make sense of '{shown}'\n", (variable, text, done)
+        for variable, text in (("LULL_MEMORY_LIMIT", "0"), ("LULL_MEMORY_LIMIT", ""), ("LULL_MEMORY_LIMIT", "1T"), ("LULL_PROFILE_SIGNAL", "0"), ("LULL_PROFILE_SIGNAL", "12")):
+            done = subprocess.run([PROGRAM, "few"], env={"LD_PRELOAD": LIBRARY, "LULL_PROFILE": "written", variable: text}, cwd=folder, capture_output=True, timeout=120)
+            assert done.returncode == 0 and done.stderr == b"", (variable, text, done)
     return 0
 
 
