@@ -5,16 +5,12 @@
 #include "alloc/front/central.h"
 #include "alloc/front/fork_gate.h"
 #include "alloc/front/neighbours.h"
-#include "alloc/pages/huge_pages.h"
 #include "alloc/pages/page_heap.h"
+#include "alloc/pages/span_holes.h"
 #include "alloc/pages/span_table.h"
 
 namespace lull::front {
 namespace {
-
-constexpr std::size_t kSystemPage = 4096;
-constexpr std::uint32_t kPagesOfSpan = pages::kLargestSpanPages * (kPageSize / kSystemPage);
-static_assert(kPagesOfSpan <= 32, "a word has a bit for every system page of a span");
 
 // Free blocks of one span, taken out of it for a while.
 class TakenBlocks {
@@ -35,30 +31,12 @@ class TakenBlocks {
   TakenBlocks& operator=(const TakenBlocks&) = delete;
 
   // System pages, a bit each, with no byte outside of taken blocks.
-  std::uint32_t whole_pages() const {
-    std::uint32_t whole = 0;
-    for_each_run([&](std::uint32_t from, std::uint32_t to) {
-      const std::size_t first = round_up(from * span_.slot_bytes, kSystemPage) / kSystemPage;
-      // Behind the last block there is nothing.
-      const std::size_t end_bytes = to == span_.slots ? span_.end() - span_.base : to * span_.slot_bytes;
-      const std::size_t last = end_bytes / kSystemPage;
-      if (first < last) whole |= static_cast<std::uint32_t>(mask_between(static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(last)));
-    });
-    return whole;
-  }
+  std::uint32_t whole_pages() const { return pages::whole_pages_of_holes(span_, free_, true); }
   std::uint32_t count() const { return taken_; }
   bool is_held() const { return held_; }
 
  private:
   static constexpr std::uint32_t kMostWords = 32;  // blocks of 16 bytes in a span of 32 KiB
-  template <class Visit>
-  void for_each_run(Visit&& visit) const {
-    for (std::uint32_t at = next_set(free_, 0, span_.slots); at < span_.slots;) {
-      const std::uint32_t end = next_clear(free_, at, span_.slots);
-      visit(at, end);
-      at = next_set(free_, end, span_.slots);
-    }
-  }
 
   Span& span_;
   std::uint32_t taken_ = 0;
@@ -72,17 +50,6 @@ constexpr bool spans_fit_the_words() {
   return true;
 }
 static_assert(spans_fit_the_words());
-
-std::size_t purge_pages(const Span& span, std::uint32_t pages) {
-  std::size_t bytes = 0;
-  while (pages != 0) {
-    const auto first = static_cast<std::uint32_t>(std::countr_zero(pages));
-    const auto length = static_cast<std::uint32_t>(std::countr_one(pages >> first));
-    if (pages::purge_range(span.base + first * kSystemPage, length * kSystemPage)) bytes += length * kSystemPage;
-    pages &= length + first >= 32 ? 0 : ~std::uint32_t{0} << (first + length);
-  }
-  return bytes;
-}
 
 // A span that somebody takes from is marked by the taker. Between the two marks lies room, so a span does not change its mark in
 // every round.
@@ -102,7 +69,7 @@ std::size_t purge_span(Span& span) {
   mark_if_sparse(span, blocks);
   const std::uint32_t before = span.purged_pages().load(std::memory_order_relaxed);
   const std::uint32_t whole = blocks.whole_pages();
-  const std::size_t bytes = purge_pages(span, whole & ~before);
+  const std::size_t bytes = pages::purge_system_pages(span, whole & ~before);
   span.purged_pages().store(whole, std::memory_order_relaxed);
   return bytes;
 }
@@ -110,7 +77,7 @@ std::size_t purge_span(Span& span) {
 // The descriptor may become another span's at any moment: then the answer is about some span.
 bool is_worth_a_look(Span& span, PageIndex first_page, bool idle_only) {
   const std::uint32_t state = span.free_state().load(std::memory_order_relaxed);
-  const bool has_pages = (state & kCountMask) * __atomic_load_n(&span.slot_bytes, __ATOMIC_RELAXED) >= kSystemPage;
+  const bool has_pages = (state & kCountMask) * __atomic_load_n(&span.slot_bytes, __ATOMIC_RELAXED) >= pages::kSystemPage;
   if ((!has_pages && !is_sparse(first_page)) || (state & kDead)) return false;
   const bool is_idle = span.state_at_last_look().exchange(state & kCountMask, std::memory_order_relaxed) == (state & kCountMask);
   return !idle_only || is_idle;

@@ -316,7 +316,7 @@ PageStats PageHeap::stats_locked() const {
   for (std::uint32_t c = 0; c < chunks_.load(std::memory_order_relaxed); ++c) huge += chunk_table_[c].huge == HugeState::huge;
   return {.committed = committed << kPageShift, .used = used_pages_ << kPageShift, .free_dirty = dirty << kPageShift,
           .free_clean = (committed - used_pages_ - dirty) << kPageShift, .huge = huge * kChunkPages << kPageShift,
-          .purged_total = purged_pages_total_ << kPageShift, .lock_acquisitions = acquisitions_};
+          .purged_total = (purged_pages_total_ << kPageShift) + purged_holes_.load(std::memory_order_relaxed), .lock_acquisitions = acquisitions_};
 }
 
 void PageHeap::check_invariants() {

@@ -89,8 +89,12 @@ class PageHeap {
   }
   // A part of the page's chunk is about to be purged. True: the chunk was huge.
   [[nodiscard]] bool forget_huge(PageIndex page);
+  bool is_huge(PageIndex page);  // its chunk, at that moment
   // In a forked child: a copy of memory that is shared with the parent would cost what the fork saved.
   void refuse_huge_after_fork();
+
+  // Bytes in holes of spans were given back: they count as used all the same.
+  void note_purged_holes(std::size_t bytes) { purged_holes_.fetch_add(bytes, std::memory_order_relaxed); }
 
   PageStats stats();
   // The same, and `look` runs meanwhile: no page is taken or released while it does. It must take no lock and be short.
@@ -174,6 +178,7 @@ class PageHeap {
   Parked parked_[kLongestParked + 1];  // by length; the last parked comes last
   std::uint32_t parked_pages_ = 0;
   std::uint64_t used_pages_ = 0, purged_pages_total_ = 0, acquisitions_ = 0;
+  std::atomic<std::uint64_t> purged_holes_{0};
   std::atomic<std::uint64_t> dirty_pages_{0};  // written under lock_
   std::atomic<std::uint32_t> chunks_{0};       // committed; written under lock_
   std::uint32_t unlocked_ = 0;                 // begin_unlocked_locked() without its end; lock_

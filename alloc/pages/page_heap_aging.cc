@@ -91,6 +91,11 @@ bool PageHeap::forget_huge(PageIndex page) {
   return forget_huge_locked(page.value / kChunkPages);
 }
 
+bool PageHeap::is_huge(PageIndex page) {
+  os::Locked locked(lock_);
+  return chunk_table_[page.value / kChunkPages].huge == HugeState::huge;
+}
+
 bool PageHeap::forget_huge_locked(std::uint32_t c) {
   Chunk& chunk = chunk_table_[c];
   chunk.settled = 0;

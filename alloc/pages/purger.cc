@@ -47,10 +47,8 @@ bool tick() {
     trace::Span span(trace::What::purge);
     const std::size_t given_back = page_heap.purge(memory_is_short() ? 0 : kIdleTicks, kMostPerTick);
     if (given_back == 0) span.drop();
-    else LULL_PROBE1(purge, given_back);
+    else report_purged(given_back);
     span.set_argument(given_back);
-    const auto report = purge_report.load(std::memory_order_relaxed);
-    if (given_back != 0 && report != nullptr) report(given_back);
   }
   constinit static unsigned ticks = 0;
   if (++ticks % kLimitTicks == 0) {
@@ -118,6 +116,12 @@ void wake_or_start(std::uint32_t seen) {
 }  // namespace
 
 void set_purger_hook(bool (*on_tick)()) { hook.store(on_tick, std::memory_order_release); }
+
+void report_purged(std::size_t bytes) {
+  LULL_PROBE1(purge, bytes);
+  const auto report = purge_report.load(std::memory_order_relaxed);
+  if (report != nullptr) report(bytes);
+}
 
 void set_purge_report(void (*report)(std::size_t bytes)) { purge_report.store(report, std::memory_order_relaxed); }
 

@@ -18,8 +18,10 @@ void start_purger_if_due();
 void start_purger();
 void forbid_purger();
 bool is_purger_forbidden();
-// Called by the purger's thread whenever it has given back memory, with the bytes; nullptr: nobody.
+// Called by the thread that has given back memory, the purger's or the collector's, with the bytes; nullptr: nobody.
 void set_purge_report(void (*report)(std::size_t bytes));
+// Tells it, and who traces, of what somebody else has given back.
+void report_purged(std::size_t bytes);
 // Extra work for the thread, done at every tick; true: there may be more at the next one.
 void set_purger_hook(bool (*on_tick)());
 // Gives all idle pages but `keep` bytes back now; returns the bytes. Thread-safe.

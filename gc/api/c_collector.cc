@@ -51,6 +51,7 @@ void walk_all(void* data) {
 using namespace lull;
 
 extern "C" void lull_collect(void) { collect(); }
+extern "C" void lull_return_memory(void) { return_memory(); }
 extern "C" void lull_collect_young(void) { collect_young(); }
 extern "C" int lull_set_gc_percent(int percent) { return set_gc_percent(percent); }
 extern "C" std::uint64_t lull_set_min_heap(std::uint64_t bytes) { return set_min_heap(bytes); }

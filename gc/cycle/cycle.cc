@@ -264,7 +264,9 @@ void Cycle::sweep() {
   open_sweep(kind_);
   reach(Step::sweep_opened);
   tell(Event::sweep_begins, kind_);
-  sweep_everything();
+  HolePurge purge(holes_);
+  sweep_everything(purge);
+  purged_all_holes_ = purge.has_done_all();
   reach(Step::swept);
 }
 

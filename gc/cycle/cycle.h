@@ -6,6 +6,7 @@
 #include "gc/mark/marker.h"
 #include "gc/model/phase.h"
 #include "gc/pace/generations.h"
+#include "gc/sweep/hole_purge.h"
 
 namespace lull::gc {
 
@@ -17,7 +18,7 @@ struct CycleTimes {  // nanoseconds, monotonic
 
 class Cycle {
  public:
-  explicit Cycle(NextCycle what) : kind_(what.kind), reason_(what.reason) {}
+  Cycle(NextCycle what, const HolePurgePlan& holes) : kind_(what.kind), reason_(what.reason), holes_(holes) {}
   CycleResult run();
 
   CycleKind kind() const { return kind_; }
@@ -31,6 +32,7 @@ class Cycle {
   std::uint64_t goal() const { return goal_; }
   std::uint64_t marked_objects() const { return marked_objects_; }
   std::uint32_t flush_rounds() const { return flush_rounds_; }
+  bool purged_all_holes() const { return purged_all_holes_; }
 
  private:
   void mark_everything(Marker& marker);
@@ -52,10 +54,12 @@ class Cycle {
 
   CycleKind kind_;
   CycleReason reason_;
+  HolePurgePlan holes_;
   CycleTimes times_;
   std::uint64_t heap_at_start_ = 0, heap_at_end_ = 0, heap_peak_ = 0, goal_ = 0, marked_objects_ = 0, handed_at_start_ = 0, handed_at_snapshot_ = 0;
   std::uint64_t stack_bytes_ = 0, stack_words_ = 0, root_bytes_ = 0, background_ns_ = 0;
   std::uint32_t flush_rounds_ = 0;
+  bool purged_all_holes_ = false;
 };
 
 }  // namespace lull::gc

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "alloc/base/check.h"
+#include "alloc/front/heap.h"
 #include "alloc/front/large_block.h"
 #include "alloc/os/clock.h"
 #include "alloc/os/futex.h"
@@ -29,6 +30,7 @@
 #include "gc/pace/idle.h"
 #include "gc/weak/destructors.h"
 #include "lull/collect.h"
+#include "lull/thread.h"
 
 namespace lull::gc {
 namespace {
@@ -39,6 +41,7 @@ struct DriverState {
   std::atomic<std::uint32_t> started{0};
   std::atomic<std::uint32_t> completed{0};  // futex word of those who wait
   std::atomic<std::uint32_t> forced{0}, forced_young{0}, aborted{0};  // forced: cycles up to this number were asked for by name
+  std::atomic<std::uint32_t> returning{0};  // and these give memory back
   std::atomic<ForcedKind> kind{ForcedKind::pacer_decides};
   std::atomic<bool> thread_started{false};
   pthread_t thread{};
@@ -52,12 +55,14 @@ constexpr int kTriesAfterAbort = 3;
 constinit bool last_was_aborted = false;  // driver
 constinit bool threads_were_lost = false;  // driver; in a fork, and no cycle has completed since
 constinit CycleKind last_kind = CycleKind::full;  // driver
+constinit bool holes_are_left = false;            // driver; by the last cycle, perhaps
 
 // Driver, but for the period.
 constinit IdleCollection idle;
 constinit std::atomic<std::uint64_t> idle_period_ns{0};
 constinit bool idle_cycle_due = false;
 constinit std::uint64_t full_cycle_ns = 0;  // processor time of the last full one
+constinit std::uint64_t full_cycle_end_ns = 0;  // 0: there was none
 
 // True if somebody asked for cycles up to a number that `number` does not exceed.
 bool was_asked_for(const std::atomic<std::uint32_t>& up_to, std::uint32_t number) {
@@ -83,20 +88,40 @@ NextCycle cycle_to_run(std::uint32_t number) {
   return options.rage != 0 ? NextCycle{kind_at_random(), CycleReason::test_asked_for} : pacing.next_cycle();
 }
 
+bool another_cycle_is_due() {
+  return driver.requested.load(std::memory_order_relaxed) != driver.started.load(std::memory_order_relaxed);
+}
+
+// gc/sweep/hole_purge.h. A fork waits for the cycle, so it must not last for long.
+HolePurgePlan holes_to_purge(CycleKind kind, std::uint32_t number) {
+  using enum HolePurgePlan::Of;
+  constexpr std::uint64_t kMostIdleNs = 200'000'000, kRageNs = 1'000'000, kShare = 64;
+  if (options.scribble != 0) return {};
+  if (was_asked_for(driver.returning, number)) return {.of = all};
+  if (options.rage != 0) return {.of = all, .most_ns = kRageNs};
+  if (kind == CycleKind::young || full_cycle_end_ns == 0) return {};
+  if (idle_cycle_due) return {.of = all, .most_ns = kMostIdleNs, .has_to_stop = another_cycle_is_due};
+  if (options.stops_world()) return {};
+  return {.of = rested, .most_ns = (os::monotonic_ns() - full_cycle_end_ns) / kShare, .has_to_stop = another_cycle_is_due};
+}
+
 void run_cycle(std::uint32_t number) {
   os::Locked running(gate);
   adopt_lost_caches();
   for (int attempt = 0; attempt < kTriesAfterAbort; ++attempt) {
     // Rule 16: after an aborted cycle a full one.
-    Cycle cycle(attempt > 0 || last_was_aborted ? NextCycle{CycleKind::full, CycleReason::last_was_aborted}
-                : threads_were_lost             ? NextCycle{CycleKind::full, CycleReason::threads_were_lost}
-                                                : cycle_to_run(number));
+    const NextCycle what = attempt > 0 || last_was_aborted ? NextCycle{CycleKind::full, CycleReason::last_was_aborted}
+                           : threads_were_lost             ? NextCycle{CycleKind::full, CycleReason::threads_were_lost}
+                                                           : cycle_to_run(number);
+    Cycle cycle(what, holes_to_purge(what.kind, number));
     const std::uint64_t cpu = os::thread_cpu_ns() + crew.helper_ns();
     const CycleResult result = cycle.run();
     tell(Event::cycle_ends, cycle.kind());
     last_kind = cycle.kind();
     if (result == CycleResult::completed) {
       last_was_aborted = threads_were_lost = false;
+      holes_are_left = !cycle.purged_all_holes();
+      if (last_kind == CycleKind::full) full_cycle_end_ns = os::monotonic_ns();
       log_cycle(cycle, {was_asked_for(driver.forced, number) || was_asked_for(driver.forced_young, number), os::thread_cpu_ns() + crew.helper_ns() - cpu});
       return;
     }
@@ -170,6 +195,7 @@ void* driver_main(void*) {
     run_cycle(number);
     idle_cycle_due = false;
     before.young = last_kind == CycleKind::young;
+    before.holes = holes_are_left;
     if (!before.young) full_cycle_ns = os::thread_cpu_ns() + crew.helper_ns() - cpu;
     idle.end_cycle(os::monotonic_ns(), before, full_cycle_ns);
     run_stopped_jobs();
@@ -255,14 +281,19 @@ void force_kind(ForcedKind kind) { driver.kind.store(kind, std::memory_order_rel
 
 namespace {
 
+void raise(std::atomic<std::uint32_t>& asked, std::uint32_t number) {
+  std::uint32_t before = asked.load(std::memory_order_relaxed);
+  while (static_cast<std::int32_t>(number - before) > 0 && !asked.compare_exchange_weak(before, number)) {
+  }
+}
+
+// A cycle that starts after the call has this number or a higher one.
+std::uint32_t next_number() { return driver.started.load(std::memory_order_seq_cst) + 1; }
+
 // The number of a cycle that starts after the call and is of the kind, or full; it has been asked for.
 std::uint32_t ask_for(CycleKind kind) {
-  // A cycle that starts after this load has a higher number.
-  const std::uint32_t number = driver.started.load(std::memory_order_seq_cst) + 1;
-  std::atomic<std::uint32_t>& asked = kind == CycleKind::full ? driver.forced : driver.forced_young;
-  std::uint32_t forced = asked.load(std::memory_order_relaxed);
-  while (static_cast<std::int32_t>(number - forced) > 0 && !asked.compare_exchange_weak(forced, number)) {
-  }
+  const std::uint32_t number = next_number();
+  raise(kind == CycleKind::full ? driver.forced : driver.forced_young, number);
   request_up_to(number);
   return number;
 }
@@ -283,6 +314,14 @@ void collect_and_run_stopped(void (*run)(void* data), void* data) {
   own.job = &job;
   collect_and_wait(CycleKind::full);
   own.job = nullptr;
+}
+
+void collect_and_return_memory() {
+  const std::uint32_t number = next_number();
+  raise(driver.returning, number);
+  raise(driver.forced, number);
+  request_up_to(number);
+  wait_until(number);
 }
 
 void wait_until_idle() {
@@ -346,6 +385,13 @@ namespace lull {
 void collect() {
   gc::self();  // attaches
   gc::collect_and_wait(gc::CycleKind::full);
+}
+
+void return_memory() {
+  gc::self();
+  gc::collect_and_return_memory();
+  blocking_region giving_back;
+  front::trim(0);
 }
 
 void collect_young() {

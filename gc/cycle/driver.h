@@ -15,7 +15,9 @@ void request_cycle();
 void request_full_cycle();
 // Waits, blocked, until a cycle that starts after the call has ended: a full one, or at least a young one.
 void collect_and_wait(CycleKind kind);
-// The same; run(data) is called on the driver when all threads stand still, before the call returns.
+// The same with a full one, which gives the memory of holes back, too (gc/sweep/hole_purge.h).
+void collect_and_return_memory();
+// Waits as well; run(data) is called on the driver when all threads stand still, before the call returns.
 void collect_and_run_stopped(void (*run)(void* data), void* data);
 // Test hook: the kind of all cycles that nobody waits for, until called again. `pacer_decides` is what programs run with.
 enum class ForcedKind : std::uint32_t { pacer_decides, full, young };

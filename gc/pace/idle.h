@@ -14,11 +14,12 @@ class IdleCollection {
  public:
   static constexpr std::uint64_t kForever = ~std::uint64_t{0};
 
-  // What has changed that a full cycle might find garbage in. All but young only grow.
+  // What has changed that a full cycle might find garbage in. The counts only grow.
   struct Activity {
     std::uint64_t allocated = 0;    // bytes handed out since the start
     std::uint64_t destructors = 0;  // run since the start: objects go a cycle after their destructor
     bool young = false;             // the last cycle was young: old garbage may be there
+    bool holes = false;             // the last cycle left memory in holes
   };
 
   static constexpr std::uint64_t kSoonestNs = 10'000'000'000;
@@ -46,7 +47,7 @@ class IdleCollection {
 
  private:
   bool may_gain(const Activity& now) const {
-    return seen_.young || now.allocated != seen_.allocated || now.destructors != seen_.destructors;
+    return seen_.young || seen_.holes || now.allocated != seen_.allocated || now.destructors != seen_.destructors;
   }
 
   std::uint64_t period_ns_ = 0, last_ns_ = 0, full_cost_ns_ = 0;

@@ -37,9 +37,12 @@ void note_freed(SpanClass& c, const pages::Span& span, std::uint32_t freed) {
   c.count_freed(freed, std::uint64_t{freed} * span.slot_bytes);
 }
 
-void sweep_class(SpanClass& c, const SweepGenerations& now) {
+void sweep_class(SpanClass& c, const SweepGenerations& now, HolePurge& purge) {
   for (;;) {
-    pages::Span* span = take_unswept_partial(c, now);
+    pages::Span* span = c.take_partial(now.any - 1);
+    const bool may_be_rested = span == nullptr;
+    if (span == nullptr) span = c.take_tenured_partial(now.full - 1);
+    const bool rested = may_be_rested && span != nullptr;
     if (span == nullptr) span = take_unswept_full(c, now);
     if (span == nullptr) return;
     const Swept swept = sweep_span(*span);
@@ -47,6 +50,7 @@ void sweep_class(SpanClass& c, const SweepGenerations& now) {
       index_destroyed(c, *span);
       pages::destroy_span(span);
     } else {
+      purge.look_at(*span, rested);
       put_swept(c, span, swept, now);
     }
   }
@@ -105,6 +109,7 @@ Swept sweep_span(pages::Span& span) {
   }
   if (freed != 0) {
     span.needs_zero = 1;
+    span.holes_purged = 0;
     span.allocated -= freed;
     note_freed(class_of(span), span, freed);
   }
@@ -128,14 +133,16 @@ void open_sweep(CycleKind kind) {
   sweep_open.store(true, std::memory_order_seq_cst);
 }
 
-void sweep_everything() {
+void sweep_everything(HolePurge& purge) {
   const SweepGenerations now = generations_now();
-  for (SpanClass* c = first_class(); c != nullptr; c = c->next) sweep_class(*c, now);
+  for (SpanClass* c = first_class(); c != nullptr; c = c->next) sweep_class(*c, now, purge);
+  if (purge.bytes() != 0) pages::report_purged(purge.bytes());
   pages::nudge_purger();
 }
 
 void close_sweep() {
-  sweep_everything();
+  HolePurge nothing;
+  sweep_everything(nothing);
   sweep_open.store(false, std::memory_order_seq_cst);
   while (anyone_sweeping()) os::pause_cpu();
 }

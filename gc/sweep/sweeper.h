@@ -11,6 +11,7 @@
 #include "gc/model/kinds.h"
 #include "gc/model/phase.h"
 #include "gc/mutator/mutator.h"
+#include "gc/sweep/hole_purge.h"
 
 namespace lull::gc {
 
@@ -46,7 +47,7 @@ class [[nodiscard]] SweepingSection {
 
 // Driver: starts the sweep of the cycle that has just ended; sweeps until nothing is left; ends it.
 void open_sweep(CycleKind kind);
-void sweep_everything();
+void sweep_everything(HolePurge& purge);
 void close_sweep();
 // Instead of open_sweep after an aborted cycle: nothing is to be swept, threads go on as after a swept cycle.
 void reopen_without_sweeping();

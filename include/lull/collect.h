@@ -16,6 +16,12 @@ void collect();
 // off (LULL_GENERATIONAL=0) or impossible (the first one).
 void collect_young();
 
+// collect(), and then everything that is free goes back to the system at once, whole system pages between objects that live and malloc's (where the
+// program uses lull's) included: for a program that has done its largest work, or will sleep. Takes some microseconds for each piece that is given
+// back, and the next objects pay a page fault for each page. Without it free pages go back after a second or so, holes when they were not used between two
+// full cycles or the program is idle. Not with LULL_DEBUG=scribble=1: holes keep the pattern. Blocks like collect(). After Go's debug.FreeOSMemory.
+void return_memory();
+
 // The heap may grow by this percentage over what survived before the next cycle ends (Go's GOGC; 100 by default or
 // LULL_GC_PERCENT; negative: automatic collection off). Returns the previous value.
 int set_gc_percent(int percent);

@@ -259,6 +259,7 @@ static inline size_t lull_hash(const void* reference) { return (size_t)(((uintpt
 
 void lull_collect(void);       /* a full cycle that starts after the call; waits for it. SAFEPOINT */
 void lull_collect_young(void); /* the same with a young one */
+void lull_return_memory(void); /* lull_collect(), and everything free goes back to the system; see lull::return_memory. SAFEPOINT */
 int lull_set_gc_percent(int percent);            /* growth between cycles, 100 at first; negative: never by itself. The previous value */
 uint64_t lull_set_min_heap(uint64_t bytes);      /* no cycle ends before the heap has so much, 4 MiB at first; see lull::set_min_heap. The previous value */
 uint64_t lull_set_memory_limit(uint64_t bytes);  /* a soft one; see lull::set_memory_limit. The previous value */

@@ -2,23 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/alloc/span_at_base.h"
 #include "tests/alloc/support.h"
 
 namespace lull::pages {
 namespace {
-
-constexpr std::uintptr_t kBase = std::uintptr_t{5} << 40;
-
-// A span at kBase without memory or table entries.
-struct SpanAtBase : Span {
-  explicit SpanAtBase(const SpanGeometry& g) {
-    base = kBase;
-    slot_bytes = g.slot_bytes;
-    slots = g.slots;
-    reciprocal = g.reciprocal;
-    page_count = g.pages.value;
-  }
-};
 
 template <class Check>
 void for_each_slot_size(std::size_t step, Check&& check) {

@@ -81,6 +81,13 @@ TEST_F(Idle, AFullCycleFollowsAYoungOne) {
   EXPECT_EQ(wait(), 0u);
 }
 
+TEST_F(Idle, AnotherCycleFollowsOneThatLeftMemoryInHoles) {
+  activity.holes = true;
+  idle.end_cycle(now, activity, kDear);
+  now += kPeriod;
+  EXPECT_EQ(wait(), 0u);
+}
+
 TEST_F(Idle, AnotherCycleFollowsDestructors) {
   idle.end_cycle(now, activity, kDear);
   activity.destructors = 1;

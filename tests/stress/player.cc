@@ -455,7 +455,8 @@ void Player::start_thread() {
 }
 
 void Player::collect() {
-  if (pick(3) == 0) lull::collect();
+  if (pick(30) == 0) lull::return_memory();
+  else if (pick(3) == 0) lull::collect();
   else lull::collect_young();
 }
 
