@@ -53,7 +53,7 @@ class alignas(kCellBytes) Span {
   std::uint8_t needs_zero : 1 = 0;  // owner only: free slots may hold old contents
   std::uint8_t bitmaps : 3 = 0;     // behind the header: 1 malloc, 2 malloc in secure mode or a heap object, 3 or 4 managed
   std::uint8_t secure : 1 = 0;      // of malloc in secure mode
-  std::uint8_t holes_purged : 1 = 0;  // managed, owner only: see gc/sweep/hole_purge.h; nobody has had the span in a cache or freed slots of it since
+  std::uint8_t holes_purged : 1 = 0;  // managed, owner only: the sweeper has given its holes back (gc/sweep/hole_purge.h) and freed no slot since
   std::atomic<std::uint32_t> next{0};            // SpanSet link
   std::atomic<std::uint32_t> snapshot_cycle{0};  // release by the owner: pairs with the acquire in is_candidate()
   std::atomic<std::uint32_t> mark_cycle{0};

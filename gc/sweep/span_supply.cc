@@ -74,7 +74,6 @@ Span* make_span(SpanClass& c, const pages::SpanGeometry& geometry) {
 void take_over(const SpanClass& c, Span& span, const Stage& stage) {
   pages::page_heap.note_refilled(span.first_page());
   index_taken(c, span);
-  span.holes_purged = 0;
   delay_point("span taken");
   if (stage.born_black) take_snapshot(span, stage.cycle, 0, 0);
 }

@@ -80,6 +80,21 @@ std::size_t resident() {
   return bytes;
 }
 
+// Threads that have a span each in their caches at the same time, made one record there, and are gone.
+void use_spans(unsigned threads) {
+  std::atomic<unsigned> holding{0};
+  std::vector<std::thread> all;
+  for (unsigned t = 0; t < threads; ++t)
+    all.emplace_back([&, t] {
+      asm volatile("" ::"r"(make<Small>(t).get()));
+      blocking_region waiting;
+      holding.fetch_add(1);
+      while (holding.load() < threads) std::this_thread::yield();
+    });
+  blocking_region joining;
+  for (std::thread& thread : all) thread.join();
+}
+
 class HolePurgeTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -135,6 +150,21 @@ TEST_F(HolePurgeTest, HolesOfASpanThatWasUsedAgainAreGivenBackAgain) {
   return_memory();
   EXPECT_GT(all_pages_ * 2 / 5, resident());
   EXPECT_EQ(records_ / kOneOf, intact(kept));
+}
+
+constexpr unsigned kSpans = 40, kUsed = 30;
+
+TEST_F(HolePurgeTest, SpansThatSomebodyHasHadSinceAreLeftAlone) {
+  const root<Small> kept = make_sparse<Small>(kSpans * kOneOf, kOneOf);
+  collect();
+  use_spans(kUsed);
+  {
+    blocking_region waiting;
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+  collect();
+  EXPECT_LE(kUsed * 4u, resident() / 4096);
+  EXPECT_EQ(kSpans, intact(kept));
 }
 
 TEST_F(HolePurgeTest, ObjectsThatDieInAPurgedSpanMakeItWorthAnotherLook) {
