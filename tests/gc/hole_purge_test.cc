@@ -213,8 +213,10 @@ TEST_F(HolePurgeTest, AnIdleProgramsHolesAreGivenBack) {
   collect();
   set_gc_percent(100);
   set_idle_period_ms(5);
-  blocking_region waiting;
-  while (resident() > all_pages_ * 2 / 5) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  while (resident() > all_pages_ * 2 / 5) {
+    blocking_region waiting;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
   EXPECT_EQ(records_ / kOneOf, intact(kept));
 }
 
