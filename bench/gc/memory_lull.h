@@ -87,6 +87,7 @@ struct Memory {
     };
     write("handshake", stats.handshake);
     write("handshake_cpu", stats.handshake_cpu);
+    write("time_to_safepoint", stats.time_to_safepoint);
     write("assist", stats.assist);
     write("alloc_slow", stats.alloc_slow);
   }

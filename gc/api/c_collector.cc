@@ -53,6 +53,7 @@ using namespace lull;
 extern "C" void lull_collect(void) { collect(); }
 extern "C" void lull_return_memory(void) { return_memory(); }
 extern "C" void lull_collect_young(void) { collect_young(); }
+extern "C" int lull_set_debug(const char* text) { return set_debug(text) ? 1 : 0; }
 extern "C" int lull_set_gc_percent(int percent) { return set_gc_percent(percent); }
 extern "C" std::uint64_t lull_set_min_heap(std::uint64_t bytes) { return set_min_heap(bytes); }
 extern "C" std::uint64_t lull_set_memory_limit(std::uint64_t bytes) { return set_memory_limit(bytes); }

@@ -22,18 +22,19 @@ struct DebugOption {
   const char* name;
   std::int64_t Options::*field;
   std::int64_t most = 1;  // the least is 0
+  bool at_run_time = false;  // may change while the program runs, with the cycle gate: read by cycles alone
 };
 
 constexpr std::int64_t kMostCount = 1'000'000'000, kMostDelayUs = 1'000'000;
 constexpr DebugOption kDebugOptions[] = {
-    {"gctrace", &Options::gctrace},   {"verify", &Options::verify, 2},
-    {"brake", &Options::brake},       {"pacertrace", &Options::pacertrace},
-    {"scavtrace", &Options::scavtrace}, {"alloctrace", &Options::alloctrace, kMostCount},
+    {"gctrace", &Options::gctrace, 1, true}, {"verify", &Options::verify, 2},
+    {"brake", &Options::brake},       {"pacertrace", &Options::pacertrace, 1, true},
+    {"scavtrace", &Options::scavtrace, 1, true}, {"alloctrace", &Options::alloctrace, kMostCount},
     {"scribble", &Options::scribble}, {"stress", &Options::stress, kMostCount}, {"poison", &Options::poison},
     {"stw", &Options::stw},           {"noconcurrent", &Options::noconcurrent},
     {"rage", &Options::rage},         {"check_trace", &Options::check_trace},
     {"noasync", &Options::noasync},   {"check_ptr_location", &Options::check_ptr_location},
-    {"tiny", &Options::tiny},         {"delay", &Options::delay, kMostDelayUs}, {"late", &Options::late, kMostCount},
+    {"tiny", &Options::tiny},         {"delay", &Options::delay, kMostDelayUs}, {"late", &Options::late, kMostCount, true},
 };
 
 // The whole text, in decimal; false: it is no number, or out of bounds.
@@ -45,20 +46,21 @@ bool parse_number(std::string_view text, std::int64_t least, std::int64_t most, 
   return true;
 }
 
-bool set_debug_option(std::string_view name, std::string_view value, Options& into) {
+bool set_debug_option(std::string_view name, std::string_view value, When when, Options& into) {
   for (const DebugOption& option : kDebugOptions)
-    if (name == option.name) return parse_number(value, 0, option.most, into.*option.field);
+    if (name == option.name) return (when == When::at_start || option.at_run_time) && parse_number(value, 0, option.most, into.*option.field);
   std::int64_t off = 0;
-  if (name != "nogen" || !parse_number(value, 0, 1, off)) return false;
+  if (when != When::at_start || name != "nogen" || !parse_number(value, 0, 1, off)) return false;
   into.generational = 1 - off;
   return true;
 }
 
 // "name=value" or "name"; complains about what it does not know.
-bool set_debug_option(std::string_view item, Options& into) {
+bool set_debug_option(std::string_view item, When when, Options& into) {
   const std::size_t name = std::min(item.find('='), item.size());
-  if (set_debug_option(item.substr(0, name), name < item.size() ? item.substr(name + 1) : "1", into)) return true;
-  std::fprintf(stderr, "lull: LULL_DEBUG: cannot make sense of '%s'\n", Printable(item, 80).c_str());
+  if (set_debug_option(item.substr(0, name), name < item.size() ? item.substr(name + 1) : "1", when, into)) return true;
+  if (when == When::running) std::fprintf(stderr, "lull: set_debug: '%s' is nothing that can be set while the program runs\n", Printable(item, 80).c_str());
+  else std::fprintf(stderr, "lull: LULL_DEBUG: cannot make sense of '%s'\n", Printable(item, 80).c_str());
   return false;
 }
 
@@ -90,7 +92,7 @@ struct Variable {
   const char* what;  // it is not, when it makes no sense; null: its parser has said so
 };
 constexpr Variable kVariables[] = {
-    {"LULL_DEBUG", parse_debug_options, nullptr},
+    {"LULL_DEBUG", [](const char* text, Options& into) { return parse_debug_options(text, into); }, nullptr},
     {"LULL_AUTO_TUNE", [](const char* text, Options& into) { return parse_tune_targets(text, into.auto_tune); }, nullptr},
     {"LULL_GC_PERCENT", parse_percent, "neither a number nor 'off'"},
     {"LULL_MIN_HEAP", parse_min_heap, "no number of bytes"},
@@ -131,11 +133,11 @@ constinit pthread_once_t read_once = PTHREAD_ONCE_INIT;
 
 }  // namespace
 
-bool parse_debug_options(const char* text, Options& into) {
+bool parse_debug_options(const char* text, Options& into, When when) {
   bool known = true;
   while (*text != '\0') {
     const std::size_t item = std::strcspn(text, ",");
-    if (item > 0) known &= set_debug_option({text, item}, into);
+    if (item > 0) known &= set_debug_option({text, item}, when, into);
     text += item;
     if (*text == ',') ++text;
   }

@@ -58,7 +58,8 @@ extern Options options;
 void read_options();                             // idempotent, thread-safe
 // One of the variables above, by its name. False, and a line on standard error: something in it makes no sense; that had no effect.
 bool parse_variable(std::string_view name, const char* text, Options& into);
-bool parse_debug_options(const char* text, Options& into);
+enum class When : std::uint8_t { at_start, running };  // running: only what lull::set_debug() may change
+bool parse_debug_options(const char* text, Options& into, When when = When::at_start);
 bool parse_tune_targets(const char* text, tune_targets& into);  // what comes before the nonsense counts
 
 }  // namespace lull::gc

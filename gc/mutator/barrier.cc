@@ -91,6 +91,8 @@ namespace lull::detail {
 
 void barrier_slow(const void* slot, Word old_value, Word new_value) noexcept {
   gc::Mutator& m = gc::self();
+  // The collector may be answering for the thread just now, its buffers in hand: what is shaded here could be lost.
+  if (m.blocked_depth != 0) [[unlikely]] fatal("a pointer to an object is stored in a blocking region, or after a longjmp out of one");
   gc::delay_point("stored, not shaded");
   {
     gc::RuntimeSection refuse(m);

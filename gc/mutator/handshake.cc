@@ -29,6 +29,8 @@ constexpr std::uint8_t kSilent = 2;                   // one may have lost its p
 constexpr std::uint64_t kResendAfterNs = 20'000'000;  // a signal can be lost only to a handler somebody else installed
 
 constinit std::atomic<std::uint32_t> missing{0};  // answers still to come; the driver sleeps on it
+// When the handshake under way was requested. relaxed: stored before `pending`, which who answers has read.
+constinit std::atomic<std::uint64_t> requested_ns{0};
 constinit std::atomic<std::uint32_t> resumed{0};  // bumped when the world resumes; parked threads sleep on it
 
 // Where the operation finds the thread.
@@ -193,6 +195,8 @@ void answer_self(Mutator& m, const Stopped& at) {
     op = m.pending.load(std::memory_order_seq_cst);
     if (op == HandshakeOp::none) return;
     const std::uint64_t start = os::monotonic_ns(), cpu = os::thread_cpu_ns();
+    const std::uint64_t requested = requested_ns.load(std::memory_order_relaxed);
+    handshake_stats.time_to_safepoint.record(start > requested ? start - requested : 0);  // clocks of two processors
     if (at.async) handshake_stats.async_answers.fetch_add(1, std::memory_order_relaxed);
     m.silent.store(at.async ? next_silent(m) : std::uint8_t{0}, std::memory_order_relaxed);
     if (op == HandshakeOp::park) {
@@ -283,11 +287,12 @@ void request_and_wait_locked(HandshakeOp op) {
   LULL_PROBE2(handshake_begin, static_cast<unsigned>(op), mutators.count_now());
   handshake_stats.rounds.fetch_add(1, std::memory_order_relaxed);
   missing.store(mutators.count_now(), std::memory_order_relaxed);
+  const std::uint64_t start = os::monotonic_ns();
+  requested_ns.store(start, std::memory_order_relaxed);
   for (Mutator* m = mutators.first; m != nullptr; m = m->next) {
     m->pending.store(op, std::memory_order_seq_cst);  // release: pairs with poll(); seq_cst: ordered before reading `state`
     if (!m->is_ending) set_poll_request(*m);
   }
-  const std::uint64_t start = os::monotonic_ns();
   std::uint64_t next_signal = start + kSignalAfterNs;
   LateThreads late(op, start);
   for (Look look = Look::first;; look = Look::later) {

@@ -34,6 +34,7 @@ struct HandshakeStats {
   std::atomic<std::uint64_t> longest_this_cycle{0};
   HistogramRecorder pause;      // time a mutator spent in one operation, by the clock
   HistogramRecorder pause_cpu;  // the processor time of it: without what the kernel gave to others meanwhile
+  HistogramRecorder time_to_safepoint;  // from the request until a mutator begins to answer
 };
 extern HandshakeStats handshake_stats;
 

@@ -9,12 +9,15 @@
 #include "alloc/pages/purger.h"
 #include "alloc/sample/stack_walk.h"
 #include "gc/cycle/cycle_events.h"
+#include "gc/cycle/driver.h"
 #include "gc/cycle/pacing.h"
 #include "gc/model/kinds.h"
 #include "gc/model/options.h"
 #include "gc/mutator/services.h"
 #include "gc/report/debug_lines.h"
 #include "gc/report/debug_traces.h"
+#include "lull/collect.h"
+#include "lull/thread.h"
 
 namespace lull::gc {
 namespace {
@@ -76,3 +79,21 @@ void trace_allocation(const Mutator& m, const SpanClass& c, std::size_t bytes, c
 }
 
 }  // namespace lull::gc
+
+namespace lull {
+
+bool set_debug(const char* text) {
+  gc::start_runtime();
+  blocking_region waiting;  // for the cycle, which may wait for this thread
+  const os::Locked between_cycles(gc::cycle_gate());
+  gc::Options changed = gc::options;
+  if (!gc::parse_debug_options(text, changed, gc::When::running)) return false;
+  __atomic_store_n(&gc::options.gctrace, changed.gctrace, __ATOMIC_RELAXED);  // mem_stats looks at any time
+  gc::options.pacertrace = changed.pacertrace;
+  gc::options.scavtrace = changed.scavtrace;
+  gc::options.late = changed.late;
+  pages::set_purge_report(changed.scavtrace != 0 ? gc::trace_purge : nullptr);
+  return true;
+}
+
+}  // namespace lull

@@ -118,12 +118,13 @@ void add_cycles(mem_stats& out) {
   out.aborted_cycles = cycle_counts().aborted;
   out.next_gc = pacing.goal();
   out.enable_gc = pacing.gc_percent() >= 0;
-  out.debug_gc = options.gctrace != 0;
+  out.debug_gc = __atomic_load_n(&options.gctrace, __ATOMIC_RELAXED) != 0;
 }
 
 void add_handshakes(mem_stats& out) {
   out.handshake = handshake_stats.pause.snapshot();
   out.handshake_cpu = handshake_stats.pause_cpu.snapshot();
+  out.time_to_safepoint = handshake_stats.time_to_safepoint.snapshot();
   out.assist = assists.duration.snapshot();
   out.alloc_slow = slow_allocations.snapshot();
   out.pause_total_ns = out.handshake.sum_ns;

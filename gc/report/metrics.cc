@@ -110,6 +110,8 @@ constexpr Metric kMetrics[] = {
     gauge("/gc/gomemlimit:bytes", "The soft memory limit; 2^64-1: none.", [](S&) { return std::uint64_t{pages::memory_limit()}; }),
     counter("/gc/handshakes/async:answers", "Handshakes that a thread answered in its signal handler.",
             [](S&) { return relaxed(handshake_stats.async_answers); }),
+    durations("/gc/handshakes/to-safepoint:seconds", "From a handshake's request until a thread begins to answer it; it goes on with its own work meanwhile.",
+              handshake_stats.time_to_safepoint),
     counter("/gc/handshakes/total:handshakes", "Handshakes of the collector with all threads.",
             [](S&) { return relaxed(handshake_stats.rounds); }),
     counter("/gc/heap/allocs:bytes", "Bytes of managed objects allocated.", [](S& s) { return s.objects().allocated_bytes; }),

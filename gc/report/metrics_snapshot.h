@@ -25,7 +25,7 @@ class MetricsSnapshot {
   static constexpr std::uint64_t bound_ns(unsigned k) { return (std::uint64_t{1} << k) - 1; }
 
  private:
-  static constexpr std::size_t kMostMetrics = 64, kMostTypes = 256, kHistograms = 4;
+  static constexpr std::size_t kMostMetrics = 64, kMostTypes = 256, kHistograms = 5;
   std::array<metrics::sample, kMostMetrics> samples_{};
   std::array<histogram, kHistograms> durations_{};
   std::array<type_stats, kMostTypes> types_{};

@@ -42,6 +42,10 @@ std::uint64_t set_idle_period_ms(std::uint64_t milliseconds);
 // one, LULL_MEMORY_LIMIT and nine tenths of the container's (lull/malloc.h). UINT64_MAX: none. Returns the previous value. After Go's debug.SetMemoryLimit.
 std::uint64_t set_memory_limit(std::uint64_t bytes);
 
+// Turns traces on and off while the program runs: "gctrace=1,pacertrace=0", in LULL_DEBUG's form; gctrace, pacertrace, scavtrace and late=MILLISECONDS. False, and a line on
+// standard error: something else is named, and nothing has changed. Waits for a cycle that runs; not from a function that runs in one. In Go GODEBUG is read once.
+bool set_debug(const char* text);
+
 // Runs the destructors of objects found unreachable, and callbacks of lull::on_unreachable, on the calling thread, until none
 // is left; returns how many ran.
 // With LULL_FINALIZERS=manual they run nowhere else. A destructor that throws ends the process.

@@ -264,6 +264,8 @@ int lull_set_gc_percent(int percent);            /* growth between cycles, 100 a
 uint64_t lull_set_min_heap(uint64_t bytes);      /* no cycle ends before the heap has so much, 4 MiB at first; see lull::set_min_heap. The previous value */
 uint64_t lull_set_memory_limit(uint64_t bytes);  /* a soft one; see lull::set_memory_limit. The previous value */
 
+int lull_set_debug(const char* text);            /* traces on and off, "gctrace=1"; see lull::set_debug. 0: it made no sense. SAFEPOINT */
+
 /* When memory is out after two full collections: nonzero to try again, zero to have the allocation fail. A SAFEPOINT of the allocation. It must
    not allocate. One function a process; NULL: none. */
 void lull_set_out_of_memory(int (*function)(size_t bytes, void* data), void* data);

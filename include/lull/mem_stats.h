@@ -77,11 +77,12 @@ struct mem_stats {
   std::uint64_t hold_max_ns = 0;       // the longest of them
   histogram handshake;      // one handshake operation on one mutator, by the clock: its pause
   histogram handshake_cpu;  // the processor time of the same: the pause without the kernel's scheduling
+  histogram time_to_safepoint;  // from the collector's request until a mutator begins the operation: it goes on with its own work meanwhile
   histogram assist;      // one assist of one allocation
   histogram alloc_slow;  // one allocation slow path, assists included
 };
 
-// Stops nobody. Copies four histograms of 8 KiB each: some microseconds. Nobody takes pages from the page heap or returns some while
+// Stops nobody. Copies five histograms of 8 KiB each: some microseconds. Nobody takes pages from the page heap or returns some while
 // the counters are read, a microsecond for 100 types.
 void read_mem_stats(mem_stats& out);
 // The same, and a row for each type that was ever allocated, as many as `types` has room for; what does not fit is added to

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <clocale>
 #include <cstdlib>
 #include <regex>
@@ -12,7 +13,9 @@
 #include <vector>
 
 #include "alloc/pages/page_heap.h"
+#include "gc/model/options.h"
 #include "lull/lull.h"
+#include "lull/lull_c.h"
 #include "tests/support/hidden.h"
 
 namespace lull::gc {
@@ -100,6 +103,54 @@ TEST(DebugTraces, PacerWritesALineACycle) {
   EXPECT_EQ(std::distance(std::sregex_iterator(out.begin(), out.end(), line), {}), 3) << out;
   EXPECT_EQ(std::regex_replace(out, line, ""), "");
   EXPECT_EQ(out.find("pacer 1: "), 0u) << out;
+}
+
+std::ptrdiff_t lines_with(const std::string& out, const char* what) {
+  const std::regex line(std::string("(^|\\n)") + what);
+  return std::distance(std::sregex_iterator(out.begin(), out.end(), line), {});
+}
+
+TEST(DebugTraces, AreTurnedOnAndOffWhileTheProgramRuns) {
+  const std::string out = output_of("", [] {
+    collect();
+    EXPECT_TRUE(set_debug("pacertrace,gctrace=1"));
+    EXPECT_TRUE(read_mem_stats().debug_gc);
+    collect();
+    collect();
+    EXPECT_EQ(1, lull_set_debug("gctrace=0"));
+    collect();
+    EXPECT_TRUE(set_debug("pacertrace=0"));
+    collect();
+    EXPECT_TRUE(set_debug(""));
+    EXPECT_FALSE(read_mem_stats().debug_gc);
+  });
+  EXPECT_EQ(2, lines_with(out, "gc [0-9]")) << out;
+  EXPECT_EQ(3, lines_with(out, "pacer [0-9]")) << out;
+}
+
+TEST(DebugTraces, WhatCannotChangeWhileTheProgramRunsIsRefused) {
+  for (const char* text : {"verify", "gctrace=1,rage=1", "gctrace=2", "nogen=1", "poison=0", "nothing", "late=-1"}) {
+    const std::string out = output_of("", [] {});
+    ::testing::internal::CaptureStderr();
+    EXPECT_FALSE(set_debug(text)) << text;
+    EXPECT_EQ(1, lines_with(::testing::internal::GetCapturedStderr(), "lull: set_debug: ")) << text;
+    EXPECT_EQ(0, options.gctrace | options.verify | options.rage) << text;
+  }
+  EXPECT_EQ(10'000, options.late);
+}
+
+TEST(DebugTraces, MayChangeWhileThreadsCollect) {
+  const std::string out = output_of("", [] {
+    std::atomic<bool> stop{false};
+    std::thread collecting([&] {
+      while (!stop.load()) collect();
+    });
+    for (int i = 0; i < 200; ++i) ASSERT_TRUE(set_debug(i % 2 == 0 ? "scavtrace=1,gctrace=1,late=5000" : "scavtrace=0,gctrace=0"));
+    stop = true;
+    blocking_region joining;
+    collecting.join();
+  });
+  EXPECT_EQ(5000, options.late);
 }
 
 TEST(DebugTraces, EveryNthAllocationIsTold) {

@@ -532,6 +532,31 @@ TEST_F(MemStats, PausesOfTheLast256CyclesAreKept) {
   EXPECT_EQ(s.pause_end[(s.num_gc + 255) % 256], s.last_gc);
 }
 
+TEST_F(MemStats, TimeToSafepointIsThatOfThreadsThatDoNotPoll) {
+  lull::gc::options.noasync = 1;
+  std::atomic<int> stage{0};
+  std::thread busy([&] {
+    make<Node>();
+    stage = 1;
+    while (stage != 2) {
+      lull::safepoint();
+      const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
+      while (std::chrono::steady_clock::now() < until) {
+      }
+    }
+  });
+  while (stage != 1) std::this_thread::yield();
+  const mem_stats before = read_mem_stats();
+  lull::collect();  // four requests at least, of which all but the first come just when one was answered
+  const mem_stats s = read_mem_stats();
+  EXPECT_LE(before.time_to_safepoint.count + 4, s.time_to_safepoint.count);
+  EXPECT_LE(before.time_to_safepoint.sum_ns + 3 * 15'000'000, s.time_to_safepoint.sum_ns);
+  EXPECT_GT(15'000'000u, s.handshake.quantile_ns(0.5)) << "it is not held up";
+  stage = 2;
+  blocking_region joining;
+  busy.join();
+}
+
 TEST_F(MemStats, HandshakesThatThreadsAnswerThemselvesAreRecorded) {
   std::atomic<int> stage{0};
   std::thread running([&] {

@@ -10,6 +10,7 @@
 #include <csetjmp>
 #include <csignal>
 #include <cstdio>
+#include <thread>
 #include <vector>
 
 #include "gc/model/options.h"
@@ -220,6 +221,33 @@ TEST(ThreadFaultDeathTest, AllocatingAfterALongjmpOutOfABlockingRegion) {
     }
     for (int i = 0; i < 100'000; ++i) make<Node>();
   }, "allocated in a blocking region, or after a longjmp out of one");
+}
+
+TEST(ThreadFaultDeathTest, StoringAPointerInABlockingRegionWhileACycleMarks) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH({
+    const lull::root<Node> node = make<Node>();
+    std::thread collecting([] {
+      for (;;) lull::collect();
+    });
+    blocking_region here;
+    for (;;) {
+      node->next = nullptr;
+      node->next = node;
+    }
+  }, "stored in a blocking region, or after a longjmp out of one");
+}
+
+// The barrier is always on there.
+TEST(ThreadFaultDeathTest, StoringAPointerInABlockingRegionWherePointersAreChecked) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH({
+    lull::gc::read_options();
+    lull::gc::options.check_ptr_location = 1;
+    const lull::root<Node> node = make<Node>();
+    blocking_region here;
+    node->next = node;
+  }, "stored in a blocking region, or after a longjmp out of one");
 }
 
 // ---- The stack's end ----

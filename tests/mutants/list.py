@@ -447,6 +447,8 @@ MUTANTS = [
     ('any number is a way of scanning', 'gc/api/c_kinds.cc', '  if (scan > LULL_CONSERVATIVE) return false;\n', '', 'c_misuse_test', 'CMisuse.AWay*'),
     ('a finalizer may stay in native code', 'gc/weak/destructors.cc', 'if (self().blocked_depth != depth)', 'if (self().blocked_depth < depth)', 'c_misuse_test', 'CMisuseDeathTest.AFinalizer*'),
     ('no library can be closed', 'gc/api/library.cc', 'if (library == nullptr)', 'if (library == &library)', 'c_misuse_test', 'CMisuseDeathTest.ClosingNo*'),
+    ('pointers may be stored in a blocking region', 'gc/mutator/barrier.cc', 'if (m.blocked_depth != 0)', 'if (m.blocked_depth > 9)',
+     'thread_faults_test', 'ThreadFaultDeathTest.StoringAPointer*Checked'),
     ('a thread may detach in a blocking region', 'gc/api/thread.cc', 'm->blocked_depth > 0', 'm->blocked_depth > 9', 'c_misuse_test', 'CMisuseDeathTest.Detaching*'),
     ('an arena without memory has no address for nothing', 'include/lull/arena.h', ' || at == 0', '', 'arena_test', 'BothArenas*.Nothing*'),
     ('chunks of a traced arena keep those before', 'include/lull/arena.h', 'chunk = std::exchange(chunk_before(chunk), nullptr)', 'chunk = chunk_before(chunk)',
@@ -546,6 +548,9 @@ MUTANTS = [
     ('no cycle of an idle program comes for holes alone', 'gc/pace/idle.h', 'seen_.young || seen_.holes || now', 'seen_.young || now', 'idle_test', '*LeftMemoryInHoles*'),
     ('holes are given back as long as it takes', 'gc/sweep/hole_purge.cc', 'os::monotonic_ns() - begin_ns_ >= plan_.most_ns || ', '', 'hole_purge_test', '*HasToStop*'),
     ('holes lose their pattern', 'gc/cycle/driver.cc', '  if (options.scribble != 0) return {};\n', '', 'hole_purge_test', '*Scribbled*'),
+    # Time to safepoint.
+    ('the time to the safepoint begins where it ends', 'gc/mutator/handshake.cc', 'record(start > requested ? start - requested : 0)', 'record(start < requested)',
+     'mem_stats_test', '*TimeToSafepoint*'),
     # Short holes.
     ('prepared holes are handed out where holes have a bound', 'alloc/cache/thread_cache.cc',
      '  if (!may_prepare) slot.prepared = 0;\n', '  if (most_objects == 0) slot.prepared = 0;\n', 'thread_cache_test', 'ShortHoles.AreForgottenWhereHoles*'),
