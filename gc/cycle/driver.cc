@@ -12,6 +12,7 @@
 #include "alloc/os/thread.h"
 #include "alloc/pages/huge_pages.h"
 #include "alloc/pages/memory_limit.h"
+#include "alloc/pages/purger.h"
 #include "alloc/trace/timeline.h"
 #include "alloc/pages/reservation.h"
 #include "gc/cycle/crew.h"
@@ -92,12 +93,14 @@ bool another_cycle_is_due() {
   return driver.requested.load(std::memory_order_relaxed) != driver.started.load(std::memory_order_relaxed);
 }
 
+bool may_purge_holes() { return options.scribble == 0 && !pages::is_purger_forbidden(); }
+
 // gc/sweep/hole_purge.h. A fork waits for the cycle, so it must not last for long.
 HolePurgePlan holes_to_purge(CycleKind kind, std::uint32_t number) {
   using enum HolePurgePlan::Of;
   constexpr std::uint64_t kMostIdleNs = 200'000'000, kRageNs = 1'000'000, kShare = 64;
-  if (options.scribble != 0) return {};
-  if (was_asked_for(driver.returning, number)) return {.of = all};
+  if (was_asked_for(driver.returning, number) && options.scribble == 0) return {.of = all};
+  if (!may_purge_holes()) return {};
   if (options.rage != 0) return {.of = all, .most_ns = kRageNs};
   if (kind == CycleKind::young || full_cycle_end_ns == 0) return {};
   if (idle_cycle_due) return {.of = all, .most_ns = kMostIdleNs, .has_to_stop = another_cycle_is_due};
@@ -120,7 +123,7 @@ void run_cycle(std::uint32_t number) {
     last_kind = cycle.kind();
     if (result == CycleResult::completed) {
       last_was_aborted = threads_were_lost = false;
-      holes_are_left = !cycle.purged_all_holes();
+      holes_are_left = may_purge_holes() && !cycle.purged_all_holes();
       if (last_kind == CycleKind::full) full_cycle_end_ns = os::monotonic_ns();
       log_cycle(cycle, {was_asked_for(driver.forced, number) || was_asked_for(driver.forced_young, number), os::thread_cpu_ns() + crew.helper_ns() - cpu});
       return;

@@ -10,7 +10,9 @@
 
 #include "alloc/os/huge_pages.h"
 #include "alloc/pages/page_heap.h"
+#include "alloc/pages/purger.h"
 #include "alloc/pages/span_table.h"
+#include "gc/cycle/driver.h"
 #include "gc/model/options.h"
 #include "lull/lull.h"
 #include "lull/lull_c.h"
@@ -238,6 +240,27 @@ TEST_F(HolePurgeTest, FullCyclesGiveBackWhatNobodyUsedSinceTheOneBefore) {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     lull::testing::elsewhere([] { collect(); });
   }
+  EXPECT_EQ(records_ / kOneOf, intact(kept));
+}
+
+TEST_F(HolePurgeTest, WherePurgingIsForbiddenOnlyReturnMemoryGivesThemBack) {
+  pages::forbid_purger();
+  const root<Small> kept = make_sparse<Small>(records_, kOneOf);
+  collect();
+  const std::uint32_t cycles = cycle_counts().completed;
+  asm volatile("" ::"r"(make<Small>(0).get()));  // or the program has done nothing since
+  read_mem_stats();                                  // gives the span back: it is counted
+  set_gc_percent(100);
+  set_idle_period_ms(5);
+  {
+    blocking_region waiting;
+    while (cycle_counts().completed < cycles + 1) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  EXPECT_GE(cycles + 3, cycle_counts().completed) << "there is nothing that another cycle could do";
+  EXPECT_LT(all_pages_ * 9 / 10, resident());
+  return_memory();
+  EXPECT_GT(all_pages_ * 2 / 5, resident());
   EXPECT_EQ(records_ / kOneOf, intact(kept));
 }
 

@@ -547,7 +547,10 @@ MUTANTS = [
      'hole_purge_test', '*IdleProgramsHoles*'),
     ('no cycle of an idle program comes for holes alone', 'gc/pace/idle.h', 'seen_.young || seen_.holes || now', 'seen_.young || now', 'idle_test', '*LeftMemoryInHoles*'),
     ('holes are given back as long as it takes', 'gc/sweep/hole_purge.cc', 'os::monotonic_ns() - begin_ns_ >= plan_.most_ns || ', '', 'hole_purge_test', '*HasToStop*'),
-    ('holes lose their pattern', 'gc/cycle/driver.cc', '  if (options.scribble != 0) return {};\n', '', 'hole_purge_test', '*Scribbled*'),
+    ('holes lose their pattern', 'gc/cycle/driver.cc', 'driver.returning, number) && options.scribble == 0)', 'driver.returning, number))', 'hole_purge_test', '*Scribbled*'),
+    ('idle programs are collected again and again for holes that may not go', 'gc/cycle/driver.cc', 'holes_are_left = may_purge_holes() && ', 'holes_are_left = ',
+     'hole_purge_test', '*IsForbidden*'),
+    ('holes go back though nothing may', 'gc/cycle/driver.cc', ' && !pages::is_purger_forbidden(); }', '; }', 'hole_purge_test', '*IsForbidden*'),
     # Time to safepoint.
     ('the time to the safepoint begins where it ends', 'gc/mutator/handshake.cc', 'record(start > requested ? start - requested : 0)', 'record(start < requested)',
      'mem_stats_test', '*TimeToSafepoint*'),
