@@ -29,6 +29,8 @@ namespace {
 constinit os::Lock lock{os::LockRank::kinds};
 constinit std::atomic<std::uint32_t> kinds{0};  // written under lock
 constinit std::uint32_t next_index = 1;  // lock; 0 is the slot that is always empty
+// Indices that kinds of lull_c.h leave to lull's own. A runtime makes kinds as its programs say: they find none, and get no memory. Larger: fewer of them.
+constexpr std::uint32_t kKeptFromC = 256;
 constinit SpanClass* by_index[detail::kMostSpanClasses] = {};  // written under lock, an entry before its index is published
 constinit std::atomic<SpanClass*> newest_class{nullptr};       // release on add, acquire on walk
 constinit KindRecord* newest_record = nullptr;                 // lock
@@ -42,8 +44,16 @@ T* make_record() {
   return memory == nullptr ? nullptr : new (memory) T;
 }
 
-// slot_bytes 0: large objects.
+// Types are limited by what the program's text says, so running out of indices is an error there.
+bool has_index_locked(const Kind& kind) {
+  if (kind.from_c) return next_index < detail::kMostSpanClasses - kKeptFromC;
+  LULL_CHECK(next_index < detail::kMostSpanClasses, "too many types and sizes of managed objects");
+  return true;
+}
+
+// slot_bytes 0: large objects. nullptr: no memory, or no index.
 SpanClass* make_class_locked(const Kind& copy, std::size_t slot_bytes) {
+  if (slot_bytes != 0 && !has_index_locked(copy)) return nullptr;
   auto* c = make_record<SpanClass>();
   if (c == nullptr) return nullptr;
   c->kind = &copy;
@@ -51,7 +61,6 @@ SpanClass* make_class_locked(const Kind& copy, std::size_t slot_bytes) {
   c->with_destroy_bits = copy.destroy != nullptr;
   c->large = slot_bytes == 0;
   if (!c->large) {
-    LULL_CHECK(next_index < detail::kMostSpanClasses, "too many types and sizes of managed objects");
     c->geometry = pages::geometry_for(slot_bytes);
     c->index = next_index++;
     by_index[c->index] = c;
@@ -217,11 +226,12 @@ void publish_locked(KindRecord& record, Kind& kind) {
 }
 
 KindRecord* make_record_locked(Kind& kind) {
+  const bool small = !kind.is_array && kind.object_bytes <= pages::kLargestSlot;
+  if (small && !has_index_locked(kind)) return nullptr;  // before there is a record that nobody would find
   auto* record = make_record<KindRecord>();
   Kind* copy = copy_of(kind);
   if (record == nullptr || copy == nullptr || !note_libraries_locked(*record, kind)) return nullptr;
   record->kind = copy;
-  const bool small = !kind.is_array && kind.object_bytes <= pages::kLargestSlot;
   SpanClass* first = make_class_locked(*copy, small ? kind.object_bytes : 0);
   if (first == nullptr) return nullptr;
   (small ? record->object : record->large) = first;

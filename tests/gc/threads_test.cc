@@ -819,4 +819,28 @@ TEST(ThreadEnd, InTheLastRoundOfDestructorsOfThreadSpecificDataIsNoticed) {
   EXPECT_EQ(attached(), 1u);
 }
 
+// Of a virtual machine under ThreadSanitizer, whose objects have counters: each was reported as a race with LULL_DEBUG=check_trace, which reads
+// whole objects.
+struct Counter {
+  ptr<Node> node;
+  std::uint64_t count = 0;
+  void trace(lull::tracer& t) const { t(node); }
+};
+
+TEST_F(Thread, WritesNumbersBesideTheCheckOfTraceFunctions) {
+  lull::gc::options.check_trace = 1;
+  root<Counter> shared = make<Counter>();
+  std::atomic<bool> over{false};
+  std::thread counting([&] {
+    while (!over) {
+      for (int i = 0; i < 100; ++i) shared->count = shared->count + 1;
+      lull::safepoint();
+    }
+  });
+  for (int i = 0; i < 20; ++i) lull::collect();
+  over = true;
+  blocking_region joining;
+  counting.join();
+}
+
 }  // namespace

@@ -867,6 +867,7 @@ MUTANTS = [
      'if (tail && (info.tail_bytes % kWord != 0 || ',
      'if (tail && (',
      'c_interface', '-- precise kind_errors'),
+    ("kinds of C leave no indices to lull's own", 'gc/model/kinds.cc', 'kKeptFromC = 256;', 'kKeptFromC = 0;', 'c_interface', '-- precise many_kinds'),
     # The page heap, the purger, spans: those whose tests came with them.
     ('page heap: a long run ends in pages that are taken', 'alloc/pages/page_heap.cc',
      'empty >= whole && (rest == 0 || leading_free_locked(c) >= rest)',

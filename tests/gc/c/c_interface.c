@@ -683,6 +683,84 @@ static void kind_errors(void) {
   CHECK(lull_use_precise_roots() == (precise ? 0 : -1)); /* too late to change one's mind */
 }
 
+/* Stacks that are objects, roots only while a thread runs on them: docs/embedding.md, "Coroutines that nobody resumes". */
+enum { kStacks = 20, kStackSlots = 30 };
+static void run_on(void** stack, void** pocket, int turn) {
+  lull_frame running = {NULL, NULL, kStackSlots, NULL};
+  void* const given = *pocket;
+  int i;
+  running.slots = stack;
+  lull_push_frame(&running);
+  lull_copy(stack, stack, kStackSlots);
+  *pocket = stack[turn % kStackSlots];
+  lull_initialize(&stack[turn % kStackSlots], given);
+  for (i = 0; i < kStackSlots; ++i) {
+    void* moved = stack[(i + turn) % kStackSlots];
+    if (moved != NULL) CHECK(length_of(moved) == 6);
+    lull_initialize(&stack[i], moved); /* as variables are written: no barrier */
+    if (i % 7 == turn % 7) {
+      void* list = make_list(6);
+      lull_initialize(&stack[i], list);
+    }
+  }
+  lull_copy(stack, stack, kStackSlots);
+  lull_pop_frame(&running);
+}
+static void stacks_that_are_objects(void) {
+  static lull_kind stack_kind;
+  lull_kind_info info = {0};
+  int turn;
+  LULL_FRAME(v, kStacks + 1); /* and what wanders from one to the other */
+  info.name = "stack";
+  info.variable = 1;
+  info.scan = LULL_BITMAP;
+  info.tail_bytes = sizeof(void*);
+  info.tail_bits = 1;
+  CHECK(lull_kind_init(&stack_kind, &info) == 0);
+  for (turn = 0; turn < 3000; ++turn) {
+    void** at = &v[turn % 7 * turn % kStacks];
+    if (*at == NULL || turn % 50 == 0) *at = lull_new_bytes(&stack_kind, kStackSlots * sizeof(void*));
+    CHECK(*at != NULL);
+    run_on(*at, &v[kStacks], turn);
+    if (v[kStacks] != NULL) CHECK(length_of(v[kStacks]) == 6);
+    if (turn % 100 == 0) lull_collect_young();
+  }
+  LULL_END_FRAME(v);
+}
+
+/* A runtime that makes a kind for each type of its programs ended with "too many types" when a program had 8191. */
+static void many_kinds(void) {
+  enum { kMany = 9000 };
+  static lull_kind kinds[kMany];
+  static char text[] = "record";
+  lull_kind_info info = {0};
+  int i, n;
+  LULL_FRAME(v, 3);
+  v[1] = make_node(NULL, 0);
+  info.name = text;
+  info.scan = LULL_BITMAP;
+  info.pointer_bits = 1;
+  for (n = 0; n < kMany; ++n) {
+    info.bytes = 8 + (size_t)(n % 10) * 16;
+    CHECK(lull_kind_init(&kinds[n], &info) == 0);
+    if ((v[0] = lull_new(&kinds[n])) == NULL) break;
+  }
+  CHECK(n >= 7000 && n < kMany && lull_new(&kinds[n]) == NULL);
+  for (i = 0; i < n; i += 100) CHECK(lull_new(&kinds[i]) != NULL);
+  /* What is lull's own is there as ever, also if it comes in many sizes. */
+  v[0] = lull_ephemerons_new();
+  CHECK(v[0] != NULL && lull_ephemerons_set((lull_ephemerons*)v[0], v[1], v[1]) == 0);
+  for (i = 1; i < 3000; ++i) {
+    v[1] = make_node(v[1], i);
+    CHECK(lull_ephemerons_set((lull_ephemerons*)v[0], v[1], v[1]) == 0);
+  }
+  v[2] = lull_weak_new(v[1]);
+  CHECK(v[2] != NULL && lull_on_unreachable(v[1], note_gone, NULL) != NULL);
+  lull_collect();
+  CHECK(length_of(v[1]) == 3000 && lull_ephemerons_count((lull_ephemerons*)v[0]) == 3000);
+  LULL_END_FRAME(v);
+}
+
 static const struct {
   const char* name;
   void (*run)(void);
@@ -691,6 +769,7 @@ static const struct {
     CASE(allocation), CASE(bitmaps), CASE(tails), CASE(trace_functions), CASE(large_objects), CASE(barriers), CASE(copies), CASE(frames),
     CASE(roots), CASE(root_functions), CASE(native_regions), CASE(polls), CASE(weak_references), CASE(ephemerons), CASE(finalizers),
     CASE(cleanups), CASE(heap_walk), CASE(goals), CASE(events), CASE(out_of_memory), CASE(statistics), CASE(threads), CASE(kind_errors),
+    CASE(stacks_that_are_objects), CASE(many_kinds),
 };
 
 int main(int argc, char** argv) {
