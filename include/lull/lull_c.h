@@ -66,12 +66,14 @@ typedef struct lull_kind_info {
   void (*trace)(const void* object, lull_tracer* t);
   void (*trace_part)(const void* object, size_t from, size_t to, lull_tracer* t);
   /* Runs once, some time after the object has become unreachable, if lull_enable_finalizer was called for it: on lull's finalizer
-     thread, or in lull_run_finalizers. What the object refers to is still there. The object goes afterwards: whoever stores a reference to it
-     somewhere reachable keeps it, without a finalizer. */
+     thread, or in lull_run_finalizers. What the object refers to is still there, but if that went in the same cycle its finalizer may have run: those
+     of one cycle run in no order. (What others may need that long, such as memory of malloc's, lull_on_unreachable frees.) The object goes afterwards:
+     whoever stores a reference to it somewhere reachable keeps it, without a finalizer. It returns: no longjmp, no exception. */
   void (*finalize)(void* object);
 } lull_kind_info;
 
-/* 0; -1: the description makes no sense (nothing was written). Once for a kind, before other threads use it. */
+/* 0; -1: the description makes no sense (nothing was written). Once for a kind, before other threads use it. A process has room for some 7900 kinds and sizes (a
+   kind of objects up to 32 KiB: one; with `variable` set: one for each size class in use, of 72). What finds no room gets no memory: lull_new returns NULL. */
 int lull_kind_init(lull_kind* kind, const lull_kind_info* info);
 const char* lull_kind_name(const lull_kind* kind);
 
@@ -110,7 +112,9 @@ size_t lull_bytes_of(const void* reference);
 
 /* ---- References in managed memory, in roots, and in memory that root functions visit: every store is one of these ---- */
 
-/* Not one of them is a safepoint. Two threads may write one slot at the same time only by exchange and compare-exchange. */
+/* And so is every store to a variable on another stack than the one that runs, a parked fiber's or another thread's, and lull_exchange takes out of there what the
+   variable shall not hold any more: that stack may have been scanned already, or be scanned only afterwards.
+   Not one of them is a safepoint. Two threads may write one slot at the same time only by exchange and compare-exchange. */
 static inline void* lull_load(const void* slot) { return (void*)__atomic_load_n((const lull_word_*)slot, __ATOMIC_ACQUIRE); }
 static inline __attribute__((__always_inline__)) void lull_store(void* slot, const void* value) {
   lull_word_* const at = (lull_word_*)slot;
@@ -211,8 +215,9 @@ void lull_leave_native(void);
 
 /* Memory that fibers run on, [low, low + bytes) without guard pages; registered before it is used. What lies on it is a root while it is parked, and
    so are the frames that were pushed on it: they go with it, and lull_frames() is empty on a new one. The collector reads parked stacks beside the program, in
-   no pause. `stays` nonzero: the program promises that nobody stores into variables on it while it is parked; then young cycles read
-   it only if it has run since the last cycle. NULL: out of memory. Freed while no thread runs on it, before its memory is. */
+   no pause. Others write its variables by lull_store and lull_exchange alone, and do not touch what a frame's trace function reads. `stays` nonzero: the program
+   promises that nobody stores into variables on it while it is parked; then young cycles read it only if it has run since the last cycle. NULL: out of memory.
+   Freed while no thread runs on it, before its memory is. */
 typedef struct lull_fiber lull_fiber;
 lull_fiber* lull_fiber_new(void* low, size_t bytes, int stays);
 void lull_fiber_free(lull_fiber* fiber); /* NULL: nothing happens */

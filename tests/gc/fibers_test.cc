@@ -210,6 +210,35 @@ TEST_P(FiberStep, AReferenceCopiedOutOfAStackThatIsGivenUpIsKept) {
   asm volatile("" : : "r"(copied));
 }
 
+// What a generator has put into a variable of its stack is taken out of there by whoever it yields to. Read and overwritten as a T*, it was lost where
+// a black thread did so before the stack was read: two in a thousand, in a C program.
+TEST_P(FiberStep, WhatAnotherTakesOutOfAVariableOfAParkedOneIsKept) {
+  for (const CycleKind kind : {CycleKind::full, CycleKind::young}) {
+    Hidden object;
+    lull::ptr<Node>* variable = nullptr;
+    Task task([&](Task& self) {
+      [&]() __attribute__((noinline)) {
+        lull::ptr<Node> node = lull::make<Node>();
+        node->value = 8;
+        object = Hidden(node.get());
+        variable = &node;
+        clear_stack_below();
+        self.pause();
+        EXPECT_EQ(node, nullptr);
+      }();
+    });
+    task.resume();
+    Stepper stepper;
+    stepper.use(kind);
+    stepper.run_to(GetParam());
+    Node* taken = [&]() __attribute__((noinline)) { return std::exchange(*variable, nullptr).get(); }();
+    stepper.finish();
+    EXPECT_TRUE(is_allocated(object));
+    EXPECT_EQ(taken->value, 8);
+    task.resume();
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(AtEveryStep, FiberStep,
                          testing::Values(Step::cycle_begins, Step::sweep_closed, Step::barriers_on, Step::stacks_scanned,
                                          Step::roots_marked, Step::marked, Step::terminating, Step::flushed, Step::done,

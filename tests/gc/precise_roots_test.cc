@@ -161,6 +161,29 @@ TEST_F(PreciseRootsTest, DeletionsByRangesAreSeen) {
   LULL_END_FRAME(v);
 }
 
+// A stack that is an object (docs/embedding.md, "Coroutines that nobody resumes") is copied onto itself before its slots are variables and when they are
+// none any more: what a black thread takes out of it between the two is stored by no barrier.
+TEST_F(PreciseRootsTest, WhatIsTakenOutOfAStackThatIsAnObjectIsKept) {
+  LULL_FRAME(v, 2);
+  v[0] = make_node(0);
+  lull_store(&static_cast<Node*>(v[0])->next, make_node(1));
+  Stepper stepper;
+  stepper.run_to(Step::stacks_scanned);
+  void** const slot = reinterpret_cast<void**>(&static_cast<Node*>(v[0])->next);
+  const Hidden taken(*slot);
+  lull_frame running{nullptr, nullptr, 1, slot};
+  lull_push_frame(&running);
+  lull_copy(slot, slot, 1);
+  v[1] = *slot;
+  *slot = nullptr;
+  lull_copy(slot, slot, 1);
+  lull_pop_frame(&running);
+  stepper.finish();
+  EXPECT_TRUE(is_allocated(taken));
+  EXPECT_EQ(static_cast<Node*>(v[1])->value, 1);
+  LULL_END_FRAME(v);
+}
+
 // Allocation looks at roots before the object exists, never after: the new object is in a variable alone.
 TEST_F(PreciseRootsTest, ANewObjectNeedsNoRootBeforeTheNextSafepoint) {
   lull::gc::options.stress = 1;  // a cycle in every allocation
