@@ -78,10 +78,10 @@ BUDGET = {
     # malloc's names: a block of the bin, or the first of the next magazine; free compares its key, a sized one the size as well.
     "malloc": (22, 30),
     "free": (42, 42),
-    "free_sized": (56, 56),
+    "free_sized": (46, 46),
     "_Znwm": (28, 33),
     "_ZdlPv": (42, 42),
-    "_ZdlPvm": (56, 56),
+    "_ZdlPvm": (46, 46),
 }
 # Where a path may leave for a slow half.
 SLOW = ("allocate_slow", "barrier_slow", "overwrite_with_null_slow", "lull_new_slow_", "lull_poll_slow_",

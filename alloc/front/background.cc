@@ -7,6 +7,7 @@
 #include "alloc/front/sleepers.h"
 #include "alloc/front/span_purge.h"
 #include "alloc/front/strangers.h"
+#include "alloc/os/environment.h"
 #include "alloc/pages/memory_limit.h"
 #include "alloc/pages/purger.h"
 
@@ -47,10 +48,11 @@ void note(std::atomic<bool>& what, bool (*nudge)()) {
 
 void begin_background() {
   pages::check_memory_limit_variable();
-  const std::int64_t wish = malloc_options().purger;
-  if (wish == 1) return;
+  MallocOptions options;  // not malloc_options(), which reads once for all: a program's own constructors may yet set the variable
+  if (const char* text = os::environment_variable("LULL_MALLOC")) static_cast<void>(parse_malloc_options(text, options));
+  if (options.purger == 1) return;
   pages::memory_limit();  // opens files: a sandbox may begin after this
-  if (wish == 0) pages::forbid_purger();
+  if (options.purger == 0) pages::forbid_purger();
   else pages::start_purger();
 }
 

@@ -23,9 +23,8 @@ std::size_t size_for_alignment(std::size_t alignment, std::size_t bytes);
 
 void free_sized_slow(void* address, std::size_t bytes);
 inline void free_sized(void* address, std::size_t bytes) {
-  Bin* bin = bin_for(address);
-  if (bin == nullptr || bytes > kSmallMost || bin != &current_bins()->bins[bin_of(bytes)]) [[unlikely]]
-    return free_sized_slow(address, bytes);
+  Bin* bin = bin_for(address, bytes);
+  if (bin == nullptr) [[unlikely]] return free_sized_slow(address, bytes);
   push(*bin, address);
 }
 

@@ -179,16 +179,32 @@ inline bool offset_in_heap(const void* address, std::uintptr_t& offset) {
   return offset < size;
 }
 
-// The bin that takes `address` at once; nullptr when the slow path has to look.
-inline Bin* bin_for(void* address) {
-  std::uintptr_t offset;
-  if (!offset_in_heap(address, offset)) [[unlikely]] return nullptr;
-  const auto entry = static_cast<std::uint32_t>(free_view.classes[offset >> kPageShift].load(std::memory_order_relaxed));
-  Bin& bin = thread_bins->bins[entry & 0xff];
+inline std::uint32_t page_entry(std::uintptr_t offset) {
+  return static_cast<std::uint32_t>(free_view.classes[offset >> kPageShift].load(std::memory_order_relaxed));
+}
+
+// bins[b], which is that of the page's entry, if it takes `address` at once; nullptr when the slow path has to look.
+inline Bin* bin_that_takes(void* address, std::uintptr_t offset, std::uint32_t entry, std::uint32_t b) {
+  Bin& bin = thread_bins->bins[b];
   const std::uint32_t in_span = (static_cast<std::uint32_t>(offset) & (kPageSize - 1)) | pages::place_of(entry) << kPageShift;
   if (bin.is_full() || in_span * bin.inverse >= bin.inverse || (entry & thread_bins->foreign)) [[unlikely]] return nullptr;
   if (may_be_free(static_cast<Block*>(address))) [[unlikely]] return nullptr;
   return &bin;
+}
+
+inline Bin* bin_for(void* address) {
+  std::uintptr_t offset;
+  if (!offset_in_heap(address, offset)) [[unlikely]] return nullptr;
+  const std::uint32_t entry = page_entry(offset);
+  return bin_that_takes(address, offset, entry, entry & 0xff);
+}
+
+// The bin comes of the size, and the entry has to agree.
+inline Bin* bin_for(void* address, std::size_t bytes) {
+  std::uintptr_t offset;
+  if (bytes > kSmallMost || !offset_in_heap(address, offset)) [[unlikely]] return nullptr;
+  const std::uint32_t entry = page_entry(offset), b = bin_of(bytes);
+  return static_cast<std::uint8_t>(entry) == b ? bin_that_takes(address, offset, entry, b) : nullptr;
 }
 
 inline void push(Bin& bin, void* address) {
