@@ -244,7 +244,7 @@ void Cycle::report_to_pacer() {
   const std::uint64_t handed = heap_counters.handed.load(std::memory_order_relaxed);
   const std::uint64_t peak = heap_peak_ = heap_counters.live.load(std::memory_order_relaxed);
   marked_objects_ = mark_totals.objects.load(std::memory_order_relaxed) + shade_totals.objects.load(std::memory_order_relaxed);
-  const std::uint64_t marked_bytes = mark_totals.bytes.load(std::memory_order_relaxed) + shade_totals.bytes.load(std::memory_order_relaxed);
+  const std::uint64_t marked_bytes = marked_bytes_ = mark_totals.bytes.load(std::memory_order_relaxed) + shade_totals.bytes.load(std::memory_order_relaxed);
   // Survivors: what is marked, and what was handed out since the stacks were scanned.
   old_bytes = (kind_ == CycleKind::young ? old_bytes : 0) + marked_bytes;
   heap_at_end_ = std::min(old_bytes + handed - handed_at_snapshot_, peak);

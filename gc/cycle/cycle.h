@@ -31,6 +31,7 @@ class Cycle {
   std::uint64_t heap_peak() const { return heap_peak_; }
   std::uint64_t goal() const { return goal_; }
   std::uint64_t marked_objects() const { return marked_objects_; }
+  std::uint64_t marked_bytes() const { return marked_bytes_; }
   std::uint32_t flush_rounds() const { return flush_rounds_; }
   bool purged_all_holes() const { return purged_all_holes_; }
 
@@ -56,7 +57,7 @@ class Cycle {
   CycleReason reason_;
   HolePurgePlan holes_;
   CycleTimes times_;
-  std::uint64_t heap_at_start_ = 0, heap_at_end_ = 0, heap_peak_ = 0, goal_ = 0, marked_objects_ = 0, handed_at_start_ = 0, handed_at_snapshot_ = 0;
+  std::uint64_t heap_at_start_ = 0, heap_at_end_ = 0, heap_peak_ = 0, goal_ = 0, marked_objects_ = 0, marked_bytes_ = 0, handed_at_start_ = 0, handed_at_snapshot_ = 0;
   std::uint64_t stack_bytes_ = 0, stack_words_ = 0, root_bytes_ = 0, background_ns_ = 0;
   std::uint32_t flush_rounds_ = 0;
   bool purged_all_holes_ = false;

@@ -18,6 +18,7 @@
 #include "gc/mutator/handshake.h"
 #include "gc/report/debug_traces.h"
 #include "gc/report/gctrace.h"
+#include "gc/remember/cards.h"
 #include "gc/report/leak_watch.h"
 #include "gc/report/live_by_type.h"
 #include "gc/report/watch_thread.h"
@@ -86,6 +87,10 @@ void add_to_totals(const Cycle& cycle, const CycleRun& run) {
   ++totals.cycles;
   totals.forced += run.forced ? 1 : 0;
   totals.young += cycle.kind() == CycleKind::young ? 1 : 0;
+  if (cycle.kind() == CycleKind::young) {
+    totals.promoted_bytes += cycle.marked_bytes();
+    totals.dirty_cards += dirty_cards.listed_cards();
+  }
   totals.last_end_wall_ns = os::wall_ns();
   totals.flush_rounds += cycle.flush_rounds();
   totals.heap_live = cycle.heap_at_end();

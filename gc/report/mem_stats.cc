@@ -106,6 +106,8 @@ void add_cycles(mem_stats& out) {
   out.pause_ns = totals.pause_ns;
   out.pause_end = totals.pause_end;
   out.flush_rounds = totals.flush_rounds;
+  out.promoted_bytes = totals.promoted_bytes;
+  out.dirty_cards = totals.dirty_cards;
   out.heap_live = totals.heap_live;
   out.marked_objects = totals.marked_objects;
   out.gc_cpu_seconds = static_cast<double>(totals.gc_cpu_ns) * 1e-9;

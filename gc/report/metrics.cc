@@ -126,6 +126,8 @@ constexpr Metric kMetrics[] = {
     durations("/gc/pauses:seconds", "Single threads held up by single handshake operations, by the clock.", handshake_stats.pause),
     counter("/gc/stops:stops", "Times all threads were stopped: heap dumps, checking modes.",
             [](S&) { return relaxed(handshake_stats.global_stops); }),
+    counter("/gc/young/dirty:cards", "Cards that young cycles found stored into.", [](S& s) { return s.cycles().dirty_cards; }),
+    counter("/gc/young/promoted:bytes", "Bytes that survived young cycles and are old since.", [](S& s) { return s.cycles().promoted_bytes; }),
     gauge("/memory/classes/heap/free:bytes", "Free pages that were not given back to the system.",
           [](S& s) { return s.memory().heap_idle() - s.memory().heap_released; }),
     gauge("/memory/classes/heap/objects:bytes", "Managed objects, reachable or not swept yet.", [](S& s) { return s.objects().bytes(); }),

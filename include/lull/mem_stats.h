@@ -67,6 +67,8 @@ struct mem_stats {
   std::uint64_t heap_live = 0;            // survived the last cycle
   std::uint64_t heap_huge = 0;            // of heap_sys: made huge pages of the system, and not broken up by us since
   std::uint64_t marked_objects = 0;       // by the last cycle
+  std::uint64_t promoted_bytes = 0;       // survived a young cycle and are old since; a sum over all of them
+  std::uint64_t dirty_cards = 0;          // cards of 512 bytes that young cycles found stored into; likewise
   std::uint64_t flush_rounds = 0, async_answers = 0, handshakes = 0, aborted_cycles = 0;
   std::uint64_t destructors_pending = 0, destructors_run = 0;
   std::uint64_t verifier_errors = 0;

@@ -532,6 +532,30 @@ TEST_F(MemStats, PausesOfTheLast256CyclesAreKept) {
   EXPECT_EQ(s.pause_end[(s.num_gc + 255) % 256], s.last_gc);
 }
 
+TEST_F(MemStats, WhatYoungCyclesPromoteAndWhichCardsTheyFindIsCounted) {
+  constexpr std::uint64_t kOld = 1000, kOldBytes = 1024, kYoung = 500, kYoungBytes = 256;  // an old object lies on two cards at least
+  struct Old {
+    ptr<Plain<kYoungBytes>> young;
+    char bytes[kOldBytes - 8] = {};
+    void trace(lull::tracer& t) const { t(young); }
+  };
+  std::vector<lull::root<Old>> old;
+  for (std::uint64_t i = 0; i < kOld; ++i) old.push_back(make<Old>());
+  lull::collect();
+  lull::collect_young();  // what was stored while they were made
+  const mem_stats before = read_mem_stats();
+  for (std::uint64_t i = 0; i < kYoung; ++i) old[i]->young = make<Plain<kYoungBytes>>();
+  lull::collect_young();
+  const mem_stats after = read_mem_stats();
+  constexpr std::uint64_t kSlack = 64 * 1024;  // roots in the vector are not in the heap; what stacks still show is
+  EXPECT_LE(kYoung * kYoungBytes, after.promoted_bytes - before.promoted_bytes);
+  EXPECT_GE(kYoung * kYoungBytes + kSlack, after.promoted_bytes - before.promoted_bytes);
+  EXPECT_LE(kYoung, after.dirty_cards - before.dirty_cards);
+  EXPECT_GE(kYoung + kSlack / 512, after.dirty_cards - before.dirty_cards);
+  lull::collect();
+  EXPECT_EQ(after.promoted_bytes, read_mem_stats().promoted_bytes) << "full cycles promote nothing";
+}
+
 TEST_F(MemStats, TimeToSafepointIsThatOfThreadsThatDoNotPoll) {
   lull::gc::options.noasync = 1;
   std::atomic<int> stage{0};

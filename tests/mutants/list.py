@@ -551,6 +551,8 @@ MUTANTS = [
     ('idle programs are collected again and again for holes that may not go', 'gc/cycle/driver.cc', 'holes_are_left = may_purge_holes() && ', 'holes_are_left = ',
      'hole_purge_test', '*IsForbidden*'),
     ('holes go back though nothing may', 'gc/cycle/driver.cc', ' && !pages::is_purger_forbidden(); }', '; }', 'hole_purge_test', '*IsForbidden*'),
+    ('full cycles count as promoting', 'gc/report/cycle_log.cc', '  if (cycle.kind() == CycleKind::young) {\n    totals.promoted', '  {\n    totals.promoted',
+     'mem_stats_test', '*YoungCyclesPromote*'),
     # Time to safepoint.
     ('the time to the safepoint begins where it ends', 'gc/mutator/handshake.cc', 'record(start > requested ? start - requested : 0)', 'record(start < requested)',
      'mem_stats_test', '*TimeToSafepoint*'),
