@@ -144,8 +144,13 @@ void note_pause(std::uint64_t ns) {
 }
 
 // Before `pending` is read, both seq_cst: a request that comes after the look sets the flag after it was cleared.
-void clear_poll_request(Mutator& m) { __atomic_store_n(&m.block->poll_requested, 0u, __ATOMIC_SEQ_CST); }
-void set_poll_request(Mutator& m) { __atomic_store_n(&m.block->poll_requested, 1u, __ATOMIC_SEQ_CST); }
+// That of a thread which may end unnoticed is always set: its block may be gone.
+void clear_poll_request(Mutator& m) {
+  if (!m.is_ending) __atomic_store_n(&m.block->poll_requested, 0u, __ATOMIC_SEQ_CST);
+}
+void set_poll_request(Mutator& m) {
+  if (!m.is_ending) __atomic_store_n(&m.block->poll_requested, 1u, __ATOMIC_SEQ_CST);
+}
 
 void note_answer(Mutator& m) {
   delay_point("about to answer");
@@ -291,7 +296,7 @@ void request_and_wait_locked(HandshakeOp op) {
   requested_ns.store(start, std::memory_order_relaxed);
   for (Mutator* m = mutators.first; m != nullptr; m = m->next) {
     m->pending.store(op, std::memory_order_seq_cst);  // release: pairs with poll(); seq_cst: ordered before reading `state`
-    if (!m->is_ending) set_poll_request(*m);
+    set_poll_request(*m);
   }
   std::uint64_t next_signal = start + kSignalAfterNs;
   LateThreads late(op, start);

@@ -155,7 +155,8 @@ Mutator* try_attach() {
   m->words.set_fake_stack(os::own_fake_stack());
   m->assist_debt = 0;
   m->born_bytes = 0;
-  __atomic_store_n(&m->block->poll_requested, 0u, __ATOMIC_RELAXED);
+  // Nobody else writes to the block of a thread that may end unnoticed: it asks itself at every safepoint.
+  __atomic_store_n(&m->block->poll_requested, m->is_ending ? 1u : 0u, __ATOMIC_RELAXED);
   m->state.store(ThreadState::running, std::memory_order_relaxed);
   m->pending.store(HandshakeOp::none, std::memory_order_relaxed);
   pthread_setspecific(exit_key, m);

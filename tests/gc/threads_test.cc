@@ -819,6 +819,34 @@ TEST(ThreadEnd, InTheLastRoundOfDestructorsOfThreadSpecificDataIsNoticed) {
   EXPECT_EQ(attached(), 1u);
 }
 
+std::atomic<int> last_stage{0};
+void poll_in_the_last_round(void* set) {
+  if (++last_rounds < PTHREAD_DESTRUCTOR_ITERATIONS) {
+    pthread_setspecific(last_key, set);
+    return;
+  }
+  live_briefly();
+  last_stage = 1;
+  while (last_stage != 2) lull::safepoint();
+}
+
+// Nobody may set the flag that safepoint() looks at when such a thread may be gone: without signals it answered no more.
+TEST(ThreadEnd, InTheLastRoundOfDestructorsOfThreadSpecificDataSafepointsAnswer) {
+  if (kThreadSanitizer) GTEST_SKIP() << "ThreadSanitizer has given the thread up by then";
+  lull::gc::read_options();
+  lull::gc::options.noasync = 1;
+  lull::attach_thread();
+  pthread_key_create(&last_key, poll_in_the_last_round);
+  pthread_t thread;
+  ASSERT_EQ(pthread_create(&thread, nullptr, use_the_last_key, nullptr), 0);
+  while (last_stage != 1) std::this_thread::yield();
+  for (int i = 0; i < 3; ++i) lull::collect();
+  EXPECT_EQ(attached(), 2u);
+  last_stage = 2;
+  blocking_region joining;
+  pthread_join(thread, nullptr);
+}
+
 // Of a virtual machine under ThreadSanitizer, whose objects have counters: each was reported as a race with LULL_DEBUG=check_trace, which reads
 // whole objects.
 struct Counter {

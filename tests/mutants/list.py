@@ -447,6 +447,7 @@ MUTANTS = [
     ('any number is a way of scanning', 'gc/api/c_kinds.cc', '  if (scan > LULL_CONSERVATIVE) return false;\n', '', 'c_misuse_test', 'CMisuse.AWay*'),
     ('a finalizer may stay in native code', 'gc/weak/destructors.cc', 'if (self().blocked_depth != depth)', 'if (self().blocked_depth < depth)', 'c_misuse_test', 'CMisuseDeathTest.AFinalizer*'),
     ('no library can be closed', 'gc/api/library.cc', 'if (library == nullptr)', 'if (library == &library)', 'c_misuse_test', 'CMisuseDeathTest.ClosingNo*'),
+    ('safepoints of threads that may end unnoticed answer nothing', 'gc/mutator/registry.cc', 'm->is_ending ? 1u : 0u', '0u', 'threads_test', 'ThreadEnd.*SafepointsAnswer'),
     ('pointers may be stored in a blocking region', 'gc/mutator/barrier.cc', 'if (m.blocked_depth != 0)', 'if (m.blocked_depth > 9)',
      'thread_faults_test', 'ThreadFaultDeathTest.StoringAPointer*Checked'),
     ('a thread may detach in a blocking region', 'gc/api/thread.cc', 'm->blocked_depth > 0', 'm->blocked_depth > 9', 'c_misuse_test', 'CMisuseDeathTest.Detaching*'),
