@@ -437,7 +437,7 @@ MUTANTS = [
      'threads_test', 'ThreadEnd.InTheLastRound*'),
     ('a thread that is gone is asked for its pools', 'gc/mutator/pools.cc', 'if (m.pool_table == nullptr) return;  // not by its block, which may be gone', 'if (!has_table(m)) return;',
      'threads_test', 'ThreadEnd.InTheLastRound*'),
-    ('a thread that may be gone is asked by its block', 'gc/mutator/handshake.cc', 'if (!m->is_ending) set_poll_request(*m);', 'set_poll_request(*m);', 'threads_test', 'ThreadEnd.InTheLastRound*'),
+    ('a thread that may be gone is asked by its block', 'gc/mutator/handshake.cc', 'if (!m.is_ending) __atomic_store_n(&m.block->poll_requested, 1u', '__atomic_store_n(&m.block->poll_requested, 1u', 'threads_test', 'ThreadEnd.InTheLastRound*IsNoticed'),
     ('a child leaves a stack to the thread that ran on it', 'gc/cycle/fork.cc', '    leave_stacks_after_fork(*m);\n', '', 'fibers_test', 'Fibers.AChildProcessGivesUp*'),
     ('a child leaves pooled objects to lost threads', 'gc/cycle/fork.cc', '  forget_pool_owners_after_fork(m);\n', '', 'fork_points_test', 'ForkPoints.WhatLostThreadsGave*'),
     ('a child that forked in a wait for a cycle asks for none', 'gc/cycle/fork.cc', '  resume_waiting_after_fork();\n', '', 'fork_points_test', 'ForkPoints.AHandler*Cycle'),
