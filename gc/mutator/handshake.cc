@@ -160,7 +160,9 @@ void note_answer(Mutator& m) {
 
 // Only the last answer wakes the driver: a wake-up often costs the waker its processor.
 void wake_driver_if_last() {
-  if (missing.fetch_sub(1, std::memory_order_acq_rel) == 1) os::futex_wake_one(missing);
+  if (missing.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  handshake_stats.driver_wakes.fetch_add(1, std::memory_order_relaxed);
+  os::futex_wake_one(missing);
 }
 
 void become_running(Mutator& m) {

@@ -30,7 +30,7 @@ class [[nodiscard]] WorldStopped {
 };
 
 struct HandshakeStats {
-  std::atomic<std::uint64_t> rounds{0}, async_answers{0}, signalled_at_once{0}, global_stops{0}, told_late{0};
+  std::atomic<std::uint64_t> rounds{0}, async_answers{0}, signalled_at_once{0}, global_stops{0}, told_late{0}, driver_wakes{0};
   std::atomic<std::uint64_t> longest_this_cycle{0};
   HistogramRecorder pause;      // time a mutator spent in one operation, by the clock
   HistogramRecorder pause_cpu;  // the processor time of it: without what the kernel gave to others meanwhile

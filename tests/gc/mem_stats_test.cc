@@ -581,6 +581,31 @@ TEST_F(MemStats, TimeToSafepointIsThatOfThreadsThatDoNotPoll) {
   busy.join();
 }
 
+// A wake-up often costs the waker its processor (docs/design/pitfalls.md).
+TEST_F(MemStats, OneAnswerOfAHandshakeWakesTheDriver) {
+  constexpr unsigned kThreads = 4;
+  std::atomic<unsigned> running{0};
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < kThreads; ++t)
+    threads.emplace_back([&] {
+      make<Node>();
+      running.fetch_add(1);
+      while (!stop.load(std::memory_order_relaxed)) lull::safepoint();
+    });
+  while (running.load() < kThreads) std::this_thread::yield();
+  const mem_stats before = read_mem_stats();
+  const std::uint64_t wakes = lull::gc::handshake_stats.driver_wakes.load();
+  for (int i = 0; i < 10; ++i) lull::collect();
+  const mem_stats after = read_mem_stats();
+  EXPECT_LE(kThreads * (after.handshakes - before.handshakes), after.handshake.count - before.handshake.count);
+  EXPECT_LT(0u, lull::gc::handshake_stats.driver_wakes.load() - wakes);
+  EXPECT_GE(after.handshakes - before.handshakes, lull::gc::handshake_stats.driver_wakes.load() - wakes);
+  stop = true;
+  blocking_region joining;
+  for (std::thread& thread : threads) thread.join();
+}
+
 TEST_F(MemStats, HandshakesThatThreadsAnswerThemselvesAreRecorded) {
   std::atomic<int> stage{0};
   std::thread running([&] {

@@ -3,11 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <bit>
 #include <memory>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 #include "alloc/pages/memory_limit.h"
+#include "alloc/pages/span_table.h"
 #include "gc/cycle/driver.h"
 #include "gc/cycle/stepper.h"
 #include "gc/model/delay.h"
@@ -61,6 +64,32 @@ class StepperTest : public testing::Test {
   Hidden rest(anchor->next.get());
   anchor->next = nullptr;
   return rest;
+}
+
+// Marks have a version a span: to clear them would cost as much as the heap is large (docs/design/pitfalls.md).
+TEST_F(StepperTest, MarksOfTheLastCycleAreStaleAtOnceAndTouchedByNobody) {
+  constexpr int kNodes = 20'000;
+  build_list(kNodes);
+  lull::collect();
+  const auto marks = [] {
+    std::uint64_t set = 0, stale = 0;
+    lull::pages::for_each_span([&](lull::pages::Span* span) {
+      std::uint64_t here = 0;
+      for (std::uint32_t w = 0; w < span->words; ++w) here += static_cast<std::uint64_t>(std::popcount(span->mark_bits()[w].load()));
+      set += here;
+      if (span->mark_cycle.load() != lull::gc::mark_epoch.load()) stale += here;
+    });
+    return std::pair(set, stale);
+  };
+  const auto [before, stale_before] = marks();
+  ASSERT_LE(kNodes, before);
+  EXPECT_GT(before / 2, stale_before);
+  Stepper stepper;
+  stepper.run_to(Step::barriers_on);
+  const auto [after, stale_after] = marks();
+  EXPECT_LE(kNodes, after);
+  EXPECT_EQ(after, stale_after);
+  stepper.finish();
 }
 
 // Shade of the old value (Yuasa): a black stack loads the only reference and deletes it from the heap.

@@ -554,6 +554,8 @@ MUTANTS = [
     ('holes go back though nothing may', 'gc/cycle/driver.cc', ' && !pages::is_purger_forbidden(); }', '; }', 'hole_purge_test', '*IsForbidden*'),
     ('full cycles count as promoting', 'gc/report/cycle_log.cc', '  if (cycle.kind() == CycleKind::young) {\n    totals.promoted', '  {\n    totals.promoted',
      'mem_stats_test', '*YoungCyclesPromote*'),
+    ('each answer wakes the driver', 'gc/mutator/handshake.cc', '  if (missing.fetch_sub(1, std::memory_order_acq_rel) != 1) return;\n', '  missing.fetch_sub(1, std::memory_order_acq_rel);\n',
+     'mem_stats_test', '*OneAnswerOfAHandshake*'),
     # Time to safepoint.
     ('the time to the safepoint begins where it ends', 'gc/mutator/handshake.cc', 'record(start > requested ? start - requested : 0)', 'record(start < requested)',
      'mem_stats_test', '*TimeToSafepoint*'),
