@@ -140,7 +140,7 @@ def case_start(scratch, prefix, _):
 
 EXPORTED = re.compile(
     r'lull_\w+|operator (new|delete)(\[\])?\(.*|dlopen|dlclose|malloc\w*|mallopt|mallinfo2?|calloc|cfree|free|free_sized|free_aligned_sized|realloc|reallocarray|'
-    r'aligned_alloc|posix_memalign|memalign|p?valloc|nallocx|sdallocx')
+    r'aligned_alloc|posix_memalign|memalign|p?valloc|nallocx|sdallocx|__libc_(malloc|free|calloc|realloc|reallocarray|memalign|p?valloc)')
 
 
 def case_shared(_, prefix, __):
