@@ -188,7 +188,7 @@ bool resize_large(void* address, std::size_t bytes) {
   if (wanted.value > span->page_count) {
     if (!pages::extend_span(span, {wanted.value - span->page_count})) return false;
   } else if (wanted.bytes() > span->slot_bytes) {  // of a span that waited, and is longer than its block
-    span->slot_bytes = wanted.bytes();
+    __atomic_store_n(&span->slot_bytes, wanted.bytes(), __ATOMIC_RELAXED);  // as in describe() of span_table.cc
   } else {
     pages::shrink_span(span, wanted);
     pages::nudge_purger_from_free();

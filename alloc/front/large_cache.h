@@ -30,7 +30,7 @@ class LargeCache {
     const auto longer = static_cast<std::uint32_t>(std::countr_zero(long_enough));
     if (longer > pages.value / 8) return nullptr;
     pages::Span* span = pop(pages.value - 1 + longer);
-    span->slot_bytes = pages.bytes();
+    __atomic_store_n(&span->slot_bytes, pages.bytes(), __ATOMIC_RELAXED);  // as in describe() of span_table.cc
     return span;
   }
   // False: there is no room.

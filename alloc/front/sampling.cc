@@ -83,7 +83,7 @@ void* allocate_sampled(std::size_t asked, std::size_t block_bytes) {
   pages::Span* span = take_spare(block_bytes);
   if (span == nullptr) span = create_sample_span(block_bytes);
   if (span == nullptr) return nullptr;
-  span->slot_bytes = block_bytes;  // fewer than its pages have
+  __atomic_store_n(&span->slot_bytes, block_bytes, __ATOMIC_RELAXED);  // fewer than its pages have; as in describe() of span_table.cc
   sample::note_allocated(sample::sample_of(span), asked, block_bytes);
   return reinterpret_cast<void*>(span->base);
 }

@@ -179,7 +179,7 @@ void shrink_span(Span* span, PageCount keep) {
   const PageIndex tail = span->first_page() + keep;
   const PageCount rest{span->page_count - keep.value};
   span->page_count = keep.value;
-  span->slot_bytes = keep.bytes();
+  __atomic_store_n(&span->slot_bytes, keep.bytes(), __ATOMIC_RELAXED);  // as in describe()
   os::forbid(address_of(tail), rest.bytes());
   page_heap.release(tail, rest);
 }
@@ -188,7 +188,7 @@ bool extend_span(Span* span, PageCount more) {
   if (!page_heap.take(span->first_page() + PageCount{span->page_count}, more)) return false;
   os::allow(span->end(), more.bytes());
   span->page_count += more.value;
-  span->slot_bytes = PageCount{span->page_count}.bytes();
+  __atomic_store_n(&span->slot_bytes, PageCount{span->page_count}.bytes(), __ATOMIC_RELAXED);  // as in describe()
   return true;
 }
 
