@@ -1,7 +1,5 @@
 #include "alloc/front/span_purge.h"
 
-#include <algorithm>
-
 #include "alloc/front/central.h"
 #include "alloc/front/fork_gate.h"
 #include "alloc/front/neighbours.h"
